@@ -1,0 +1,1 @@
+"""Evaluation: metrics, significance, baselines, report."""

@@ -1,0 +1,1 @@
+"""Monthly correlation graphs with a fixed number of neighbours."""

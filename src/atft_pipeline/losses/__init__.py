@@ -1,0 +1,1 @@
+"""Losses: small pure functions of score, target and mask."""

@@ -1,0 +1,1 @@
+"""Market data: prices, cleaning, universe, features, labels."""

@@ -1,0 +1,1 @@
+"""ATFT-GAT-FAN, one block a file."""

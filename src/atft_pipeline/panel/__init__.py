@@ -1,0 +1,1 @@
+"""The panel: memory-mapped features and labels, day batches, splits."""

@@ -1,0 +1,32 @@
+"""Thread limits of every native pool, set once, before any of them is loaded.
+
+A process that loads torch, Polars (Rayon) and BLAS with their defaults starts one pool of all cores for each; forked
+workers then hang on locks that no thread of theirs holds. One limit for all pools, written before the first import,
+keeps the sum near the number of cores.
+"""
+
+import os
+
+# Read by the native libraries at load time; each name belongs to one of them.
+POOL_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+)
+MOST_THREADS = 16
+
+
+def available_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_threads() -> int:
+    """Write the thread limit of every native pool and return it; call before torch or polars is imported."""
+    count = min(available_cores(), MOST_THREADS)
+    for name in POOL_VARIABLES:
+        os.environ[name] = str(count)
+    return count

@@ -1,0 +1,20 @@
+"""Shared test settings."""
+
+import pytest
+import torch
+
+import atft_pipeline  # noqa: F401  (sets the thread limits before anything else is loaded)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One torch thread: unit tests are tiny, and parallel runs share few cores."""
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run tests marked ``gpu`` only where there is a CUDA device."""
+    if torch.cuda.is_available():
+        return
+    selected = [item for item in items if item.get_closest_marker("gpu") is None]
+    config.hook.pytest_deselected(items=[item for item in items if item not in selected])
+    items[:] = selected
