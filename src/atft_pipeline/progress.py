@@ -1,6 +1,6 @@
 """One progress bar for all long work."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -33,7 +33,7 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
         label: text beside the bar.
         total: number of items where ``items`` has no length.
     """
-    count = total if total is not None else (len(items) if hasattr(items, "__len__") else None)
+    count = total if total is not None else (len(items) if isinstance(items, Sized) else None)
     with progress_bar() as bar:
         task = bar.add_task(label, total=count, note="")
         for item in items:
