@@ -1,7 +1,7 @@
 """Ranks stocks: clean prices, causal features, panel, graphs, ATFT-GAT-FAN, honest evaluation."""
 
-from atft_pipeline.threads import limit_threads
+from atft_pipeline.process import prepare_process
 
 __version__ = "0.1.0"
 
-THREADS = limit_threads()
+THREADS = prepare_process()

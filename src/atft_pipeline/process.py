@@ -1,8 +1,8 @@
-"""Thread limits of every native pool, set once, before any of them is loaded.
+"""Process-wide settings that native libraries read when they are loaded, set once and in one place.
 
 A process that loads torch, Polars (Rayon) and BLAS with their defaults starts one pool of all cores for each; forked
 workers then hang on locks that no thread of theirs holds. One limit for all pools, written before the first import,
-keeps the sum near the number of cores.
+keeps the sum near the number of cores. The same place switches off what would otherwise try the network.
 """
 
 import os
@@ -17,6 +17,7 @@ POOL_VARIABLES = (
     "RAYON_NUM_THREADS",
 )
 MOST_THREADS = 16
+OFFLINE = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "KEDRO_DISABLE_TELEMETRY": "true"}
 
 
 def available_cores() -> int:
@@ -24,9 +25,15 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def limit_threads() -> int:
-    """Write the thread limit of every native pool and return it; call before torch or polars is imported."""
+def prepare_process() -> int:
+    """Write the thread limit of every native pool, switch telemetry off, and return the limit.
+
+    Call it before torch or polars is imported.
+    """
     count = min(available_cores(), MOST_THREADS)
     for name in POOL_VARIABLES:
         os.environ[name] = str(count)
+    os.environ.update(OFFLINE)
+    # torch's inductor compiles kernels in a pool of processes; one limit for it as for the others.
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = str(count)
     return count

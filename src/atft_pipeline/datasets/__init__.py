@@ -1,0 +1,1 @@
+"""Kedro datasets: how an artifact lies on disk, atomically and versioned."""

@@ -1,0 +1,107 @@
+"""Raw inputs that the project reads but does not own."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+from atft_pipeline.errors import ArtifactError
+
+
+def newest(path: Path) -> Path:
+    """Resolve Kedro's version layout (``name/<version>/name``) to the newest version; leave other paths alone."""
+    versions = sorted(found for found in path.glob(f"*/{path.name}") if not found.parent.name.startswith("."))
+    return versions[-1] if versions else path
+
+
+class RawPathDataset(AbstractDataset[Path, Path | None]):
+    """The path of a raw input: a file, a folder, or an artifact of this project with versions.
+
+    Args:
+        filepath: the path; ``None`` means: look for ``sibling`` in the folder where ``beside`` lies.
+        beside: path of the prices that this table belongs to.
+        sibling: file name to look for beside them.
+        optional: an absent input loads as ``None`` instead of raising.
+        metadata: anything that plugins want to keep with the dataset, such as kedro-viz's layer.
+    """
+
+    def __init__(
+        self,
+        filepath: str | None,
+        beside: str | None = None,
+        sibling: str | None = None,
+        optional: bool = False,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._given = filepath
+        self._beside = beside
+        self._sibling = sibling
+        self._optional = optional
+        self.metadata = metadata
+
+    def resolve(self) -> Path | None:
+        """Find the path, or ``None`` where the input is absent."""
+        if self._given is not None:
+            path = Path(self._given).expanduser()
+        elif self._beside is not None and self._sibling is not None:
+            path = Path(self._beside).expanduser().parent / self._sibling
+        else:
+            return None
+        return newest(path) if path.exists() else None
+
+    def load(self) -> Path | None:
+        """Return the path.
+
+        Raises:
+            ArtifactError: the input was named, or is needed, and does not exist.
+        """
+        path = self.resolve()
+        if path is None and (self._given is not None or not self._optional):
+            msg = f"{self._given or 'raw prices'}: no such file or folder; pass --params prices=<file or folder>"
+            raise ArtifactError(msg)
+        return path
+
+    def save(self, data: Path) -> None:
+        """Refuse: raw inputs are not written by this project."""
+        msg = f"raw inputs are read only, refused to write {data}"
+        raise DatasetError(msg)
+
+    def _exists(self) -> bool:
+        return self._optional or self.resolve() is not None
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._given, "beside": self._beside, "sibling": self._sibling}
+
+    @property
+    def place(self) -> str:
+        """The path as it was asked for, for messages."""
+        return str(self._given or self._beside)
+
+
+class FolderDataset(AbstractDataset[Path, Path]):
+    """A working folder that outlives a run, such as the one of unfinished training.
+
+    Args:
+        filepath: the folder; it is made when it is first asked for.
+        metadata: anything that plugins want to keep with the dataset, such as kedro-viz's layer.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Return the folder."""
+        self._filepath.mkdir(parents=True, exist_ok=True)
+        return self._filepath
+
+    def save(self, data: Path) -> None:
+        """Refuse: whoever loads the folder writes into it."""
+        msg = f"{self._filepath} is a working folder, refused to replace it by {data}"
+        raise DatasetError(msg)
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

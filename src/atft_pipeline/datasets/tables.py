@@ -1,0 +1,59 @@
+"""Tables and small documents: Parquet frames, JSON, HTML, plots."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io
+import polars as pl
+
+from atft_pipeline.datasets.atomic import AtomicDataset
+
+
+class FrameDataset(AtomicDataset[pl.DataFrame, pl.DataFrame]):
+    """A Polars frame as one Parquet file (zstd)."""
+
+    def write(self, path: Path, data: pl.DataFrame) -> None:
+        """Write the frame."""
+        data.write_parquet(path, compression="zstd", statistics=True)
+
+    def read(self, path: Path) -> pl.DataFrame:
+        """Read the frame; columns are mapped into memory where the file allows it."""
+        return pl.read_parquet(path)
+
+
+class JsonDataset(AtomicDataset[Any, Any]):
+    """Plain JSON types as one readable file."""
+
+    def write(self, path: Path, data: Any) -> None:
+        """Write the value with sorted nesting kept as given; NaN is refused, since JSON has none."""
+        path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+    def read(self, path: Path) -> Any:
+        """Read the value."""
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+class TextDataset(AtomicDataset[str, str]):
+    """Text, such as an HTML page, as one file."""
+
+    def write(self, path: Path, data: str) -> None:
+        """Write the text."""
+        path.write_text(data, encoding="utf-8")
+
+    def read(self, path: Path) -> str:
+        """Read the text."""
+        return path.read_text(encoding="utf-8")
+
+
+class FigureDataset(AtomicDataset[go.Figure, go.Figure]):
+    """A Plotly figure as JSON, which kedro-viz draws."""
+
+    def write(self, path: Path, data: go.Figure) -> None:
+        """Write the figure."""
+        path.write_text(plotly.io.to_json(data), encoding="utf-8")
+
+    def read(self, path: Path) -> go.Figure:
+        """Read the figure."""
+        return plotly.io.from_json(path.read_text(encoding="utf-8"))

@@ -1,0 +1,132 @@
+"""Kedro hooks by duty: parameters, artifacts, lineage, report."""
+
+import logging
+import resource
+import time
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import AbstractVersionedDataset, CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from atft_pipeline.errors import ArtifactError, ConfigError
+
+log = logging.getLogger(__name__)
+
+# Runtime parameters that the catalog reads as paths: conf/base/catalog.yml, `${runtime_params:...}`.
+CATALOG_PARAMETERS = frozenset({"prices", "listings", "oracle"})
+COMPOSED = frozenset({"__default__", "data"})
+
+
+def is_parameter(name: str) -> bool:
+    """Tell parameters from datasets among a pipeline's inputs."""
+    return name == "parameters" or name.startswith("params:")
+
+
+def producer(dataset: str) -> str | None:
+    """Name of the stage that writes a dataset."""
+    return next((name for name, stage in pipelines.items() if name not in COMPOSED and dataset in stage.outputs()), None)
+
+
+class ParameterHooks:
+    """A parameter that nothing reads is an error."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Refuse top-level parameters that no node of any pipeline takes.
+
+        Raises:
+            ConfigError: naming the keys and those that exist.
+        """
+        inputs = {name for stage in pipelines.values() for name in stage.inputs()}
+        read = {name.removeprefix("params:").split(".")[0] for name in inputs if name.startswith("params:")}
+        given = set(context.config_loader["parameters"]) - CATALOG_PARAMETERS
+        unread = sorted(given - read)
+        if unread:
+            known = ", ".join(sorted(read | CATALOG_PARAMETERS))
+            msg = f"parameter {', '.join(unread)}: nothing reads it; there are: {known}"
+            raise ConfigError(msg)
+
+
+class ArtifactHooks:
+    """A stage whose input does not exist says which command makes it."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Look for every input before any work.
+
+        Raises:
+            ArtifactError: one line with what is missing and the command that makes it.
+        """
+        for name in sorted(pipeline.inputs()):
+            if is_parameter(name) or catalog.exists(name):
+                continue
+            dataset = catalog.get(name)
+            stage = producer(name)
+            place = getattr(dataset, "place", name)
+            version = getattr(getattr(dataset, "_version", None), "load", None)
+            what = f"version {version} of {name}" if version else name
+            if stage:
+                remedy = f"make it with: kedro run --pipeline={stage}"
+            else:
+                remedy = "pass its path with --params"
+            msg = f"{what} does not exist ({place}); {remedy}"
+            raise ArtifactError(msg)
+
+
+class ReportHooks:
+    """One line a finished step: its seconds and what it saved."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+        self._waiting: set[str] = set()
+        self._began = 0.0
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Say what is about to run."""
+        self._began = time.perf_counter()
+        names = ", ".join(run_params.get("pipeline_names") or ["__default__"])
+        log.info("%s: %s", names, " -> ".join(node.short_name for node in pipeline.nodes))
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Start the clock of a node."""
+        self._start = time.perf_counter()
+        self._waiting = set(node.outputs)
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        """Report a node that saves nothing."""
+        if not node.outputs:
+            self._line(node)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Report a node once its last output is saved."""
+        self._waiting.discard(dataset_name)
+        if not self._waiting:
+            self._line(node)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Report the whole run."""
+        log.info("done in %.1f s, peak memory %.2f GiB", time.perf_counter() - self._began, peak_gib())
+
+    def _line(self, node: Node) -> None:
+        seconds = time.perf_counter() - self._start
+        log.info("%-18s %7.1f s   -> %s", node.short_name, seconds, ", ".join(node.outputs) or "-")
+
+
+def peak_gib() -> float:
+    """Peak resident memory of this process in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def saved_version(catalog: CatalogProtocol, name: str) -> str | None:
+    """Version under which a dataset was just saved, ``None`` for one without versions."""
+    dataset = catalog.get(name)
+    return dataset.resolve_save_version() if isinstance(dataset, AbstractVersionedDataset) else None

@@ -1,0 +1,1 @@
+"""One Kedro pipeline a stage; nodes are calls into the library."""
