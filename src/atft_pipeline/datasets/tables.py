@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io
 import polars as pl
+from kedro_datasets._typing import JSONPreview, PlotlyPreview, TablePreview
 
 from atft_pipeline.datasets.atomic import AtomicDataset
 
@@ -22,6 +23,12 @@ class FrameDataset(AtomicDataset[pl.DataFrame, pl.DataFrame]):
         """Read the frame; columns are mapped into memory where the file allows it."""
         return pl.read_parquet(path)
 
+    def preview(self, nrows: int = 40) -> TablePreview:
+        """First rows, as kedro-viz shows them."""
+        head = pl.scan_parquet(self.location()).head(nrows).collect()
+        rows = [[str(value) if value is not None else "" for value in row] for row in head.rows()]
+        return TablePreview({"index": list(range(head.height)), "columns": head.columns, "data": rows})
+
 
 class JsonDataset(AtomicDataset[Any, Any]):
     """Plain JSON types as one readable file."""
@@ -33,6 +40,10 @@ class JsonDataset(AtomicDataset[Any, Any]):
     def read(self, path: Path) -> Any:
         """Read the value."""
         return json.loads(path.read_text(encoding="utf-8"))
+
+    def preview(self) -> JSONPreview:
+        """The document, as kedro-viz shows it."""
+        return JSONPreview(self.location().read_text(encoding="utf-8"))
 
 
 class TextDataset(AtomicDataset[str, str]):
@@ -57,3 +68,7 @@ class FigureDataset(AtomicDataset[go.Figure, go.Figure]):
     def read(self, path: Path) -> go.Figure:
         """Read the figure."""
         return plotly.io.from_json(path.read_text(encoding="utf-8"))
+
+    def preview(self) -> PlotlyPreview:
+        """The figure, as kedro-viz draws it."""
+        return PlotlyPreview(json.loads(self.location().read_text(encoding="utf-8")))

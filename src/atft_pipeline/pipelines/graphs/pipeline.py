@@ -1,0 +1,14 @@
+"""Pipeline of the stage ``graphs``."""
+
+from kedro.pipeline import Node, Pipeline
+
+from atft_pipeline.pipelines.graphs.nodes import connect_listings
+
+
+def create_pipeline() -> Pipeline:
+    """Clean prices, the panel's index -> one k-NN correlation graph a month."""
+    return Pipeline(
+        [
+            Node(connect_listings, inputs=["clean_prices", "panel", "params:graphs"], outputs="graphs", name="graphs"),
+        ]
+    )

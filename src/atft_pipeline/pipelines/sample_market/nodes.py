@@ -1,0 +1,12 @@
+"""Node of the stage ``sample_market``."""
+
+import polars as pl
+
+from atft_pipeline.market.sample_market import SampleMarketConfig, generate
+from atft_pipeline.pipelines.parameters import Params
+
+
+def generate_market(config: Params[SampleMarketConfig]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Generate prices, listings and the oracle's scores."""
+    market = generate(config.root)
+    return market.prices, market.listings, market.oracle

@@ -1,0 +1,29 @@
+"""Pipeline of the stage ``train``."""
+
+from kedro.pipeline import Node, Pipeline
+
+from atft_pipeline.pipelines.train.nodes import train_model
+
+
+def create_pipeline() -> Pipeline:
+    """Panel, graphs -> trained model, history, run card."""
+    return Pipeline(
+        [
+            Node(
+                train_model,
+                inputs={
+                    "panel": "panel",
+                    "graphs": "graphs",
+                    "checkpoints": "checkpoints",
+                    "split": "params:split",
+                    "batches": "params:batches",
+                    "residency": "params:residency",
+                    "model": "params:model",
+                    "loss": "params:loss",
+                    "training": "params:training",
+                },
+                outputs=["model", "training_history", "run_card"],
+                name="train",
+            ),
+        ]
+    )

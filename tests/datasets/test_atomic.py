@@ -1,0 +1,100 @@
+"""A version exists once it is complete, and not before."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from kedro.io import Version
+from kedro.io.core import DatasetError, VersionNotFoundError
+
+from atft_pipeline.datasets.atomic import AtomicDataset
+from atft_pipeline.datasets.tables import FrameDataset, JsonDataset
+from atft_pipeline.errors import ArtifactError
+
+
+class Failing(AtomicDataset[str, str]):
+    """Writes half of its text, then fails."""
+
+    def write(self, path: Path, data: str) -> None:
+        path.write_text(data[: len(data) // 2])
+        raise ArtifactError("disk full")
+
+    def read(self, path: Path) -> str:
+        return path.read_text()
+
+
+def frame_dataset(folder: Path, load: str | None = None, save: str | None = None) -> FrameDataset:
+    return FrameDataset(str(folder / "frame.parquet"), Version(load, save))
+
+
+def test_newest_version_is_loaded_and_an_older_one_on_request(tmp_path: Path) -> None:
+    for number, version in enumerate(["2020-01-01", "2020-01-02"]):
+        frame_dataset(tmp_path, save=version).save(pl.DataFrame({"x": [number]}))
+    assert frame_dataset(tmp_path).load()["x"].to_list() == [1]
+    assert frame_dataset(tmp_path, load="2020-01-01").load()["x"].to_list() == [0]
+
+
+def test_missing_version_names_the_saved_ones(tmp_path: Path) -> None:
+    frame_dataset(tmp_path, save="2020-01-01").save(pl.DataFrame({"x": [1]}))
+    with pytest.raises(DatasetError, match="saved versions: 2020-01-01"):
+        frame_dataset(tmp_path, load="1999-01-01").load()
+
+
+def test_failed_save_leaves_nothing(tmp_path: Path) -> None:
+    dataset = Failing(str(tmp_path / "text"), Version(None, "v1"))
+    with pytest.raises(DatasetError, match="disk full"):
+        dataset.save("abcdef")
+    assert not dataset.exists()
+    assert list((tmp_path / "text").iterdir()) == []
+    with pytest.raises(VersionNotFoundError):
+        dataset.load()
+
+
+def test_failed_save_keeps_the_unversioned_artifact(tmp_path: Path) -> None:
+    kept = JsonDataset(str(tmp_path / "a.json"))
+    kept.save({"x": 1})
+    with pytest.raises(DatasetError):
+        kept.save({"x": float("nan")})
+    assert kept.load() == {"x": 1}
+
+
+def test_killed_save_leaves_no_version(tmp_path: Path) -> None:
+    """kill -9 in the middle of a write: the older version stays the newest one."""
+    frame_dataset(tmp_path, save="2020-01-01").save(pl.DataFrame({"x": [1]}))
+    script = textwrap.dedent(f"""
+        import time
+        from pathlib import Path
+        from kedro.io import Version
+        from atft_pipeline.datasets.tables import FrameDataset
+
+        class Slow(FrameDataset):
+            def write(self, path, data):
+                path.write_bytes(b"half")
+                Path({str(tmp_path / "writing")!r}).touch()
+                time.sleep(60)
+
+        Slow({str(tmp_path / "frame.parquet")!r}, Version(None, "2020-01-02")).save("anything")
+    """)
+    process = subprocess.Popen([sys.executable, "-c", script])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "writing").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (tmp_path / "frame.parquet" / "2020-01-02").exists()
+    dataset = frame_dataset(tmp_path)
+    assert dataset.resolve_load_version() == "2020-01-01"
+    assert dataset.load()["x"].to_list() == [1]
+    with pytest.raises(DatasetError):
+        frame_dataset(tmp_path, load="2020-01-02").load()
+    # The same version can be saved again over what the killed save left.
+    frame_dataset(tmp_path, save="2020-01-02").save(pl.DataFrame({"x": [2]}))
+    assert frame_dataset(tmp_path).load()["x"].to_list() == [2]
