@@ -1,0 +1,18 @@
+"""Node of the stage ``ingest``."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from atft_pipeline.market.ingest import IngestConfig, ingest
+from atft_pipeline.market.quality import quality_page
+from atft_pipeline.pipelines.parameters import Params
+
+
+def ingest_prices(
+    prices: Path, listings: Path | None, config: Params[IngestConfig]
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any], str]:
+    """Read and clean raw prices; return clean prices, listings, the quality report and its page."""
+    result = ingest(prices, listings, config.root)
+    return result.prices, result.listings, result.report, quality_page(result.report)
