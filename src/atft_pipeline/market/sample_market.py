@@ -9,8 +9,9 @@ The daily log return of listing i is
 with Student-t factors and noise, and a drift mu known one session before from three hidden states:
 
 * **own**: an AR(1) state a_it that the listing's own candle shows (a long lower shadow says that it is high);
-* **neighbour**: the mean of the states v_jt of the listing's peers, each visible in the volume of the peer alone, so that
-  nothing of it can be read from the listing's own columns. Peers share the group factor, hence they are found by correlation;
+* **neighbour**: the mean of the states v_jt of the listing's peers, each visible in the volume of the peer alone, so
+  that nothing of it can be read from the listing's own columns. Peers share the group factor, hence correlation finds
+  them;
 * **cycle**: a slow oscillation with a period and phase of its own. The day's range shows its cosine, the drift follows
   its sine, so that no single day tells the sign: the window must be read.
 
@@ -177,7 +178,7 @@ def sessions(first_date: str, count: int) -> npt.NDArray[np.datetime64]:
 
 
 def hidden_states(rng: np.random.Generator, config: SampleMarketConfig, group: npt.NDArray[np.int64]) -> States:
-    """Draw the states [T, N] and the drift, in units of the listing's volatility, that each promises over h sessions."""
+    """Draw the states [T, N] and the drift that each promises over h sessions, in units of the listing's volatility."""
     shape = (config.sessions, config.listings)
     signal = config.signal
     own = autoregression(rng, shape, signal.own_memory)
@@ -207,14 +208,14 @@ def daily_returns(
     volatility: Array,
     states: States,
 ) -> Array:
-    """Log returns [T, N]: factors with fat tails, fat-tailed noise, and the drift promised by the states of the day before."""
+    """Log returns [T, N]: fat-tailed factors and noise, and the drift promised by the states of the day before."""
     shape = (config.sessions, config.listings)
     beta = rng.uniform(0.6, 1.4, config.listings)
     market = 0.008 * fat(rng, (config.sessions, 1))
     of_sector = 0.004 * fat(rng, (config.sessions, config.sectors))[:, sector]
     of_group = 0.8 * volatility * fat(rng, (config.sessions, int(group.max()) + 1))[:, group]
     drift = np.zeros(shape)
-    drift[1:] = sum(states.drift[part][1] for part in PARTS)[:-1]
+    drift[1:] = np.sum([states.drift[part][1] for part in PARTS], axis=0)[:-1]
     returns: Array = beta * market + of_sector + of_group + volatility * (drift + 0.8 * fat(rng, shape))
     return returns
 
@@ -241,7 +242,7 @@ def candles(rng: np.random.Generator, returns: Array, volatility: Array, states:
 
 
 def lifetimes(rng: np.random.Generator, config: SampleMarketConfig) -> npt.NDArray[np.bool_]:
-    """Which listing trades on which day [T, N]; some start late, some stop early, one leaves for half the time and returns."""
+    """Which listing trades on which day [T, N]: some start late, some stop early, one leaves for half the time."""
     day = np.arange(config.sessions)[:, None]
     partial = rng.random(config.listings) < config.partial_share
     late = rng.random(config.listings) < 0.5
@@ -270,7 +271,8 @@ def geometric(memory: float, horizon: int) -> float:
 
 def fat(rng: np.random.Generator, shape: tuple[int, int], freedom: float = 5.0) -> Array:
     """Student-t noise of unit variance."""
-    return rng.standard_t(freedom, shape) * np.sqrt((freedom - 2) / freedom)
+    noise: Array = rng.standard_t(freedom, shape) * np.sqrt((freedom - 2) / freedom)
+    return noise
 
 
 def _is_date(text: str) -> bool:

@@ -1,0 +1,261 @@
+"""Build a panel from a feature table, and append days to one.
+
+The feature table is a folder: ``YYYY-MM.parquet`` files sorted by Date and Listing, and ``features.json``.
+Legend: n listings of one day, F features, Q horizons.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from atft_pipeline.config import config, to_mapping
+from atft_pipeline.errors import ArtifactError
+from atft_pipeline.lineage import hash_file, hash_index, hash_json
+from atft_pipeline.panel.panel import Panel, PanelIndex, PanelMeta, panel_schema
+from atft_pipeline.progress import track
+
+KEYS = ("Date", "Listing", "InUniverse")
+
+
+@config
+class PanelConfig:
+    """How the panel is stored.
+
+    Attributes:
+        dtype: of the features; float16 halves memory and suits values normalised per day.
+    """
+
+    dtype: Literal["float16", "float32"] = "float16"
+
+
+def build_panel(
+    features: Path, listings: pa.Table, out: Path, config: PanelConfig, lineage: Mapping[str, Any]
+) -> PanelMeta:
+    """Pack a feature table.
+
+    Two passes over the months: the first reads the keys for the axes, the second writes a record batch a day. Memory
+    holds one month.
+
+    Args:
+        features: folder of the feature table.
+        listings: Listing, Code, sector, market; sector and market may be null.
+        out: the file to write; the caller renames it into place.
+        config: storage.
+        lineage: what the features were made from.
+
+    Returns:
+        The panel's metadata.
+
+    Raises:
+        ArtifactError: the folder holds no feature table, or its rows are not sorted.
+    """
+    manifest = read_manifest(features)
+    months = sorted(features.glob("*.parquet"))
+    if not months:
+        msg = f"{features} holds no feature rows; make them with: kedro run --pipeline=features"
+        raise ArtifactError(msg)
+    order, dates, rows = _read_axes(months)
+    meta, index = _describe(manifest, months, order, dates, rows, listings, config, lineage)
+    position = {name: number for number, name in enumerate(index.listings)}
+    schema = panel_schema(meta, index)
+    with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for month in track(months, "panel"):
+            for batch in _days_of(month, meta, schema, position):
+                writer.write_batch(batch)
+    return meta
+
+
+def append_days(panel: Panel, features: Path, listings: pa.Table, out: Path, lineage: Mapping[str, Any]) -> PanelMeta:
+    """Write a panel that continues another one with the days after its last.
+
+    Record batches of the earlier days are copied byte for byte, nothing of them is computed again.
+
+    Args:
+        panel: the earlier panel.
+        features: feature table that holds the later days (and possibly earlier ones, which are skipped).
+        listings: as in :func:`build_panel`.
+        out: the new file.
+        lineage: what the features were made from.
+
+    Raises:
+        ArtifactError: the columns differ, or there is no later day.
+    """
+    manifest = read_manifest(features)
+    _check_same_columns(panel, manifest)
+    last = panel.index.dates[-1]
+    months = [path for path in sorted(features.glob("*.parquet")) if path.stem >= last[:7]]
+    order, dates, rows = _read_axes(months, known=panel.listings, after=last)
+    if not dates:
+        msg = f"{features} holds no day after {last}, the panel's last one; there is nothing to append"
+        raise ArtifactError(msg)
+    meta, index = _describe(
+        manifest,
+        months,
+        order,
+        [*panel.index.dates, *dates],
+        [*panel.index.rows, *rows],
+        listings,
+        PanelConfig(dtype="float16" if panel.meta.dtype == "float16" else "float32"),
+        {**lineage, "continues": panel.meta.fingerprint},
+    )
+    position = {name: number for number, name in enumerate(index.listings)}
+    schema = panel_schema(meta, index)
+    with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for day in range(len(panel.dates)):
+            writer.write_batch(panel.batch(day).replace_schema_metadata(schema.metadata))
+        for month in months:
+            for batch in _days_of(month, meta, schema, position, after=last):
+                writer.write_batch(batch)
+    return meta
+
+
+def read_manifest(features: Path) -> dict[str, Any]:
+    """Read ``features.json``.
+
+    Raises:
+        ArtifactError: it is not there.
+    """
+    path = features / "features.json"
+    if not path.is_file():
+        msg = f"{path} does not exist; make the features with: kedro run --pipeline=features"
+        raise ArtifactError(msg)
+    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return manifest
+
+
+def _check_same_columns(panel: Panel, manifest: Mapping[str, Any]) -> None:
+    for key, have in (("features", panel.meta.feature_names), ("horizons", panel.meta.horizons)):
+        if tuple(manifest[key]) != have:
+            msg = f"{key} differ from those of the panel {panel.path}; rebuild it with: kedro run --pipeline=panel"
+            raise ArtifactError(msg)
+
+
+def _read_axes(
+    months: Sequence[Path], known: Sequence[str] = (), after: str = ""
+) -> tuple[list[str], list[str], list[int]]:
+    """Listings in order of first appearance, dates, rows a day; only the keys are read."""
+    seen = dict.fromkeys(known)
+    dates: list[str] = []
+    rows: list[int] = []
+    for month in months:
+        table = pq.read_table(month, columns=["Date", "Listing"])
+        listing = table["Listing"]
+        for start, stop, date in _runs(table["Date"], month):
+            if date <= after:
+                continue
+            if dates and date <= dates[-1]:
+                msg = f"{month}: rows are not sorted by Date ({date} after {dates[-1]}); rebuild the features"
+                raise ArtifactError(msg)
+            dates.append(date)
+            rows.append(stop - start)
+            today = {str(name) for name in listing[start:stop].to_pylist()}
+            seen.update(dict.fromkeys(sorted(today - seen.keys())))
+    return list(seen), dates, rows
+
+
+def _runs(column: Any, month: Path) -> Iterator[tuple[int, int, str]]:
+    """Yield (first row, row after the last, ISO date) of each day."""
+    days = column.cast(pa.date32()).to_numpy().astype("datetime64[D]")
+    if not len(days):
+        return
+    edges = np.flatnonzero(days[1:] != days[:-1]) + 1
+    starts = np.concatenate([[0], edges])
+    stops = np.concatenate([edges, [len(days)]])
+    if len(np.unique(days[starts])) != len(starts):
+        msg = f"{month}: a date appears twice apart; rows must be sorted by Date; rebuild the features"
+        raise ArtifactError(msg)
+    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+        yield start, stop, str(days[start])
+
+
+def _describe(
+    manifest: Mapping[str, Any],
+    months: Sequence[Path],
+    order: list[str],
+    dates: list[str],
+    rows: list[int],
+    listings: pa.Table,
+    config: PanelConfig,
+    lineage: Mapping[str, Any],
+) -> tuple[PanelMeta, PanelIndex]:
+    table = {row["Listing"]: row for row in listings.select(["Listing", "Code", "sector", "market"]).to_pylist()}
+    known = [table.get(name) or {"Code": name, "sector": None, "market": None} for name in order]
+    sectors, sector = _encode([row["sector"] for row in known])
+    markets, market = _encode([row["market"] for row in known])
+    index = PanelIndex(
+        dates=tuple(dates),
+        rows=tuple(rows),
+        listings=tuple(order),
+        codes=tuple(row["Code"] for row in known),
+        sector=sector,
+        market=market,
+    )
+    contents = [hash_file(month) for month in months]
+    meta = PanelMeta(
+        feature_names=tuple(manifest["features"]),
+        market_features=tuple(manifest["market_features"]),
+        horizons=tuple(manifest["horizons"]),
+        label=manifest["label"],
+        dtype=config.dtype,
+        fingerprint=hash_json([contents, dict(manifest), to_mapping(config), sectors, sector, markets, market]),
+        index_fingerprint=hash_index(dates, order),
+        sectors=sectors,
+        markets=markets,
+        lineage=dict(lineage),
+    )
+    return meta, index
+
+
+def _encode(names: Sequence[str | None]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Number names from 1 in sorted order; 0 is unknown."""
+    vocabulary = sorted({name for name in names if name})
+    number = {name: place + 1 for place, name in enumerate(vocabulary)}
+    return ("unknown", *vocabulary), tuple(number.get(name or "", 0) for name in names)
+
+
+def _days_of(
+    month: Path, meta: PanelMeta, schema: pa.Schema, position: Mapping[str, int], after: str = ""
+) -> Iterator[pa.RecordBatch]:
+    """Yield a record batch for each day of a month."""
+    columns = [*meta.feature_names, *(f"{kind}_{h}" for kind in ("target", "return") for h in meta.horizons)]
+    table = pq.read_table(month, columns=[*KEYS, *columns]).combine_chunks()
+    names = table["Listing"].unique()
+    lookup = pa.array([position[str(name)] for name in names.to_pylist()], type=pa.int32())
+    listing = pc.take(lookup, pc.index_in(table["Listing"], names)).to_numpy()
+    universe = table["InUniverse"].to_numpy()
+    features = _stack(table, meta.feature_names, np.dtype(meta.dtype))
+    targets = _stack(table, [f"target_{h}" for h in meta.horizons], np.dtype(np.float32))
+    returns = _stack(table, [f"return_{h}" for h in meta.horizons], np.dtype(np.float32))
+    for start, stop, date in _runs(table["Date"], month):
+        if date <= after:
+            continue
+        order = start + np.argsort(listing[start:stop], kind="stable")
+        yield pa.record_batch(
+            [
+                pa.array(listing[order]),
+                pa.array(universe[order]),
+                _fixed(features[order], schema.field("features").type),
+                _fixed(targets[order], schema.field("targets").type),
+                _fixed(returns[order], schema.field("returns").type),
+            ],
+            schema=schema,
+        )
+
+
+def _stack(table: pa.Table, names: Sequence[str], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Lay columns side by side as a row-major matrix [rows, columns]; null becomes NaN."""
+    matrix = np.empty((table.num_rows, len(names)), dtype=dtype)
+    for place, name in enumerate(names):
+        matrix[:, place] = table[name].to_numpy()
+    return matrix
+
+
+def _fixed(matrix: npt.NDArray[Any], kind: Any) -> Any:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).reshape(-1)), type=kind)

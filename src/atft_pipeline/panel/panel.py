@@ -1,0 +1,216 @@
+"""The panel on disk: one Arrow IPC file, one record batch a day, mapped into memory and never copied.
+
+Legend: D days, N listings, n listings of one day, F features, Q horizons.
+
+Columns: ``listing`` int32 (position in the listing axis), ``universe`` bool, ``features`` FixedSizeList<float16>[F] (a
+row-major matrix), ``targets`` and ``returns`` FixedSizeList<float32>[Q] with NaN where a label is not complete. The
+schema metadata holds one JSON document under ``panel``: names, axes, fingerprints, lineage.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from atft_pipeline.errors import ArtifactError
+
+FORMAT = 1
+METADATA_KEY = b"panel"
+
+
+@dataclass(frozen=True)
+class PanelMeta:
+    """What the panel says of itself.
+
+    Attributes:
+        feature_names: F names, in column order.
+        market_features: those that are equal for all listings of a day.
+        horizons: Q horizons in sessions.
+        label: ``close_to_close`` or ``open_to_open``.
+        dtype: ``float16`` or ``float32``.
+        fingerprint: hash of the contents it was built from.
+        index_fingerprint: hash of its two axes; graphs carry the same one.
+        sectors: names by id; id 0 is unknown.
+        markets: names by id; id 0 is unknown.
+        lineage: what it was made from.
+    """
+
+    feature_names: tuple[str, ...]
+    market_features: tuple[str, ...]
+    horizons: tuple[int, ...]
+    label: str
+    dtype: str
+    fingerprint: str
+    index_fingerprint: str
+    sectors: tuple[str, ...]
+    markets: tuple[str, ...]
+    lineage: dict[str, Any]
+
+    @property
+    def label_span(self) -> int:
+        """Sessions after a day that its longest label looks at; an entry at the next open adds one."""
+        return max(self.horizons) + (1 if self.label == "open_to_open" else 0)
+
+
+@dataclass(frozen=True)
+class PanelIndex:
+    """The axes of a panel.
+
+    Attributes:
+        dates: [D] ISO dates, ascending.
+        rows: [D] rows of each day.
+        listings: [N] names, in order of first appearance, then of name.
+        codes: [N] raw code of each listing.
+        sector: [N] sector ids.
+        market: [N] market ids.
+    """
+
+    dates: tuple[str, ...]
+    rows: tuple[int, ...]
+    listings: tuple[str, ...]
+    codes: tuple[str, ...]
+    sector: tuple[int, ...]
+    market: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PanelDay:
+    """One day, as views into the map.
+
+    Attributes:
+        listing: int32 [n], ascending.
+        features: float16 or float32 [n, F].
+        targets: float32 [n, Q], NaN where incomplete.
+        returns: float32 [n, Q], NaN where incomplete.
+        universe: bool [n].
+    """
+
+    listing: npt.NDArray[np.int32]
+    features: npt.NDArray[Any]
+    targets: npt.NDArray[np.float32]
+    returns: npt.NDArray[np.float32]
+    universe: npt.NDArray[np.bool_]
+
+
+def panel_schema(meta: PanelMeta, index: PanelIndex) -> pa.Schema:
+    """Build the schema with its metadata."""
+    value = pa.float16() if meta.dtype == "float16" else pa.float32()
+    horizons = len(meta.horizons)
+    document = {"format": FORMAT, "meta": asdict(meta), "index": asdict(index)}
+    columns: list[Any] = [
+        pa.field("listing", pa.int32(), nullable=False),
+        pa.field("universe", pa.bool_(), nullable=False),
+        pa.field("features", pa.list_(pa.field("item", value, nullable=False), len(meta.feature_names))),
+        pa.field("targets", pa.list_(pa.field("item", pa.float32(), nullable=False), horizons)),
+        pa.field("returns", pa.list_(pa.field("item", pa.float32(), nullable=False), horizons)),
+    ]
+    return pa.schema(columns, metadata={METADATA_KEY: json.dumps(document, separators=(",", ":")).encode()})
+
+
+class Panel:
+    """A panel mapped into memory.
+
+    Args:
+        path: the file.
+        reader: an open reader over the map.
+        meta: what it says of itself.
+        index: its axes.
+    """
+
+    def __init__(self, path: Path, reader: pa.ipc.RecordBatchFileReader, meta: PanelMeta, index: PanelIndex) -> None:
+        self.path = path
+        self.meta = meta
+        self.index = index
+        self._reader = reader
+
+    @classmethod
+    def open(cls, path: Path) -> "Panel":
+        """Map a panel; nothing but its metadata is read.
+
+        Raises:
+            ArtifactError: the file is no panel, is cut short, or has another format.
+        """
+        if not path.is_file():
+            msg = f"{path}: no such panel; make it with: kedro run --pipeline=panel"
+            raise ArtifactError(msg)
+        try:
+            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            document = json.loads((reader.schema.metadata or {})[METADATA_KEY])
+        except (pa.ArrowInvalid, KeyError) as error:
+            msg = f"{path} is not a readable panel ({error}); rebuild it with: kedro run --pipeline=panel"
+            raise ArtifactError(msg) from error
+        if document["format"] != FORMAT:
+            msg = f"{path}: format {document['format']}, need {FORMAT}; rebuild it with: kedro run --pipeline=panel"
+            raise ArtifactError(msg)
+        meta = PanelMeta(**{field.name: _tuple(document["meta"][field.name]) for field in fields(PanelMeta)})
+        index = PanelIndex(**{field.name: _tuple(document["index"][field.name]) for field in fields(PanelIndex)})
+        return cls(path, reader, meta, index)
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        """Pickle as the path: every process maps the file itself and shares the page cache."""
+        return Panel.open, (self.path,)
+
+    @cached_property
+    def dates(self) -> npt.NDArray[np.datetime64]:
+        """Trading days [D]."""
+        return np.array(self.index.dates, dtype="datetime64[D]")
+
+    @property
+    def listings(self) -> tuple[str, ...]:
+        """Listing names [N]."""
+        return self.index.listings
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Raw code of each listing [N]."""
+        return self.index.codes
+
+    @cached_property
+    def sector(self) -> npt.NDArray[np.int64]:
+        """Sector ids [N], 0 = unknown."""
+        return np.array(self.index.sector, dtype=np.int64)
+
+    @cached_property
+    def market(self) -> npt.NDArray[np.int64]:
+        """Market ids [N], 0 = unknown."""
+        return np.array(self.index.market, dtype=np.int64)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(D, N, F)."""
+        return len(self.index.dates), len(self.index.listings), len(self.meta.feature_names)
+
+    @property
+    def rows(self) -> int:
+        """Rows over all days."""
+        return sum(self.index.rows)
+
+    def batch(self, day: int) -> pa.RecordBatch:
+        """The record batch of a day."""
+        return self._reader.get_batch(day)
+
+    def day(self, day: int) -> PanelDay:
+        """Views of one day; valid while the panel is open."""
+        batch = self.batch(day)
+        horizons = len(self.meta.horizons)
+        return PanelDay(
+            listing=batch.column("listing").to_numpy(zero_copy_only=True),
+            features=_matrix(batch.column("features"), len(self.meta.feature_names)),
+            targets=_matrix(batch.column("targets"), horizons),
+            returns=_matrix(batch.column("returns"), horizons),
+            universe=batch.column("universe").to_numpy(zero_copy_only=False),
+        )
+
+
+def _matrix(column: Any, width: int) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = column.flatten().to_numpy(zero_copy_only=True)
+    return values.reshape(-1, width)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
