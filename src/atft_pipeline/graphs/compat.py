@@ -1,0 +1,51 @@
+"""Graphs and panel must have the same axes."""
+
+from typing import Protocol
+
+from atft_pipeline.errors import ArtifactError
+from atft_pipeline.graphs.graphs import GraphsMeta
+
+
+class HasIndex(Protocol):
+    """The part of a panel's metadata that is needed here."""
+
+    @property
+    def index_fingerprint(self) -> str:
+        """Hash of the panel's listings and dates."""
+        ...
+
+
+def check_compatible(
+    panel_meta: HasIndex, graphs_meta: GraphsMeta, panel_listings: tuple[str, ...] | None = None
+) -> None:
+    """Refuse graphs that were made for another panel.
+
+    Args:
+        panel_meta: the panel's metadata.
+        graphs_meta: the graphs' metadata.
+        panel_listings: the panel's listings, to name the first difference in the message.
+
+    Raises:
+        ArtifactError: the axes differ; names the command that repairs it.
+    """
+    if panel_meta.index_fingerprint == graphs_meta.index_fingerprint:
+        return
+    msg = (
+        f"graphs and panel do not have the same listings and dates: {_difference(graphs_meta, panel_listings)} "
+        f"(index {graphs_meta.index_fingerprint} in the graphs, {panel_meta.index_fingerprint} in the panel); "
+        "rebuild the graphs with: kedro run --pipeline=graphs"
+    )
+    raise ArtifactError(msg)
+
+
+def _difference(meta: GraphsMeta, listings: tuple[str, ...] | None) -> str:
+    made_for = f"the graphs were made for {len(meta.listings)} listings from {meta.dates[0]} to {meta.dates[1]}"
+    if listings is None:
+        return made_for
+    if listings == meta.listings:
+        return f"{made_for}, the panel has the same listings on other dates"
+    pairs = zip(meta.listings, listings, strict=False)
+    place = next((number for number, (old, new) in enumerate(pairs) if old != new), None)
+    if place is None:
+        return f"{made_for}, the panel has {len(listings)}"
+    return f"{made_for}, the panel has {len(listings)}, and listing {place} is {meta.listings[place]} there and {listings[place]} here"
