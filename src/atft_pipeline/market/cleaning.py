@@ -1,0 +1,194 @@
+"""Causal cleaning of raw prices: named rules, each of which can be switched off and counts what it touched.
+
+A rule that is on by default uses the rows of a day and of the days before it, nothing later: whatever happens after
+a date leaves the clean rows up to that date bit for bit the same. The one rule that needs the next day says so and is off.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from atft_pipeline.config import config, require
+from atft_pipeline.market import rules
+
+
+@config
+class CleaningConfig:
+    """Which rules run, and their limits.
+
+    Attributes:
+        not_finite: NaN and infinite numbers become null.
+        zero_prices: prices of zero become null.
+        duplicate_keys: of rows with the same Code and Date the last stays.
+        holiday_sessions: drop days on which hardly any code traded.
+        holiday_share: share of the median number of traded codes below which a day is no session.
+        holiday_window: sessions of that median, the day itself included.
+        crossed_range: High and Low that are exchanged are put right, or become null.
+        outside_range: Open or Close outside Low..High by more than the tolerance voids the weaker price.
+        range_tolerance: relative excess up to which a price outside the range widens the range instead.
+        long_gaps: a code that returns after a long gap begins a new listing segment.
+        gap_sessions: sessions without a row that make a long gap.
+        one_day_ticks: void the prices of a day that jumped without the volume of a real event.
+        tick_return: relative move from the last two closes that makes a jump, up or down.
+        tick_volume: multiple of the median volume up to which the day counts as quiet.
+        tick_window: sessions of that median, all before the day.
+        split_candidates: a quiet jump by a simple ratio that lasts begins a new listing segment.
+        split_tolerance: relative distance to the simple ratio.
+        undone_ticks: void a close that the next day undoes. Needs the next day: not causal, off by default.
+    """
+
+    not_finite: bool = True
+    zero_prices: bool = True
+    duplicate_keys: bool = True
+    holiday_sessions: bool = True
+    holiday_share: float = 0.2
+    holiday_window: int = 20
+    crossed_range: bool = True
+    outside_range: bool = True
+    range_tolerance: float = 0.005
+    long_gaps: bool = True
+    gap_sessions: int = 120
+    one_day_ticks: bool = True
+    tick_return: float = 0.4
+    tick_volume: float = 3.0
+    tick_window: int = 20
+    split_candidates: bool = True
+    split_tolerance: float = 0.03
+    undone_ticks: bool = False
+
+    def __post_init__(self) -> None:
+        require(0 <= self.holiday_share < 1, f"holiday_share must lie in [0, 1), got {self.holiday_share}")
+        require(0 <= self.range_tolerance < 1, f"range_tolerance must lie in [0, 1), got {self.range_tolerance}")
+        require(0 < self.tick_return < 1, f"tick_return must lie in (0, 1), got {self.tick_return}")
+        require(self.tick_volume >= 0, f"tick_volume must not be negative, got {self.tick_volume}")
+        require(0 < self.split_tolerance < 0.2, f"split_tolerance must lie in (0, 0.2), got {self.split_tolerance}")
+        for name in ("holiday_window", "gap_sessions", "tick_window"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class RuleCount:
+    """What one rule touched.
+
+    Attributes:
+        rule: its name, the switch in the configuration.
+        does: what it does, in words.
+        causal: whether it uses no later day.
+        enabled: whether it ran.
+        rows: rows touched.
+        codes: distinct codes touched.
+        years: year -> rows touched.
+        examples: a few touched rows as ``Code Date``.
+    """
+
+    rule: str
+    does: str
+    causal: bool
+    enabled: bool
+    rows: int = 0
+    codes: int = 0
+    years: dict[str, int] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give plain JSON types."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Clean rows and what was done.
+
+    Attributes:
+        prices: sorted by Listing and Date, without InUniverse; see :func:`clean_prices`.
+        rules: one count a rule, in the order of work.
+    """
+
+    prices: pl.DataFrame
+    rules: list[RuleCount]
+
+
+Rule = Callable[[pl.DataFrame, CleaningConfig], rules.Touched]
+
+# Order matters: keys, values, sessions, segments, then what looks at neighbouring days.
+RULES: tuple[tuple[str, Rule, bool], ...] = (
+    ("not_finite", lambda frame, _: rules.not_finite(frame), True),
+    ("zero_prices", lambda frame, _: rules.zero_prices(frame), True),
+    ("duplicate_keys", lambda frame, _: rules.duplicate_keys(frame), True),
+    ("holiday_sessions", lambda frame, c: rules.holiday_sessions(frame, c.holiday_share, c.holiday_window), True),
+    ("crossed_range", lambda frame, _: rules.crossed_range(frame), True),
+    ("outside_range", lambda frame, c: rules.outside_range(frame, c.range_tolerance), True),
+    ("long_gaps", lambda frame, c: rules.long_gaps(frame, c.gap_sessions), True),
+    (
+        "one_day_ticks",
+        lambda frame, c: rules.one_day_ticks(frame, c.tick_return, c.tick_volume, c.tick_window),
+        True,
+    ),
+    (
+        "split_candidates",
+        lambda frame, c: rules.split_candidates(frame, c.tick_return, c.tick_volume, c.tick_window, c.split_tolerance),
+        True,
+    ),
+    ("undone_ticks", lambda frame, c: rules.undone_ticks(frame, c.tick_return), False),
+)
+
+
+def clean_prices(raw: pl.DataFrame, settings: CleaningConfig) -> Cleaned:
+    """Run the rules over raw prices.
+
+    Args:
+        raw: Date, Code, Open, High, Low, Close, Volume and further numeric columns, in any order of rows.
+        settings: which rules, and their limits.
+
+    Returns:
+        Date, Code, Listing, Open, High, Low, Close, Volume, then the other columns. Listing is the code, with ``@2``,
+        ``@3``, ... from its second segment on; unknown values are null.
+    """
+    frame = raw.filter(pl.col("Date").is_not_null() & pl.col("Code").is_not_null())
+    counts = [_missing_keys(raw, frame)]
+    frame = frame.sort("Code", "Date", maintain_order=True)
+    frame = frame.with_columns(pl.col("Code").rle_id().alias(rules.SEGMENT), pl.lit(value=False).alias(rules.BREAK))
+    for name, rule, causal in RULES:
+        does = " ".join((getattr(rules, name).__doc__ or "").split("\n\n")[0].split())
+        if not getattr(settings, name):
+            counts.append(RuleCount(rule=name, does=does, causal=causal, enabled=False))
+            continue
+        touched = rule(frame, settings)
+        counts.append(_count(name, does, causal, touched))
+        frame = touched.frame
+    return Cleaned(prices=_finish(frame), rules=counts)
+
+
+def _missing_keys(raw: pl.DataFrame, kept: pl.DataFrame) -> RuleCount:
+    """Count the rows that had no Date or no Code."""
+    lost = raw.height - kept.height
+    return RuleCount(rule="missing_keys", does="Drop rows without Date or Code.", causal=True, enabled=True, rows=lost)
+
+
+def _count(name: str, does: str, causal: bool, touched: rules.Touched) -> RuleCount:
+    """Summarise the touched rows of one rule."""
+    rows = touched.rows
+    years = rows.group_by(pl.col("Date").dt.year().alias("year")).len().sort("year")
+    shown = rows.sort("Date", "Code").head(5).select(pl.format("{} {}", "Code", "Date"))
+    return RuleCount(
+        rule=name,
+        does=does,
+        causal=causal,
+        enabled=True,
+        rows=rows.height,
+        codes=rows["Code"].n_unique(),
+        years={str(year): count for year, count in years.iter_rows()},
+        examples=shown.to_series().to_list(),
+    )
+
+
+def _finish(frame: pl.DataFrame) -> pl.DataFrame:
+    """Name the listing segments and put the columns in order."""
+    ordinal = pl.col(rules.BREAK).cast(pl.UInt32).cum_sum().over("Code") + 1
+    later = pl.concat_str([pl.col("Code"), pl.lit("@"), ordinal.cast(pl.String)])
+    named = frame.with_columns(Listing=pl.when(ordinal > 1).then(later).otherwise("Code"))
+    first = ["Date", "Code", "Listing", *rules.PRICES, "Volume"]
+    rest = [name for name in frame.columns if name not in {*first, rules.SEGMENT, rules.BREAK}]
+    return named.select(*first, *rest).sort("Listing", "Date")

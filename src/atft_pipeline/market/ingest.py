@@ -1,0 +1,71 @@
+"""Stage one: raw prices to clean prices, listings and a report on their quality."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from atft_pipeline.config import config
+from atft_pipeline.market.cleaning import CleaningConfig, clean_prices
+from atft_pipeline.market.listings import name_funds, read_listings, summarise_listings
+from atft_pipeline.market.prices import PricesConfig, read_prices
+from atft_pipeline.market.quality import quality_report
+from atft_pipeline.market.universe import UniverseConfig, add_universe
+
+MARKS = ("_unpriced", "_cheap", "_thin", "_young", "_fund")
+
+
+@config
+class IngestConfig:
+    """Parameters of the stage.
+
+    Attributes:
+        prices: how the files are read.
+        cleaning: which rules run.
+        universe: the causal mask.
+    """
+
+    prices: PricesConfig = field(default_factory=PricesConfig)
+    cleaning: CleaningConfig = field(default_factory=CleaningConfig)
+    universe: UniverseConfig = field(default_factory=UniverseConfig)
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What the stage gives.
+
+    Attributes:
+        prices: Date, Code, Listing, Open, High, Low, Close, Volume, [Vwap], InUniverse, [columns passed through];
+            sorted by Listing and Date.
+        listings: Listing, Code, sector, market, first, last, fund (as of its last row).
+        report: plain JSON types.
+    """
+
+    prices: pl.DataFrame
+    listings: pl.DataFrame
+    report: dict[str, Any]
+
+
+def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestResult:
+    """Read, check and clean raw prices, and mark the universe of every day.
+
+    Args:
+        prices: Parquet or CSV file, or a folder of them.
+        listings: table of Code, sector, market, or ``None``.
+        config: parameters.
+
+    Raises:
+        DataError: the input is unreadable or breaks its contract; nothing has been written.
+    """
+    raw = read_prices(prices, config.prices)
+    table = read_listings(listings, config.prices)
+    cleaned = clean_prices(raw, config.cleaning)
+    marked = add_universe(cleaned.prices, name_funds(table, config.universe.fund_pattern), config.universe)
+    summary = summarise_listings(marked, table)
+    report = quality_report(raw, marked, cleaned.rules, source=prices, settings=config)
+    extra = [name for name in ("Vwap",) if name in marked.columns]
+    known = {"Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume", "InUniverse", *MARKS, *extra}
+    rest = [name for name in marked.columns if name not in known and name != "UnadjustedClose"]
+    first = ["Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume"]
+    return IngestResult(marked.select(*first, *extra, "InUniverse", *rest), summary, report)

@@ -1,0 +1,105 @@
+"""The universe: which listings may be held on a day, decided by that day and the days before it."""
+
+import polars as pl
+
+from atft_pipeline.config import config, require
+
+FUND = "_fund"
+
+
+@config
+class UniverseConfig:
+    """The causal mask of a day.
+
+    Attributes:
+        min_price: least Close (unadjusted where it is known), in the currency of the data.
+        min_dollar_volume: least median of Close times Volume, in the currency of the data.
+        dollar_volume_window: sessions of that median, the day itself included.
+        min_history: least number of sessions with a Close in the listing segment, the day itself included.
+        exclude_funds: leave out what moves like a fund, by the rule of :func:`add_universe`.
+        fund_window: sessions over which a fund is recognised; no fund is recognised before they are complete.
+        fund_correlation: correlation with the market's return from which a listing moves like an index fund.
+        fund_volatility: daily standard deviation of returns below which a listing moves like a bond fund.
+        fund_pattern: listings whose sector or market matches this regular expression are funds.
+    """
+
+    min_price: float = 1.0
+    min_dollar_volume: float = 500_000.0
+    dollar_volume_window: int = 20
+    min_history: int = 60
+    exclude_funds: bool = True
+    fund_window: int = 120
+    fund_correlation: float = 0.93
+    fund_volatility: float = 0.004
+    fund_pattern: str = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b"
+
+    def __post_init__(self) -> None:
+        require(self.min_price >= 0, f"min_price must not be negative, got {self.min_price}")
+        require(self.min_dollar_volume >= 0, f"min_dollar_volume must not be negative, got {self.min_dollar_volume}")
+        require(self.dollar_volume_window >= 1, f"dollar_volume_window must be at least 1: {self.dollar_volume_window}")
+        require(self.min_history >= 1, f"min_history must be at least 1, got {self.min_history}")
+        require(self.fund_window >= 20, f"fund_window must be at least 20, got {self.fund_window}")
+        require(0 < self.fund_correlation <= 1, f"fund_correlation must lie in (0, 1], got {self.fund_correlation}")
+        require(self.fund_volatility >= 0, f"fund_volatility must not be negative, got {self.fund_volatility}")
+
+
+def add_universe(clean: pl.DataFrame, named_funds: pl.Series, settings: UniverseConfig) -> pl.DataFrame:
+    """Add the reasons that keep a listing out of the universe on a day.
+
+    A listing moves like a fund on a day if over the past ``fund_window`` sessions its returns correlate with the median
+    return of all listings by at least ``fund_correlation``, or vary by less than ``fund_volatility`` a day. Both use
+    sessions up to the day, so the mask may change over the life of a listing.
+
+    Args:
+        clean: clean rows sorted by Listing and Date.
+        named_funds: codes that the listings table itself calls funds.
+        settings: the limits.
+
+    Returns:
+        The rows with Boolean columns ``_cheap``, ``_thin``, ``_young``, ``_fund``, ``_unpriced`` and InUniverse.
+    """
+    price = "UnadjustedClose" if "UnadjustedClose" in clean.columns else "Close"
+    ids = clean.with_columns(pl.col("Listing").rle_id().alias("_id"))
+    dollars = (pl.col("Close") * pl.col("Volume")).rolling_median(settings.dollar_volume_window, min_samples=1)
+    marked = ids.with_columns(
+        _unpriced=pl.col("Close").is_null(),
+        _cheap=pl.coalesce(price, "Close").fill_null(0.0) < settings.min_price,
+        _thin=dollars.over("_id").fill_null(0.0) < settings.min_dollar_volume,
+        _young=pl.col("Close").is_not_null().cum_sum().over("_id") < settings.min_history,
+    )
+    fund = (
+        _moves_like_fund(marked, settings)
+        if settings.exclude_funds
+        else pl.Series([False]).new_from_index(0, marked.height)
+    )
+    named = pl.col("Code").is_in(named_funds.implode()) if settings.exclude_funds else pl.lit(value=False)
+    marked = marked.with_columns((fund | marked.select(named.alias("n"))["n"]).alias(FUND))
+    out = pl.any_horizontal("_unpriced", "_cheap", "_thin", "_young", FUND)
+    return marked.drop("_id").with_columns(InUniverse=~out)
+
+
+def _moves_like_fund(rows: pl.DataFrame, settings: UniverseConfig) -> pl.Series:
+    """Judge each row by the returns of the past window; rows with too few returns are no funds."""
+    same = pl.col("_id") == pl.col("_id").shift(1)
+    move = pl.when(same).then(pl.col("Close") / pl.col("Close").shift(1) - 1).clip(-0.5, 0.5)
+    moves = rows.select("_id", "Date", move.alias("own"))
+    market = moves.group_by("Date").agg(pl.col("own").median().alias("market"))
+    moves = moves.join(market, on="Date", how="left", maintain_order="left").with_columns(
+        pl.when(pl.col("own").is_not_null()).then("market").alias("market")
+    )
+    window = settings.fund_window
+    least = max(2, window * 9 // 10)
+
+    def mean(values: pl.Expr) -> pl.Expr:
+        return values.rolling_mean(window, min_samples=least).over("_id")
+
+    own, common = pl.col("own"), pl.col("market")
+    sums = moves.select(
+        x=mean(own), y=mean(common), xx=mean(own * own), yy=mean(common * common), xy=mean(own * common)
+    )
+    spread_own = (pl.col("xx") - pl.col("x") ** 2).clip(0.0)
+    spread_common = (pl.col("yy") - pl.col("y") ** 2).clip(0.0)
+    covariance = pl.col("xy") - pl.col("x") * pl.col("y")
+    follows = covariance > settings.fund_correlation * (spread_own * spread_common).sqrt()
+    calm = spread_own < settings.fund_volatility**2
+    return sums.select((follows | calm).fill_null(value=False).alias("fund"))["fund"]
