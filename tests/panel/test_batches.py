@@ -117,7 +117,7 @@ def test_streamed_batches_equal_resident_ones(panel: Panel, resident: ResidentPa
             first, second = getattr(one, name), getattr(two, name)
             if name == "features":
                 first, second = first * one.mask[:, :, None, None], second * one.mask[:, :, None, None]
-            assert torch.equal(first, second), name
+            assert torch.equal(torch.as_tensor(first), torch.as_tensor(second)), name
 
 
 def test_padding_reaches_no_mask(resident: ResidentPanel) -> None:

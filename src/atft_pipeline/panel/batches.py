@@ -4,7 +4,7 @@ Legend: B days of a batch, n listings padded, L steps, F features, Q horizons, k
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -61,6 +61,8 @@ class DayBatch:
         edge_attr: float32 [B, n, k, E].
         sector: int64 [B, n].
         market: int64 [B, n].
+        real_days: days that do not pad.
+        real_samples: samples.
     """
 
     days: Tensor
@@ -75,16 +77,13 @@ class DayBatch:
     edge_attr: Tensor
     sector: Tensor
     market: Tensor
+    real_days: int
+    real_samples: int
 
     def to(self, device: torch.device) -> "DayBatch":
         """Move every tensor; from pinned memory without waiting."""
-        moved = {item.name: getattr(self, item.name).to(device, non_blocking=True) for item in fields(self)}
-        return DayBatch(**moved)
-
-    @property
-    def samples(self) -> int:
-        """Number of samples; costs a wait on a GPU."""
-        return int(self.mask.sum())
+        tensors = {item.name: value for item in fields(self) if isinstance(value := getattr(self, item.name), Tensor)}
+        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
 
 class NeighborSource(Protocol):
@@ -173,6 +172,10 @@ class DayBatches:
         for width, capacity, days in self._plan(order):
             yield self.assemble(days, width, capacity, rng)
 
+    def days_in_order(self) -> list[int]:
+        """Days in the order in which the batches hold them when nothing is shuffled."""
+        return [day for _, _, days in self._plan(np.array(self.days)) for day in days]
+
     def _plan(self, order: npt.NDArray[np.int64]) -> list[tuple[int, int, list[int]]]:
         """Group days of equal bucket into batches: (listings n, days B, the days). Few shapes, all static."""
         plan: list[tuple[int, int, list[int]]] = []
@@ -197,6 +200,7 @@ class DayBatches:
         resident = self.resident
         device = resident.device
         listing = torch.full((capacity, width), -1, dtype=torch.int64)
+        samples = 0
         for place, number in enumerate(days):
             found = self._listing[number]
             limit = self.config.batch_size if self.shuffle else width
@@ -204,6 +208,7 @@ class DayBatches:
                 picked = np.sort(rng.choice(len(found), size=limit, replace=False))
                 found = found[torch.from_numpy(picked).to(found.device)]
             listing[place, : len(found)] = found
+            samples += len(found)
         listing = listing.to(device)
         mask = listing >= 0
         real = torch.full((capacity,), -1, dtype=torch.int64)
@@ -230,6 +235,8 @@ class DayBatches:
             edge_attr=edge_attr,
             sector=resident.sector[column].where(mask, 0),
             market=resident.market[column].where(mask, 0),
+            real_days=len(days),
+            real_samples=samples,
         )
 
     def _edges(self, day: Tensor, listing: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,219 @@
+"""Checkpoints: safetensors for tensors, JSON for everything else, written under another name and renamed.
+
+* A **model** checkpoint (``model.safetensors``, ``model.json``) is all that evaluation and prediction need.
+* A **state** checkpoint also holds optimiser, averaged weights and random states: a killed run continues bit for bit.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from atft_pipeline.config import from_mapping, to_mapping
+from atft_pipeline.errors import ArtifactError
+from atft_pipeline.lineage import hash_file, hash_json
+from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
+from atft_pipeline.model.config import InputSpec, ModelConfig
+from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.panel import PanelMeta
+
+MODEL_TENSORS = "model.safetensors"
+MODEL_CARD = "model.json"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model was trained on and how its inputs must look.
+
+    Attributes:
+        model: configuration of the model.
+        spec: its inputs.
+        batches: window and sample rules.
+        switches: which blocks were on, see :meth:`ATFTGATFAN.switch`.
+        horizons: sessions ahead of each score.
+        label: ``close_to_close`` or ``open_to_open``.
+        panel: fingerprint of the panel.
+        columns: hash of the feature names in their order.
+        sectors: names by id.
+        markets: names by id.
+        training: epoch, validation RankIC and the like.
+    """
+
+    model: ModelConfig
+    spec: InputSpec
+    batches: BatchConfig
+    switches: Mapping[str, bool]
+    horizons: tuple[int, ...]
+    label: str
+    panel: str
+    columns: str
+    sectors: tuple[str, ...]
+    markets: tuple[str, ...]
+    training: Mapping[str, Any]
+
+
+def columns_hash(meta: PanelMeta) -> str:
+    """Hash of feature names, order and market columns."""
+    return hash_json([list(meta.feature_names), list(meta.market_features)])
+
+
+def save_model(folder: Path, weights: Mapping[str, Tensor], card: ModelCard) -> None:
+    """Write a model checkpoint; ``folder`` appears complete or not at all."""
+
+    def fill(path: Path) -> None:
+        save_file(_plain(weights), path / MODEL_TENSORS)
+        document = {name: to_mapping(value) for name, value in vars(card).items()}
+        document["weights"] = hash_file(path / MODEL_TENSORS)
+        (path / MODEL_CARD).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+    write_folder(folder, fill)
+
+
+def load_model(folder: Path) -> tuple[ATFTGATFAN, ModelCard]:
+    """Read a model checkpoint.
+
+    Returns:
+        The model in evaluation mode on the CPU, and its card.
+
+    Raises:
+        ArtifactError: a file is missing, cut short, or does not fit the other.
+    """
+    document = _read_card(folder / MODEL_CARD)
+    weights = document.pop("weights")
+    path = folder / MODEL_TENSORS
+    if not path.is_file() or hash_file(path) != weights:
+        msg = f"{path} is missing or damaged; train again with: kedro run --pipeline=train"
+        raise ArtifactError(msg)
+    card = ModelCard(
+        model=from_mapping(ModelConfig, document["model"]),
+        spec=from_mapping(InputSpec, document["spec"]),
+        batches=from_mapping(BatchConfig, document["batches"]),
+        switches=document["switches"],
+        horizons=tuple(document["horizons"]),
+        label=document["label"],
+        panel=document["panel"],
+        columns=document["columns"],
+        sectors=tuple(document["sectors"]),
+        markets=tuple(document["markets"]),
+        training=document["training"],
+    )
+    model = ATFTGATFAN(card.model, card.spec)
+    model.load_state_dict(load_file(path))
+    model.switch(**card.switches)
+    return model.eval(), card
+
+
+def check_model_fits(card: ModelCard, meta: PanelMeta) -> None:
+    """Refuse a panel whose columns are not those that the model was trained on.
+
+    Raises:
+        ArtifactError: features, their order, horizons, sectors or markets differ.
+    """
+    pairs = {
+        "features": (card.columns, columns_hash(meta)),
+        "horizons": (card.horizons, meta.horizons),
+        "label": (card.label, meta.label),
+        "sectors": (card.sectors, meta.sectors),
+        "markets": (card.markets, meta.markets),
+    }
+    for name, (trained, given) in pairs.items():
+        if trained != given:
+            msg = (
+                f"the model was trained on other {name} than the panel {meta.fingerprint[:8]} holds; "
+                "train again with: kedro run --pipeline=train"
+            )
+            raise ArtifactError(msg)
+
+
+def save_state(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Write a state checkpoint; ``folder`` appears complete or not at all."""
+
+    def fill(path: Path) -> None:
+        save_file(_plain(tensors), path / "state.safetensors")
+        content = {**document, "tensors": hash_file(path / "state.safetensors")}
+        (path / "state.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    write_folder(folder, fill)
+
+
+def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a state checkpoint.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    document = _read_card(folder / "state.json")
+    path = folder / "state.safetensors"
+    if not path.is_file() or hash_file(path) != document["tensors"]:
+        msg = f"{path} is missing or damaged"
+        raise ArtifactError(msg)
+    try:
+        return load_file(path), document
+    except SafetensorError as error:
+        msg = f"{path} is damaged ({error})"
+        raise ArtifactError(msg) from error
+
+
+def write_folder(folder: Path, fill: Any) -> None:
+    """Fill a folder under another name, force it to disk, and rename it into place."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    fill(temporary)
+    for path in temporary.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Split an optimiser's state into tensors and plain values, both by ``<parameter>/<name>``."""
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for number, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            (tensors if isinstance(value, Tensor) else values)[f"{number}/{name}"] = value
+    return tensors, values
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+) -> None:
+    """Undo :func:`flatten_optimizer`."""
+    document = optimizer.state_dict()
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **values}.items():
+        number, name = key.split("/")
+        state.setdefault(int(number), {})[name] = value
+    document["state"] = state
+    optimizer.load_state_dict(document)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a checkpoint; one that is gone already is no error."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        msg = f"{path} is missing or damaged ({type(error).__name__}); train again with: kedro run --pipeline=train"
+        raise ArtifactError(msg) from error
+    return document

@@ -1,0 +1,184 @@
+"""Typed parameters of training; every field is read by the code beside it."""
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Literal
+
+from atft_pipeline.config import config, require
+
+
+@config
+class OptimizerConfig:
+    """Optimiser.
+
+    Attributes:
+        name: ``adamw``, ``adabelief`` (Zhuang et al., NeurIPS 2020) or ``sgd``.
+        lr: peak learning rate.
+        weight_decay: decoupled decay of weight matrices; norms, biases and vectors are never decayed.
+        betas: decay of the running moments.
+        eps: added to the denominator.
+        fused: one kernel for the whole step; ``auto`` takes it where the device offers it.
+    """
+
+    name: Literal["adamw", "adabelief", "sgd"] = "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 1e-2
+    betas: tuple[float, ...] = (0.9, 0.999)
+    eps: float = 1e-8
+    fused: Literal["auto", "on", "off"] = "auto"
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, f"lr must be positive, got {self.lr}")
+        require(self.weight_decay >= 0, f"weight_decay must not be negative, got {self.weight_decay}")
+        require(
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            f"betas must be two numbers in [0, 1), got {self.betas}",
+        )
+        require(self.eps > 0, f"eps must be positive, got {self.eps}")
+
+
+@config
+class ScheduleConfig:
+    """Learning rate by step.
+
+    Attributes:
+        name: ``warmup_cosine`` (to ``eta_min`` at the last step), ``cosine_restarts`` (Loshchilov and Hutter, ICLR
+            2017), ``one_cycle`` (Smith and Topin, 2018) or ``constant``.
+        warmup_share: share of all steps that rise linearly from 0; of ``one_cycle``, the share of the rising half.
+        first_period: T_0 of the restarts, in epochs.
+        period_factor: T_mult of the restarts.
+        eta_min: lowest learning rate, absolute.
+    """
+
+    name: Literal["warmup_cosine", "cosine_restarts", "one_cycle", "constant"] = "warmup_cosine"
+    warmup_share: float = 0.1
+    first_period: int = 3
+    period_factor: int = 2
+    eta_min: float = 5e-5
+
+    def __post_init__(self) -> None:
+        require(0 <= self.warmup_share < 1, f"warmup_share must lie in [0, 1), got {self.warmup_share}")
+        require(self.first_period >= 1, f"first_period must be at least 1, got {self.first_period}")
+        require(self.period_factor >= 1, f"period_factor must be at least 1, got {self.period_factor}")
+        require(self.eta_min >= 0, f"eta_min must not be negative, got {self.eta_min}")
+
+
+@config
+class RuntimeConfig:
+    """What the run asks of the machine; ``auto`` falls back and says why, anything else must be met.
+
+    Attributes:
+        device: where to compute.
+        precision: ``32``, ``tf32``, ``bf16-mixed``, ``16-mixed``.
+        compile: ``full`` (one graph, no break), ``selective`` (temporal encoder and heads), ``none``.
+        attention: kernel of scaled-dot-product attention.
+        deterministic: only kernels that give the same bits every time.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "32", "tf32", "bf16-mixed", "16-mixed"] = "auto"
+    compile: Literal["auto", "full", "selective", "none"] = "auto"
+    attention: Literal["auto", "flash", "efficient", "math"] = "auto"
+    deterministic: bool = True
+
+
+@config
+class AugmentationConfig:
+    """Noise on training inputs; never in evaluation.
+
+    Attributes:
+        feature_mask: share of features zeroed, drawn for each day.
+        noise: standard deviation added to every feature.
+        listing_dropout: share of listings left out of each day.
+    """
+
+    feature_mask: float = 0.0
+    noise: float = 0.0
+    listing_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("feature_mask", "listing_dropout"):
+            require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        require(self.noise >= 0, f"noise must not be negative, got {self.noise}")
+
+
+@config
+class PhaseConfig:
+    """One phase of training.
+
+    Attributes:
+        name: for the log.
+        epochs: how many.
+        normaliser: the window normaliser is on.
+        graph: the graph attention is on.
+        lr_factor: multiplies the schedule's learning rate.
+        augmentation: of this phase.
+        loss_weights: weights that replace those of the loss, by term.
+    """
+
+    name: str = "main"
+    epochs: int = 10
+    normaliser: bool = True
+    graph: bool = True
+    lr_factor: float = 1.0
+    augmentation: AugmentationConfig = AugmentationConfig()
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs} in phase {self.name}")
+        require(self.lr_factor > 0, f"lr_factor must be positive, got {self.lr_factor} in phase {self.name}")
+
+
+@config
+class TrainingConfig:
+    """Training.
+
+    Attributes:
+        seed: of weights, order of days, dropout; the same seed on the same machine gives the same weights on a CPU.
+        epochs: epochs of the single phase; ``null`` where ``phases`` lists them.
+        phases: phases one after the other; empty for a single one.
+        optimizer: optimiser.
+        schedule: learning rate by step.
+        runtime: device, precision, compilation.
+        clip_norm: largest gradient norm; 0 = no clipping.
+        accumulation: batches whose gradients make one step.
+        ema_decay: decay of averaged weights, on which validation runs and which are kept; 0 = none.
+        patience: epochs without a better validation RankIC after which training stops; 0 = never.
+        min_delta: what counts as better.
+        max_batches: batches of an epoch, for debugging only; 0 = the full data.
+        resume: continue from the last saved state of the same settings.
+        keep_states: saved states kept.
+    """
+
+    seed: int = 1
+    epochs: int | None = 10
+    phases: tuple[PhaseConfig, ...] = ()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    clip_norm: float = 1.0
+    accumulation: int = 1
+    ema_decay: float = 0.0
+    patience: int = 5
+    min_delta: float = 0.0
+    max_batches: int = 0
+    resume: bool = False
+    keep_states: int = 2
+
+    def __post_init__(self) -> None:
+        require(
+            (self.epochs is None) == bool(self.phases),
+            "give either epochs or phases: epochs must be null where phases are listed",
+        )
+        require(self.epochs is None or self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
+        require(0 <= self.seed < 2**32, f"seed must lie in [0, 2^32), got {self.seed}")
+        for name in ("clip_norm", "patience", "min_delta", "max_batches"):
+            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        require(self.accumulation >= 1, f"accumulation must be at least 1, got {self.accumulation}")
+        require(0 <= self.ema_decay < 1, f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+        require(self.keep_states >= 1, f"keep_states must be at least 1, got {self.keep_states}")
+
+    @property
+    def plan(self) -> tuple[PhaseConfig, ...]:
+        """The phases, also of a run that names only ``epochs``."""
+        return self.phases or (PhaseConfig(epochs=self.epochs or 1),)

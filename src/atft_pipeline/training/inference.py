@@ -1,0 +1,96 @@
+"""Scores of whole days, each day by itself, so that a day's scores depend on no other day.
+
+Legend: R rows (samples), Q horizons, P quantiles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
+from atft_pipeline.panel.batches import BatchConfig, DayBatches, NeighborSource
+from atft_pipeline.panel.resident import ResidentPanel
+from atft_pipeline.progress import track
+from atft_pipeline.training.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of all samples, ordered by day and listing.
+
+    Attributes:
+        day: int64 [R] day index of the panel.
+        listing: int64 [R] listing index of the panel.
+        score: float32 [R, Q].
+        quantiles: float32 [R, Q, P], or ``None`` for a model without them.
+    """
+
+    day: npt.NDArray[np.int64]
+    listing: npt.NDArray[np.int64]
+    score: npt.NDArray[np.float32]
+    quantiles: npt.NDArray[np.float32] | None
+
+
+@torch.inference_mode()
+def score_days(
+    model: ATFTGATFAN,
+    resident: ResidentPanel,
+    graphs: NeighborSource | None,
+    days: Sequence[int],
+    config: BatchConfig,
+    runtime: Runtime,
+) -> Scores:
+    """Score every sample of some days.
+
+    Args:
+        model: in evaluation mode.
+        resident: the panel in memory.
+        graphs: aligned with the panel, ``None`` for a model without graph.
+        days: day indices; those without enough history or samples are left out.
+        config: the window and sample rules of the training.
+        runtime: device and precision.
+
+    Returns:
+        One row a sample.
+
+    Raises:
+        RuntimeError: a module is in training mode, so that dropout would speak.
+    """
+    if any(module.training for module in model.modules()):
+        msg = "score_days: the model is in training mode; call eval() first"
+        raise RuntimeError(msg)
+    device = runtime.torch_device
+    model = model.to(device)
+    # One day a batch: its shapes, hence its bits, are the same whatever else is scored.
+    batches = DayBatches(resident, graphs, days, replace(config, batch_size=1), shuffle=False, seed=0)
+    parts: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], torch.Tensor, torch.Tensor | None]] = []
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=runtime.precision.value == "bf16-mixed")
+    for batch in track(batches.epoch(), "score days", total=len(batches)):
+        here = batch.to(device)
+        with autocast, runtime.attention_kernel():
+            output = model(
+                here.features.float(),
+                here.mask,
+                here.step_mask,
+                here.neighbors,
+                here.edge_attr,
+                here.sector,
+                here.market,
+            )
+        mask = here.mask
+        quantiles = None if output.quantiles is None else output.quantiles[mask].float().cpu()
+        listing = here.listing[mask].cpu().numpy()
+        day = np.full(len(listing), int(batch.days[0]), dtype=np.int64)
+        parts.append((day, listing, output.score[mask].float().cpu(), quantiles))
+    order = np.argsort([int(part[0][0]) for part in parts], kind="stable")
+    parts = [parts[place] for place in order]
+    with_quantiles = [part[3] for part in parts if part[3] is not None]
+    return Scores(
+        day=np.concatenate([part[0] for part in parts]),
+        listing=np.concatenate([part[1] for part in parts]),
+        score=torch.cat([part[2] for part in parts]).numpy(),
+        quantiles=torch.cat(with_quantiles).numpy() if with_quantiles else None,
+    )

@@ -1,0 +1,76 @@
+"""Optimisers: parameter groups, and the fused kernel where the device offers it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from atft_pipeline.errors import UnavailableError
+from atft_pipeline.training.config import OptimizerConfig
+
+FUSED_DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class BuiltOptimizer:
+    """An optimiser, and why its kernel is what it is."""
+
+    optimizer: torch.optim.Optimizer
+    reason: str
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split trainable parameters: matrices decay; norms, biases and other vectors do not."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def build_optimizer(module: nn.Module, config: OptimizerConfig) -> BuiltOptimizer:
+    """Build the optimiser that the configuration names.
+
+    Raises:
+        UnavailableError: ``fused: on`` for an optimiser or device without a fused kernel.
+    """
+    groups = [group for group in parameter_groups(module, config.weight_decay) if group["params"]]
+    device = groups[0]["params"][0].device.type
+    fused, reason = _fused(config, device)
+    betas = (config.betas[0], config.betas[1])
+    optimizer: torch.optim.Optimizer
+    if config.name == "adamw":
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused)
+    elif config.name == "sgd":
+        optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=betas[0], fused=fused)
+    else:
+        from adabelief_pytorch import AdaBelief  # noqa: PLC0415  only runs that ask for it need the package
+
+        optimizer = AdaBelief(
+            groups, lr=config.lr, betas=betas, eps=config.eps, weight_decouple=True, rectify=True,
+            print_change_log=False,
+        )  # fmt: skip
+    return BuiltOptimizer(optimizer, reason)
+
+
+def is_fused(optimizer: torch.optim.Optimizer) -> bool:
+    """Tell from the object itself whether its step is one kernel."""
+    return all(bool(group.get("fused")) for group in optimizer.param_groups)
+
+
+def gradient_norm(parameters: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Euclidean norm of all gradients."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def _fused(config: OptimizerConfig, device: str) -> tuple[bool, str]:
+    offered = config.name != "adabelief" and device in FUSED_DEVICES
+    if config.fused == "on" and not offered:
+        msg = f"optimizer.fused: on was asked for, but {config.name} has no fused kernel on {device}; use auto"
+        raise UnavailableError(msg)
+    if config.fused == "off":
+        return False, "switched off"
+    return offered, f"{config.name} has {'a' if offered else 'no'} fused kernel on {device}"

@@ -1,0 +1,243 @@
+"""Everything that a training needs, built and checked before the first step."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from atft_pipeline.config import to_mapping
+from atft_pipeline.graphs.compat import check_compatible
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.lineage import hash_json
+from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.model.atft_gat_fan import ATFTGATFAN, ModelOutput
+from atft_pipeline.model.config import InputSpec, ModelConfig
+from atft_pipeline.panel.batches import BatchConfig, DayBatch, DayBatches
+from atft_pipeline.panel.panel import Panel, PanelMeta
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.splits import Split
+from atft_pipeline.training.checkpoint import ModelCard, columns_hash
+from atft_pipeline.training.config import PhaseConfig, TrainingConfig
+from atft_pipeline.training.monitor import PartTimer
+from atft_pipeline.training.optimizers import build_optimizer
+from atft_pipeline.training.runtime import Runtime, choose_runtime, compile_module
+from atft_pipeline.training.state import StateStore, TrainingState
+
+
+@dataclass
+class Session:
+    """The objects of one training.
+
+    Attributes:
+        training: parameters of the training.
+        loss: parameters of the loss.
+        batches: parameters of the batches.
+        meta: the panel's metadata.
+        runtime: device, precision, compilation, attention kernel.
+        resident: the panel in memory.
+        train_batches: shuffled days.
+        validation_batches: days in order.
+        model: the bare model, which checkpoints are made of.
+        module: the model as Fabric runs it.
+        fabric: device placement, precision, gradients.
+        optimizer: as Fabric wraps it.
+        optimizer_reason: why its kernel is what it is.
+        store: states on disk.
+        state: where the run stands.
+        timer: seconds by part.
+        terms_seen: loss terms of the last epoch.
+        samples_seen: samples of all epochs of this process.
+    """
+
+    training: TrainingConfig
+    loss: LossConfig
+    batches: BatchConfig
+    meta: PanelMeta
+    runtime: Runtime
+    resident: ResidentPanel
+    train_batches: DayBatches
+    validation_batches: DayBatches
+    model: ATFTGATFAN
+    module: nn.Module
+    fabric: Fabric
+    optimizer: torch.optim.Optimizer
+    optimizer_reason: str
+    store: StateStore
+    state: TrainingState
+    timer: PartTimer = field(default_factory=PartTimer)
+    terms_seen: dict[str, dict[str, float]] = field(default_factory=dict)
+    samples_seen: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.runtime.torch_device
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Sessions ahead of each score."""
+        return self.meta.horizons
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch, with the debugging limit."""
+        count = len(self.train_batches)
+        return min(count, self.training.max_batches) if self.training.max_batches else count
+
+    @property
+    def epoch_steps(self) -> int:
+        """Optimiser steps of an epoch."""
+        return math.ceil(self.batches_per_epoch / self.training.accumulation)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole plan."""
+        return self.epoch_steps * sum(phase.epochs for phase in self.training.plan)
+
+    def loss_of(self, phase: PhaseConfig) -> LossConfig:
+        """The loss with the weights that a phase replaces."""
+        return replace(self.loss, **phase.loss_weights)
+
+    def score(self, batch: DayBatch, features: Tensor, mask: Tensor) -> ModelOutput:
+        """Run the model on a batch that lies on the device."""
+        with self.runtime.attention_kernel():
+            output: ModelOutput = self.module(
+                features, mask, batch.step_mask, batch.neighbors, batch.edge_attr, batch.sector, batch.market
+            )
+        return output
+
+    def weights_to_keep(self) -> dict[str, Tensor]:
+        """The weights that validation saw: averaged ones where averaging is on."""
+        return {**self.model.state_dict(), **self.state.ema}
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Put the averaged weights into the model for the time of a validation."""
+        weights = {name: weight for name, weight in self.model.named_parameters() if name in self.state.ema}
+        kept = {name: weight.detach().clone() for name, weight in weights.items()}
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.copy_(self.state.ema[name])
+        yield
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.copy_(kept[name])
+
+    def validation_days(self) -> npt.NDArray[np.int64]:
+        """Days in the order in which the validation batches hold them."""
+        return np.array(self.validation_batches.days_in_order(), dtype=np.int64)
+
+    def model_card(self, numbers: Mapping[str, Any]) -> ModelCard:
+        """Card of the weights as they are now."""
+        return ModelCard(
+            model=self.model.config,
+            spec=self.model.spec,
+            batches=self.batches,
+            switches=self.model.switches,
+            horizons=self.meta.horizons,
+            label=self.meta.label,
+            panel=self.meta.fingerprint,
+            columns=columns_hash(self.meta),
+            sectors=self.meta.sectors,
+            markets=self.meta.markets,
+            training={"epoch": self.state.epoch, "seed": self.training.seed, **numbers},
+        )
+
+
+def build_session(
+    panel: Panel,
+    graphs: MonthlyGraphs | None,
+    split: Split,
+    model: ModelConfig,
+    loss: LossConfig,
+    training: TrainingConfig,
+    batches: BatchConfig,
+    residency: ResidencyConfig,
+    checkpoint_dir: Path,
+) -> Session:
+    """Build the objects of a training; requests that cannot be met raise before the data are loaded.
+
+    Args: as :func:`atft_pipeline.training.loop.train`.
+
+    Raises:
+        UnavailableError: an explicit request that this machine cannot meet.
+        ArtifactError: graphs of another panel, or nothing to resume from.
+    """
+    runtime = choose_runtime(training.runtime)
+    if graphs is not None:
+        check_compatible(panel.meta, graphs.meta)
+    device = runtime.torch_device
+    fabric = Fabric(accelerator=device.type, devices=1, precision=runtime.fabric_precision)
+    torch.manual_seed(training.seed)
+    network = ATFTGATFAN(model, input_spec(panel.meta, batches.window)).to(device)
+    compile_module(network, runtime.compile)
+    built = build_optimizer(network, training.optimizer)
+    module, optimizer = fabric.setup(network, built.optimizer)
+    resident = ResidentPanel.load(panel, residency, device)
+    aligned = graphs.align(panel.dates) if graphs is not None else None
+    fingerprint = run_fingerprint(panel.meta, graphs, split, model, loss, training, batches)
+    session = Session(
+        training=training,
+        loss=loss,
+        batches=batches,
+        meta=panel.meta,
+        runtime=runtime,
+        resident=resident,
+        train_batches=DayBatches(resident, aligned, split.train, batches, shuffle=True, seed=training.seed),
+        validation_batches=DayBatches(resident, aligned, split.validation, batches, shuffle=False, seed=0),
+        model=network,
+        module=module,
+        fabric=fabric,
+        optimizer=optimizer,
+        optimizer_reason=built.reason,
+        store=StateStore(checkpoint_dir / fingerprint[:12], fingerprint, training.keep_states),
+        state=TrainingState(ema=_copies(network) if training.ema_decay else {}),
+    )
+    if training.resume:
+        session.store.restore(session.state, network, session.optimizer)
+    else:
+        session.store.clear()
+    return session
+
+
+def input_spec(meta: PanelMeta, window: int) -> InputSpec:
+    """Inputs of a model for this panel."""
+    return InputSpec(
+        feature_names=meta.feature_names,
+        market_features=meta.market_features,
+        horizons=meta.horizons,
+        window=window,
+        edge_dim=3,
+        sectors=len(meta.sectors),
+        markets=len(meta.markets),
+    )
+
+
+def run_fingerprint(
+    meta: PanelMeta,
+    graphs: MonthlyGraphs | None,
+    split: Split,
+    model: ModelConfig,
+    loss: LossConfig,
+    training: TrainingConfig,
+    batches: BatchConfig,
+) -> str:
+    """Hash of all that decides the weights; ``resume`` itself does not."""
+    settings = {name: to_mapping(value) for name, value in vars(training).items() if name != "resume"}
+    linked = graphs.meta.fingerprint if graphs is not None else ""
+    days = [list(split.train), list(split.validation)]
+    return hash_json(
+        [meta.fingerprint, linked, days, to_mapping(model), to_mapping(loss), to_mapping(batches), settings]
+    )
+
+
+def _copies(network: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
