@@ -191,20 +191,14 @@ def _describe(
     sector: npt.NDArray[np.int64],
     market: npt.NDArray[np.int64],
 ) -> MonthMeta:
-    content = (
-        str(month.month),
-        dates[month.start : month.stop],
-        month.active,
-        sector[month.active],
-        market[month.active],
-    )
-    chunks = [np.ascontiguousarray(part).tobytes() for part in (*content[1:], month.returns)]
+    parts = (dates[month.start : month.stop], month.active, sector[month.active], market[month.active], month.returns)
+    chunks = [np.ascontiguousarray(part).tobytes() for part in parts]
     return MonthMeta(
         month=str(month.month),
         first=str(dates[month.start]),
         last=str(dates[month.stop - 1]),
         listings=len(month.active),
-        fingerprint=hash_bytes([content[0].encode(), *chunks]),
+        fingerprint=hash_bytes([str(month.month).encode(), *chunks]),
     )
 
 
@@ -238,7 +232,7 @@ def _to_batch(
     return pa.record_batch(columns, schema=schema)
 
 
-def _fixed_size_list(values: npt.NDArray[Any], kind: Any) -> pa.Array:
+def _fixed_size_list(values: npt.NDArray[Any], kind: Any) -> Any:
     return pa.FixedSizeListArray.from_arrays(pa.array(values), type=kind)
 
 
@@ -253,7 +247,7 @@ def _check_shapes(
     wanted = {"returns": (len(dates), len(listings)), "sector": (len(listings),), "market": (len(listings),)}
     for name, shape in found.items():
         if shape != wanted[name]:
-            msg = f"graphs: {name} has shape {shape}, need {wanted[name]} for {len(dates)} dates and {len(listings)} listings"
+            msg = f"graphs: {name} has shape {shape}, need {wanted[name]} (days {len(dates)}, listings {len(listings)})"
             raise DataError(msg)
     if np.any(dates[1:] <= dates[:-1]):
         msg = f"graphs: dates must ascend, but {dates[1:][dates[1:] <= dates[:-1]][0]} follows a later or equal one"

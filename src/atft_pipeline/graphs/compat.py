@@ -48,4 +48,5 @@ def _difference(meta: GraphsMeta, listings: tuple[str, ...] | None) -> str:
     place = next((number for number, (old, new) in enumerate(pairs) if old != new), None)
     if place is None:
         return f"{made_for}, the panel has {len(listings)}"
-    return f"{made_for}, the panel has {len(listings)}, and listing {place} is {meta.listings[place]} there and {listings[place]} here"
+    first = f"listing {place} is {meta.listings[place]} in the graphs and {listings[place]} in the panel"
+    return f"{made_for}, the panel has {len(listings)}; {first}"

@@ -3,8 +3,8 @@
 Legend: D days, N listings, k neighbours.
 
 Columns: ``month`` date32 (first day of the month served), ``listing`` int32 (position on the panel's axis, 0 to N-1),
-``neighbors`` FixedSizeList<int32>[k] (positions, -1 = none), ``edge_attr`` FixedSizeList<float32>[3k] (row-major [k, 3]:
-signed correlation, same sector, same market). The schema metadata holds one JSON document under ``graphs``.
+``neighbors`` FixedSizeList<int32>[k] (positions, -1 = none), ``edge_attr`` FixedSizeList<float32>[3k] (row-major
+[k, 3]: signed correlation, same sector, same market). The schema metadata holds one JSON document under ``graphs``.
 """
 
 import json
