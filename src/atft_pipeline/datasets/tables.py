@@ -7,17 +7,35 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io
 import polars as pl
+from kedro.io import Version
 from kedro_datasets._typing import JSONPreview, PlotlyPreview, TablePreview
 
 from atft_pipeline.datasets.atomic import AtomicDataset
 
 
 class FrameDataset(AtomicDataset[pl.DataFrame, pl.DataFrame]):
-    """A Polars frame as one Parquet file (zstd)."""
+    """A Polars frame as one Parquet file (zstd).
+
+    Args:
+        filepath: where the artifact lies.
+        version: Kedro's version.
+        metadata: anything that plugins want to keep with the dataset.
+        compression_level: of zstd, 1 (fast) to 22 (small).
+    """
+
+    def __init__(
+        self,
+        filepath: str,
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+        compression_level: int = 3,
+    ) -> None:
+        super().__init__(filepath, version, metadata)
+        self._compression_level = compression_level
 
     def write(self, path: Path, data: pl.DataFrame) -> None:
         """Write the frame."""
-        data.write_parquet(path, compression="zstd", statistics=True)
+        data.write_parquet(path, compression="zstd", compression_level=self._compression_level, statistics=True)
 
     def read(self, path: Path) -> pl.DataFrame:
         """Read the frame; columns are mapped into memory where the file allows it."""
