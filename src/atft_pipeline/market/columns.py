@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -90,17 +91,17 @@ class Columns:
     passed: tuple[str, ...]
     masked: bool
 
-    @property
+    @cached_property
     def features(self) -> tuple[str, ...]:
         """All features in the order of the table."""
         return (*self.listing, *self.sector, *((MISSING_SHARE,) if self.masked else ()), *self.market)
 
-    @property
+    @cached_property
     def listing_lines(self) -> NDArray[np.int64]:
         """Lines of the raw matrix that are features as they are."""
         return np.array([self.raw.index(name) for name in self.listing], dtype=np.int64)
 
-    @property
+    @cached_property
     def sector_lines(self) -> NDArray[np.int64]:
         """Lines of the raw matrix from which the sector-relative features start."""
         return np.array([self.raw.index(extras.SECTOR[name]) for name in self.sector], dtype=np.int64)

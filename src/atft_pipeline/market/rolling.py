@@ -47,7 +47,7 @@ def doubling_plan(windows: tuple[int, ...]) -> tuple[Step, ...]:
 def shift(values: Floats, rows: int) -> Floats:
     """Value of ``rows`` rows ago; NaN before the first row (Qlib's Ref)."""
     out = np.full_like(values, np.nan)
-    out[rows:] = values[: len(values) - rows] if rows else values
+    out[rows:] = values[: max(len(values) - rows, 0)]
     return out
 
 
