@@ -1,7 +1,8 @@
 """Causal cleaning of raw prices: named rules, each of which can be switched off and counts what it touched.
 
 A rule that is on by default uses the rows of a day and of the days before it, nothing later: whatever happens after
-a date leaves the clean rows up to that date bit for bit the same. The one rule that needs the next day says so and is off.
+a date leaves the clean rows up to that date bit for bit the same. The one rule that needs the
+next day says so and is off.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import polars as pl
 
 from atft_pipeline.config import config, require
 from atft_pipeline.market import rules
+from atft_pipeline.market.tails import one_day_returns, tail_counts
 
 
 @config
@@ -34,7 +36,7 @@ class CleaningConfig:
         tick_return: relative move from the last two closes that makes a jump, up or down.
         tick_volume: multiple of the median volume up to which the day counts as quiet.
         tick_window: sessions of that median, all before the day.
-        split_candidates: a quiet jump by a simple ratio that lasts begins a new listing segment.
+        split_candidates: a lasting jump by a simple ratio, voided by the tick rule, begins a new segment.
         split_tolerance: relative distance to the simple ratio.
         undone_ticks: void a close that the next day undoes. Needs the next day: not causal, off by default.
     """
@@ -55,7 +57,7 @@ class CleaningConfig:
     tick_volume: float = 3.0
     tick_window: int = 20
     split_candidates: bool = True
-    split_tolerance: float = 0.03
+    split_tolerance: float = 0.08
     undone_ticks: bool = False
 
     def __post_init__(self) -> None:
@@ -104,10 +106,12 @@ class Cleaned:
     Attributes:
         prices: sorted by Listing and Date, without InUniverse; see :func:`clean_prices`.
         rules: one count a rule, in the order of work.
+        raw_tails: tails of the one-day returns before the first rule.
     """
 
     prices: pl.DataFrame
     rules: list[RuleCount]
+    raw_tails: dict[str, list[int]]
 
 
 Rule = Callable[[pl.DataFrame, CleaningConfig], rules.Touched]
@@ -128,7 +132,7 @@ RULES: tuple[tuple[str, Rule, bool], ...] = (
     ),
     (
         "split_candidates",
-        lambda frame, c: rules.split_candidates(frame, c.tick_return, c.tick_volume, c.tick_window, c.split_tolerance),
+        lambda frame, c: rules.split_candidates(frame, c.tick_return, c.split_tolerance),
         True,
     ),
     ("undone_ticks", lambda frame, c: rules.undone_ticks(frame, c.tick_return), False),
@@ -149,7 +153,12 @@ def clean_prices(raw: pl.DataFrame, settings: CleaningConfig) -> Cleaned:
     frame = raw.filter(pl.col("Date").is_not_null() & pl.col("Code").is_not_null())
     counts = [_missing_keys(raw, frame)]
     frame = frame.sort("Code", "Date", maintain_order=True)
-    frame = frame.with_columns(pl.col("Code").rle_id().alias(rules.SEGMENT), pl.lit(value=False).alias(rules.BREAK))
+    frame = frame.with_columns(
+        pl.col("Code").rle_id().alias(rules.SEGMENT),
+        pl.lit(value=False).alias(rules.BREAK),
+        pl.lit(None, dtype=pl.Float64).alias(rules.TICK),
+    )
+    raw_tails = tail_counts(frame.select(one_day_returns("Code")).to_series())
     for name, rule, causal in RULES:
         does = " ".join((getattr(rules, name).__doc__ or "").split("\n\n")[0].split())
         if not getattr(settings, name):
@@ -158,7 +167,7 @@ def clean_prices(raw: pl.DataFrame, settings: CleaningConfig) -> Cleaned:
         touched = rule(frame, settings)
         counts.append(_count(name, does, causal, touched))
         frame = touched.frame
-    return Cleaned(prices=_finish(frame), rules=counts)
+    return Cleaned(prices=_finish(frame), rules=counts, raw_tails=raw_tails)
 
 
 def _missing_keys(raw: pl.DataFrame, kept: pl.DataFrame) -> RuleCount:
@@ -190,5 +199,5 @@ def _finish(frame: pl.DataFrame) -> pl.DataFrame:
     later = pl.concat_str([pl.col("Code"), pl.lit("@"), ordinal.cast(pl.String)])
     named = frame.with_columns(Listing=pl.when(ordinal > 1).then(later).otherwise("Code"))
     first = ["Date", "Code", "Listing", *rules.PRICES, "Volume"]
-    rest = [name for name in frame.columns if name not in {*first, rules.SEGMENT, rules.BREAK}]
+    rest = [name for name in frame.columns if name not in {*first, rules.SEGMENT, rules.BREAK, rules.TICK}]
     return named.select(*first, *rest).sort("Listing", "Date")

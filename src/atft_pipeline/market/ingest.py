@@ -10,7 +10,7 @@ from atft_pipeline.config import config
 from atft_pipeline.market.cleaning import CleaningConfig, clean_prices
 from atft_pipeline.market.listings import name_funds, read_listings, summarise_listings
 from atft_pipeline.market.prices import PricesConfig, read_prices
-from atft_pipeline.market.quality import quality_report
+from atft_pipeline.market.quality_report import quality_report
 from atft_pipeline.market.universe import UniverseConfig, add_universe
 
 MARKS = ("_unpriced", "_cheap", "_thin", "_young", "_fund")
@@ -63,7 +63,7 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     cleaned = clean_prices(raw, config.cleaning)
     marked = add_universe(cleaned.prices, name_funds(table, config.universe.fund_pattern), config.universe)
     summary = summarise_listings(marked, table)
-    report = quality_report(raw, marked, cleaned.rules, source=prices, settings=config)
+    report = quality_report(raw, cleaned, marked, source=prices, settings=config)
     extra = [name for name in ("Vwap",) if name in marked.columns]
     known = {"Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume", "InUniverse", *MARKS, *extra}
     rest = [name for name in marked.columns if name not in known and name != "UnadjustedClose"]

@@ -1,8 +1,8 @@
 """The cleaning rules, one function each; :mod:`atft_pipeline.market.cleaning` orders, switches and counts them.
 
-Each takes the frame sorted by Code and Date, with the working columns ``SEGMENT`` (number of the listing segment) and
-``BREAK`` (a segment of the same code ended just before this row). The first paragraph of a docstring is shown to the
-reader of the quality report.
+Each takes the frame sorted by Code and Date, with the working columns ``SEGMENT`` (number of the listing segment),
+``BREAK`` (a segment of the same code ended just before this row) and ``TICK`` (the Close that the tick rule voided).
+The first paragraph of a docstring is shown to the reader of the quality report.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import polars as pl
 PRICES = ("Open", "High", "Low", "Close")
 SEGMENT = "_segment"
 BREAK = "_break"
+TICK = "_tick"
 SPLIT_RATIOS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0, 100.0)
 
 
@@ -155,19 +156,19 @@ def one_day_ticks(frame: pl.DataFrame, jump: float, volume: float, window: int) 
         pl.when(_off(pl.col(name), pl.col("_before"), jump)).then(None).otherwise(pl.col(name)).alias(name)
         for name in PRICES
     ]
-    touched = _apply(marked, pl.col("_jump"), *levels)
+    touched = _apply(marked, pl.col("_jump"), pl.col("Close").alias(TICK), *levels)
     return Touched(touched.frame.drop("_jump", "_before"), touched.rows)
 
 
-def split_candidates(frame: pl.DataFrame, jump: float, volume: float, window: int, tolerance: float) -> Touched:
+def split_candidates(frame: pl.DataFrame, jump: float, tolerance: float) -> Touched:
     """Begin a new listing segment on the second day of a quiet jump by a simple ratio (2:1, 3:1, 1:10, ...)."""
-    del volume, window
-    # After the tick rule the first day of the jump has no Close: the last known close is the level before it.
+    # The tick rule has voided the first day of the jump, so the last known close is the level before it.
     last = pl.col("Close").forward_fill().shift(1).over(SEGMENT)
     ratio = pl.max_horizontal(pl.col("Close") / last, last / pl.col("Close"))
     simple = pl.any_horizontal(*((ratio / split - 1).abs() < tolerance for split in SPLIT_RATIOS))
-    pending = pl.col("Close").is_null().shift(1).over(SEGMENT)
-    hit = simple & pending & _off(pl.col("Close"), last, jump)
+    jumped_to = pl.col(TICK).shift(1).over(SEGMENT)
+    stayed = ~_off(pl.col("Close"), jumped_to, jump / 2)
+    hit = simple & stayed & _off(pl.col("Close"), last, jump)
     return _break(frame, frame.select(hit.fill_null(value=False).alias("hit"))["hit"])
 
 

@@ -67,13 +67,9 @@ def add_universe(clean: pl.DataFrame, named_funds: pl.Series, settings: Universe
         _thin=dollars.over("_id").fill_null(0.0) < settings.min_dollar_volume,
         _young=pl.col("Close").is_not_null().cum_sum().over("_id") < settings.min_history,
     )
-    fund = (
-        _moves_like_fund(marked, settings)
-        if settings.exclude_funds
-        else pl.Series([False]).new_from_index(0, marked.height)
-    )
-    named = pl.col("Code").is_in(named_funds.implode()) if settings.exclude_funds else pl.lit(value=False)
-    marked = marked.with_columns((fund | marked.select(named.alias("n"))["n"]).alias(FUND))
+    named = pl.col("Code").is_in(named_funds.implode())
+    fund = (named | _moves_like_fund(marked, settings)) if settings.exclude_funds else pl.lit(value=False)
+    marked = marked.with_columns(fund.alias(FUND))
     out = pl.any_horizontal("_unpriced", "_cheap", "_thin", "_young", FUND)
     return marked.drop("_id").with_columns(InUniverse=~out)
 
