@@ -193,7 +193,7 @@ def computed(columns: list[np.ndarray]) -> dict[str, np.ndarray]:
     out: dict[str, np.ndarray] = {}
     with np.errstate(all="ignore"):
         block = Block(o, h, l, c, v, (h + l + c) / 3.0, np.zeros_like(c), empty, empty)
-        alpha158.emit_alpha158(block, lambda name, values: out.__setitem__(name, values))
+        alpha158.emit_alpha158(block, out.__setitem__)
     return out
 
 

@@ -15,8 +15,9 @@ Matrix = NDArray[np.float32]
 Method = Literal["rank_gauss", "robust_z", "none"]
 
 MAD_TO_SIGMA = 1.4826022185056018  # deviation of a normal law over its median absolute deviation
-SIGN = np.uint32(0x80000000)
-MISSING = np.uint32(0xFFFFFFFF)
+MISSING = np.uint32(0xFFFFFFFF)  # above every finite value
+TIE = np.uint64(2**32)
+CACHE_CELLS = 32768  # values that are ranked at a time: their keys fit a second-level cache
 
 
 def normalise_day(values: Matrix, universe: NDArray[np.bool_], method: Method, clip: float) -> Matrix:
@@ -41,57 +42,80 @@ def rank_gauss(values: Matrix, universe: NDArray[np.bool_], clip: float) -> Matr
 
     For a universe row this is (average rank - 1/2) / n. The ends are held at 1/2 row from 0 and 1.
     """
-    rows = values.shape[1]
-    packed = _sortable(values).astype(np.uint64) << np.uint64(32)
-    packed |= np.arange(rows, dtype=np.uint64)
-    packed.sort(axis=1)
-    place = packed.astype(np.uint32).astype(np.int32)  # the low half: which row
-    key = (packed >> np.uint64(32)).astype(np.uint32)
-    counted = np.cumsum(universe[place], axis=1, dtype=np.int32)
-    level = _below_plus_up_to(key, counted)
-    known = np.where(key[:, -1:] == MISSING, 0, rows)[:, 0]
-    short = np.flatnonzero(known == 0)
-    size = counted[:, -1].copy()
-    if len(short):
-        first = np.array([int(np.searchsorted(key[feature], MISSING)) for feature in short])
-        size[short] = np.where(first > 0, counted[short, np.maximum(first - 1, 0)], 0)
-    ordered = np.empty(values.shape, dtype=np.float32)
-    for count in np.unique(size):
-        chosen = slice(None) if (size == count).all() else np.flatnonzero(size == count)
-        ordered[chosen] = gauss_table(int(count), clip)[np.minimum(level[chosen], 2 * count)]
-    if len(short):
-        ordered[key == MISSING] = 0.0
-    out = np.empty_like(ordered)
-    np.put_along_axis(out, place, ordered, axis=1)
+    out = np.empty(values.shape, dtype=np.float32)
+    step = max(1, CACHE_CELLS // max(1, values.shape[1]))
+    for line in range(0, len(values), step):
+        out[line : line + step] = _rank_gauss(values[line : line + step], universe, clip)
     return out
 
 
-def _sortable(values: Matrix) -> NDArray[np.uint32]:
-    """Map floats to unsigned integers of the same order; missing values come last, and -0 equals 0."""
-    bits = (np.ascontiguousarray(values) + np.float32(0.0)).view(np.uint32)
-    key = np.where(bits & SIGN, ~bits, bits | SIGN)
-    key[~np.isfinite(values)] = MISSING
-    return key
+def _rank_gauss(values: Matrix, universe: NDArray[np.bool_], clip: float) -> Matrix:
+    """Rank-Gauss of so few lines that the work stays in the processor's cache."""
+    lines, rows = values.shape
+    key, missing = _sortable(values)
+    packed = key.astype(np.uint64)
+    packed <<= np.uint64(32)
+    packed |= np.arange(rows, dtype=np.uint64)
+    packed.sort(axis=1)
+    level_with_next = (packed[:, 1:] ^ packed[:, :-1]) < TIE
+    packed &= np.uint64(0xFFFFFFFF)
+    place = packed.view(np.int64)  # which row stands at each place
+    inside = universe.astype(np.int64)[place]
+    counted = np.cumsum(inside, axis=1)
+    present = rows - missing
+    size = np.where(present > 0, counted[np.arange(lines), np.maximum(present - 1, 0)], 0)
+    level = _twice_the_middle(level_with_next, inside, counted)
+    ordered = np.empty(values.shape, dtype=np.float32)
+    for count in np.unique(size).tolist():
+        chosen = np.flatnonzero(size == count)
+        whole = slice(None) if len(chosen) == lines else chosen
+        ordered[whole] = gauss_table(count, clip).take(level[whole], mode="clip")
+    for line in np.flatnonzero(missing).tolist():
+        ordered[line, present[line] :] = 0.0
+    out = np.empty(lines * rows, dtype=np.float32)
+    place += np.arange(0, lines * rows, rows)[:, None]
+    out[place.reshape(-1)] = ordered.reshape(-1)
+    return out.reshape(lines, rows)
 
 
-def _below_plus_up_to(key: NDArray[np.uint32], counted: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Universe rows strictly below plus those not above each sorted entry: twice the middle of its tie.
+def _sortable(values: Matrix) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Map floats to unsigned integers of the same order; missing values come last, and -0 equals 0.
+
+    Returns:
+        The integers [F, n], and how many values are missing on each line [F].
+    """
+    bits = np.ascontiguousarray(values + np.float32(0.0)).view(np.int32)
+    key = ((bits >> 31) | np.int32(-(2**31))).view(np.uint32)
+    key ^= bits.view(np.uint32)  # negative: all bits turned; else: the sign bit set
+    absent = ~np.isfinite(values)
+    missing = np.count_nonzero(absent, axis=1)
+    if missing.any():
+        key[absent] = MISSING
+    return key, missing
+
+
+def _twice_the_middle(
+    level_with_next: NDArray[np.bool_], inside: NDArray[np.int64], counted: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Universe rows strictly below plus those not above each sorted entry.
 
     Args:
-        key: sorted along axis 1 [F, n].
+        level_with_next: the entry ties with the one after it [F, n - 1].
+        inside: 1 for a universe row [F, n].
         counted: universe rows up to and with each entry [F, n].
     """
-    breaks = key[:, 1:] != key[:, :-1]
-    below = np.zeros_like(counted)
-    np.copyto(below[:, 1:], counted[:, :-1], where=breaks)
-    np.maximum.accumulate(below, axis=1, out=below)
-    up_to = np.full_like(counted, np.iinfo(np.int32).max)
-    up_to[:, -1] = counted[:, -1]
-    np.copyto(up_to[:, :-1], counted[:, :-1], where=breaks)
-    backward = up_to[:, ::-1]
-    np.minimum.accumulate(backward, axis=1, out=backward)
-    below += up_to
-    return below
+    lines, rows = counted.shape
+    below = counted - inside
+    level = below + counted
+    tied = np.zeros((lines, rows + 1), dtype=np.int8)
+    tied[:, 1:rows] = level_with_next
+    turn = np.diff(tied, axis=1).reshape(-1)
+    first, last = np.flatnonzero(turn == 1), np.flatnonzero(turn == -1)
+    if len(first):
+        length = last - first + 1
+        member = np.arange(int(length.sum())) + np.repeat(first - np.cumsum(length) + length, length)
+        level.reshape(-1)[member] = np.repeat(below.reshape(-1)[first] + counted.reshape(-1)[last], length)
+    return level
 
 
 @lru_cache(maxsize=64)
