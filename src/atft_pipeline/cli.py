@@ -4,19 +4,26 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import CONTEXT_SETTINGS
+from kedro.framework.cli.utils import CONTEXT_SETTINGS, _split_params
 from kedro.framework.context.context import KedroContextError
 from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
 from kedro.io.core import DatasetError, DatasetNotFoundError
 from kedro.validation.exceptions import ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.table import Table
 
 from atft_pipeline.errors import AtftError
+from atft_pipeline.hooks import FINGERPRINTS
+from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
+from atft_pipeline.pipelines.freshness import Status, check, stale_nodes
 
 MENDABLE = (AtftError, ParameterValidationError, DatasetError, KedroContextError, OmegaConfBaseException)
 
@@ -71,16 +78,11 @@ def check_pipeline_names(names: list[str]) -> None:
         raise AtftError(msg)
 
 
-def run(**options: Any) -> Any:
-    """Run a pipeline of this project."""
-    configure_logging()
-    names = [*options["pipelines"], *([options["pipeline"]] if options["pipeline"] else [])]
-    options.update(pipeline=None, pipelines=names)
-    callback = kedro_run.callback
-    assert callback is not None
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Print the one line of an error that a user can mend, and leave."""
     try:
-        check_pipeline_names(names)
-        return callback(**options)
+        yield
     except MENDABLE as error:
         line = one_line(error)
         if line is None:
@@ -88,6 +90,62 @@ def run(**options: Any) -> Any:
         logging.getLogger(__name__).debug("stopped", exc_info=error)
         click.secho(f"error: {line}", fg="red", err=True)
         sys.exit(1)
+
+
+def run(**options: Any) -> Any:
+    """Run a pipeline of this project."""
+    configure_logging()
+    names = [*options["pipelines"], *([options["pipeline"]] if options["pipeline"] else [])]
+    options.update(pipeline=None, pipelines=names)
+    callback = kedro_run.callback
+    assert callback is not None
+    with one_line_errors():
+        check_pipeline_names(names)
+        return callback(**options)
+
+
+ENV = click.option("--env", "-e", default=None, help="Configuration environment, such as production.")
+PARAMS = click.option("--params", default="", callback=_split_params, help="Runtime parameters, as of `kedro run`.")
+
+
+def look(env: str | None, params: dict[str, Any]) -> list[Status]:
+    """Compare every artifact with what a run would make now."""
+    with KedroSession.create(env=env, runtime_params=params) as session:
+        context = session.load_context()
+        everything = pipelines["__default__"] + pipelines["predict"]
+        return check(everything, context.catalog, FileHashes(context.project_path / FINGERPRINTS))
+
+
+@cli.command()
+@ENV
+@PARAMS
+def status(env: str | None, params: dict[str, Any]) -> None:
+    """Say of each artifact: fresh, stale (and what changed) or missing."""
+    configure_logging()
+    with one_line_errors():
+        found = look(env, params)
+    table = Table("artifact", "state", "version", "why", box=None, header_style="bold")
+    colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
+    for item in found:
+        table.add_row(item.artifact, f"[{colours[item.state]}]{item.state}[/]", item.version, item.reason)
+    Console(width=max(Console().width, 110)).print(table)
+    if stale_nodes(found):
+        click.echo("run what is stale or missing with: kedro refresh")
+
+
+@cli.command()
+@ENV
+@PARAMS
+def refresh(env: str | None, params: dict[str, Any]) -> None:
+    """Run the nodes whose artifacts are stale or missing, and no others."""
+    configure_logging()
+    with one_line_errors():
+        nodes = stale_nodes(look(env, params))
+        if not nodes:
+            click.echo("everything is fresh")
+            return
+        with KedroSession.create(env=env, runtime_params=params) as session:
+            session.run(pipeline_names=["__default__", "predict"], node_names=nodes)
 
 
 cli.add_command(click.Command("run", params=kedro_run.params, callback=run, help=run.__doc__))

@@ -13,12 +13,16 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from atft_pipeline.errors import ArtifactError, ConfigError
+from atft_pipeline.lineage import FileHashes
+from atft_pipeline.pipelines.freshness import Recipe, Recipes, version_folder, write_record
 
 log = logging.getLogger(__name__)
 
 # Runtime parameters that the catalog reads as paths: conf/base/catalog.yml, `${runtime_params:...}`.
 CATALOG_PARAMETERS = frozenset({"prices", "listings", "oracle"})
 COMPOSED = frozenset({"__default__", "data"})
+# Content hashes of raw files, by size and time of change.
+FINGERPRINTS = "data/.fingerprints.json"
 
 
 def is_parameter(name: str) -> bool:
@@ -28,7 +32,9 @@ def is_parameter(name: str) -> bool:
 
 def producer(dataset: str) -> str | None:
     """Name of the stage that writes a dataset."""
-    return next((name for name, stage in pipelines.items() if name not in COMPOSED and dataset in stage.outputs()), None)
+    return next(
+        (name for name, stage in pipelines.items() if name not in COMPOSED and dataset in stage.outputs()), None
+    )
 
 
 class ParameterHooks:
@@ -69,12 +75,50 @@ class ArtifactHooks:
             place = getattr(dataset, "place", name)
             version = getattr(getattr(dataset, "_version", None), "load", None)
             what = f"version {version} of {name}" if version else name
-            if stage:
-                remedy = f"make it with: kedro run --pipeline={stage}"
-            else:
-                remedy = "pass its path with --params"
+            remedy = f"make it with: kedro run --pipeline={stage}" if stage else "pass its path with --params"
             msg = f"{what} does not exist ({place}); {remedy}"
             raise ArtifactError(msg)
+
+
+class LineageHooks:
+    """Every saved version carries what it was made from."""
+
+    def __init__(self) -> None:
+        self._catalog: CatalogProtocol | None = None
+        self._recipes: Recipes | None = None
+        self._recipe: Recipe | None = None
+        self._hashes = FileHashes(None)
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where the hashes of raw files are kept."""
+        self._hashes = FileHashes(context.project_path / FINGERPRINTS)
+
+    @hook_impl
+    def before_pipeline_run(self, catalog: CatalogProtocol) -> None:
+        """Take the catalog of the run."""
+        self._catalog = catalog
+        self._recipes = Recipes(catalog, self._hashes)
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Fingerprint inputs, parameters and code before the node works on them."""
+        assert self._recipes is not None
+        self._recipe = self._recipes.of(node)
+        self._recipes.made |= dict.fromkeys(node.outputs, self._recipe.fingerprint)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Write the lineage beside the version."""
+        assert self._catalog is not None
+        assert self._recipe is not None
+        versions = {name: folder.name for name in node.inputs if (folder := version_folder(self._catalog, name))}
+        write_record(self._catalog, dataset_name, node, self._recipe, versions)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Remember the hashes of raw files."""
+        self._hashes.save()
 
 
 class ReportHooks:

@@ -1,7 +1,11 @@
 """What an artifact was made from: fingerprints of contents, parameters and code."""
 
+import ast
+import functools
 import hashlib
+import importlib.util
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,3 +35,90 @@ def hash_file(path: Path, chunk_bytes: int = 1 << 20) -> str:
 def hash_index(dates: Iterable[str], listings: Iterable[str]) -> str:
     """Hash the two axes of a panel: ISO dates and listing names, both in order."""
     return hash_json([list(dates), list(listings)])
+
+
+def code_fingerprint(module: str, package: str = "atft_pipeline") -> str:
+    """Hash what a module and everything that it imports from its package would do.
+
+    Comments, docstrings and layout do not count: the syntax trees are hashed, not the text.
+
+    Args:
+        module: dotted name, such as ``atft_pipeline.market.ingest``.
+        package: modules outside of it are not followed.
+    """
+    found: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        tree_hash, imports = _module_tree(name, package)
+        found[name] = tree_hash
+        waiting += imports
+    return hash_json(found)
+
+
+@functools.cache
+def _module_tree(name: str, package: str) -> tuple[str, tuple[str, ...]]:
+    """Hash of a module's syntax tree without docstrings, and the modules of the package that it imports."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return "", ()
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    imports: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        if isinstance(node, ast.Import):
+            imports |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imports.add(node.module)
+            imports |= {f"{node.module}.{alias.name}" for alias in node.names}
+    inside = {found for found in imports if found.split(".")[0] == package and _is_module(found)}
+    return hash_bytes([ast.dump(tree).encode()]), tuple(sorted(inside))
+
+
+@functools.cache
+def _is_module(name: str) -> bool:
+    """Tell a module from a name inside one."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+class FileHashes:
+    """Content hashes of raw files, remembered by path, size and time of change.
+
+    Args:
+        memory: JSON file that remembers; ``None`` hashes afresh every time.
+    """
+
+    def __init__(self, memory: Path | None) -> None:
+        self._memory = memory
+        self._known: dict[str, list[Any]] = {}
+        if memory is not None and memory.is_file():
+            self._known = json.loads(memory.read_text(encoding="utf-8"))
+
+    def of(self, path: Path) -> str:
+        """Hash of a file, or of all files of a folder with their relative names."""
+        files = [path] if path.is_file() else sorted(found for found in path.rglob("*") if found.is_file())
+        return hash_json([[str(found.relative_to(path)), self._one(found)] for found in files])
+
+    def save(self) -> None:
+        """Remember for the next time."""
+        if self._memory is None:
+            return
+        self._memory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._memory.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(self._known), encoding="utf-8")
+        temporary.replace(self._memory)
+
+    def _one(self, path: Path) -> str:
+        stat = path.stat()
+        key, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
+        known = self._known.get(key)
+        if known is None or known[:2] != state:
+            known = [*state, hash_file(path)]
+            self._known[key] = known
+        return str(known[2])

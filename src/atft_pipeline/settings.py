@@ -2,9 +2,9 @@
 
 from kedro.config import OmegaConfigLoader
 
-from atft_pipeline.hooks import ArtifactHooks, ParameterHooks, ReportHooks
+from atft_pipeline.hooks import ArtifactHooks, LineageHooks, ParameterHooks, ReportHooks
 
-HOOKS = (ParameterHooks(), ArtifactHooks(), ReportHooks())
+HOOKS = (ParameterHooks(), ArtifactHooks(), LineageHooks(), ReportHooks())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
 CONFIG_LOADER_CLASS = OmegaConfigLoader

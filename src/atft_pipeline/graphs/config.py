@@ -40,7 +40,7 @@ class GraphConfig:
     min_sector_neighbours: int = 4
     volatility_similarity: float = 0.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    block: int = 256
+    block: int = 128
 
     def __post_init__(self) -> None:
         require(self.window >= 2, f"graphs.window must be at least 2 sessions, got {self.window}")

@@ -172,6 +172,10 @@ class DayBatches:
         for width, capacity, days in self._plan(order):
             yield self.assemble(days, width, capacity, rng)
 
+    def samples_of(self, day: int) -> Tensor:
+        """Listings [n] that are samples on a day, ascending."""
+        return self._listing[day]
+
     def days_in_order(self) -> list[int]:
         """Days in the order in which the batches hold them when nothing is shuffled."""
         return [day for _, _, days in self._plan(np.array(self.days)) for day in days]

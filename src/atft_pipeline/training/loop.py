@@ -305,7 +305,8 @@ def epoch_line(record: Mapping[str, Any]) -> str:
     )
     return (
         f"epoch {record['epoch']:3d} {record['phase']:<8} loss {record['loss']:.4f}  "
-        f"RankIC {record['val_rank_ic']:+.4f} ({parts})  {record['samples_per_second']:,.0f} samples/s  {record['seconds']:.1f} s"
+        f"RankIC {record['val_rank_ic']:+.4f} ({parts})  "
+        f"{record['samples_per_second']:,.0f} samples/s  {record['seconds']:.1f} s"
     )
 
 

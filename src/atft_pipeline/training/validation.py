@@ -35,7 +35,7 @@ def average_ranks(values_Bn: Tensor, mask_Bn: Tensor) -> Tensor:
 
 
 def daily_rank_ic(score_Bn: Tensor, label_Bn: Tensor, mask_Bn: Tensor) -> Tensor:
-    """Spearman correlation [B] of each day over its masked listings; NaN where one side is constant or too few remain."""
+    """Spearman correlation [B] of each day over its masked listings; NaN where a side is constant or too few remain."""
     count = mask_Bn.sum(dim=-1, keepdim=True).clamp(min=1)
     first, second = (
         (ranks - ranks.sum(dim=-1, keepdim=True) / count).masked_fill(~mask_Bn, 0.0)
@@ -46,7 +46,7 @@ def daily_rank_ic(score_Bn: Tensor, label_Bn: Tensor, mask_Bn: Tensor) -> Tensor
 
 
 def newey_west(series: npt.NDArray[np.float64], lag: int) -> float:
-    """Standard error of a mean under autocorrelation up to ``lag`` (Newey and West, Econometrica 1987; Bartlett weights)."""
+    """Standard error of a mean under autocorrelation up to ``lag`` (Newey and West, 1987; Bartlett weights)."""
     count = len(series)
     if count < 2:
         return float("nan")

@@ -1,0 +1,117 @@
+"""The prediction table laid out as days by listings.
+
+D days, N listings, R rows of the prediction table.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from atft_pipeline.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+Buckets = npt.NDArray[np.int8]
+Dates = npt.NDArray[np.datetime64]
+
+_SUFFIX = re.compile(r"^(?P<name>.+)_(?P<horizon>\d+)$")
+_NOT_SCORES = ("return", "target", "quantile_")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where each row of a prediction table lies on the plane of days and listings.
+
+    Attributes:
+        days: datetime64[D] [D], ascending.
+        listings: names [N], ascending.
+        day: position of each row among the days [R].
+        listing: position of each row among the listings [R].
+    """
+
+    days: Dates
+    listings: tuple[str, ...]
+    day: Ints
+    listing: Ints
+
+    @classmethod
+    def of(cls, table: pl.DataFrame) -> "Grid":
+        """Build the grid of a table with the columns Date and Listing.
+
+        Raises:
+            DataError: a column is missing, the table is empty, or a listing appears twice on a day.
+        """
+        for name in ("Date", "Listing"):
+            if name not in table.columns:
+                raise DataError(f"prediction table: column {name} is missing; it has {', '.join(table.columns)}")
+        if table.is_empty():
+            raise DataError("prediction table: no rows; score at least one day before evaluating")
+        dates, day = np.unique(table["Date"].to_numpy(), return_inverse=True)
+        names = table["Listing"].cast(pl.String).unique().sort()
+        listing = table["Listing"].cast(pl.String).cast(pl.Enum(names)).to_physical().to_numpy().astype(np.int64)
+        cell = day.astype(np.int64) * len(names) + listing
+        if np.unique(cell).size != cell.size:
+            twice = table.group_by("Date", "Listing").len().filter(pl.col("len") > 1).sort("Date", "Listing")
+            raise DataError(
+                f"prediction table: listing {twice['Listing'][0]} appears {twice['len'][0]} times on "
+                f"{twice['Date'][0]}; keep one row per listing and day"
+            )
+        return cls(dates.astype("datetime64[D]"), tuple(names.to_list()), day.astype(np.int64), listing)
+
+    def spread(self, column: pl.Series) -> Floats:
+        """Lay a numeric column [R] out as [D, N]; absent, null and non-finite cells are NaN."""
+        values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        laid = np.full((len(self.days), len(self.listings)), np.nan)
+        laid[self.day, self.listing] = np.where(np.isfinite(values), values, np.nan)
+        return laid
+
+    def gather(self, laid: npt.NDArray[np.float64]) -> Floats:
+        """Read a [D, N] array back at the rows of the table [R]; the inverse of :meth:`spread`."""
+        return np.asarray(laid[self.day, self.listing], dtype=np.float64)
+
+
+def horizons_of(table: pl.DataFrame) -> tuple[int, ...]:
+    """List the horizons that have both a model score and a return, ascending.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = sorted(
+        int(match["horizon"])
+        for match in map(_SUFFIX.match, table.columns)
+        if match and match["name"] == "score" and f"return_{match['horizon']}" in table.columns
+    )
+    if not found:
+        raise DataError(
+            "prediction table: no horizon h has both columns score_h and return_h; "
+            f"the columns are {', '.join(table.columns)}"
+        )
+    return tuple(found)
+
+
+def score_columns(table: pl.DataFrame, horizon: int, styles: Sequence[str] = ()) -> dict[str, str]:
+    """Map the name of each score at a horizon to its column; ``score_h`` is the model and comes first.
+
+    Args:
+        table: the prediction table.
+        horizon: sessions ahead.
+        styles: columns that describe the listing and are no scores, whatever their name looks like.
+    """
+    columns = {"model": f"score_{horizon}"}
+    for column in table.columns:
+        match = _SUFFIX.match(column)
+        if (
+            match is None
+            or int(match["horizon"]) != horizon
+            or column in styles
+            or not table[column].dtype.is_numeric()
+        ):
+            continue
+        if match["name"] != "score" and not match["name"].startswith(_NOT_SCORES):
+            columns[match["name"]] = column
+    return columns

@@ -1,0 +1,99 @@
+"""Variable selection (Lim et al., "Temporal Fusion Transformers", 2021, section 4.2).
+
+Legend: S samples, L steps (1 where weights are chosen once a window), F features, H width, C context.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from atft_pipeline.model.grn import GatedResidualNetwork
+
+
+class SelectionWeights(nn.Module):
+    """Weight of each feature: F softmax(W GRN(x, c)), so that the mean weight is 1.
+
+    The paper's GRN is as wide as the F embeddings together; here it reads the features themselves and is ``hidden``
+    wide. Its last layer starts small: all features begin with nearly the same weight.
+
+    Args:
+        features: F.
+        hidden: width of the GRN.
+        context: C, 0 = none.
+        dropout: of the GRN.
+        per_step: weights for each step, or for the window from its last step.
+
+    Shapes: x [S, L, F], context [S, C] -> [S, L or 1, F].
+    """
+
+    def __init__(self, features: int, hidden: int, context: int, dropout: float, *, per_step: bool) -> None:
+        super().__init__()
+        self.per_step = per_step
+        self.grn = GatedResidualNetwork(features, hidden, dropout, context)
+        self.logits = nn.Linear(hidden, features)
+        nn.init.normal_(self.logits.weight, std=0.1 / hidden**0.5)
+        nn.init.zeros_(self.logits.bias)
+
+    def forward(self, x_SLF: Tensor, context_SC: Tensor | None) -> Tensor:
+        """Choose the weights."""
+        seen = x_SLF if self.per_step else x_SLF[:, -1:]
+        logits = self.logits(self.grn(seen, None if context_SC is None else context_SC[:, None]))
+        return torch.softmax(logits, dim=-1) * x_SLF.shape[-1]
+
+
+class LinearSelection(nn.Module):
+    """Variable selection over linear embeddings e_f(x) = x E_f + b_f.
+
+    sum_f w_f e_f(x_f) = (w * x) E + w b: two matrix products; [S, L, F, H] is never built.
+
+    Args: as :class:`SelectionWeights`, and ``width`` H.
+
+    Shapes: x [S, L, F], weights [S, L or 1, F] -> [S, L, H].
+    """
+
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.empty(features, width))
+        self.bias = nn.Parameter(torch.empty(features, width))
+        nn.init.normal_(self.embedding, std=features**-0.5)
+        nn.init.normal_(self.bias, std=0.02 * features**-0.5)
+
+    def forward(self, x_SLF: Tensor, weights_SLF: Tensor) -> Tensor:
+        """Embed and sum."""
+        return (x_SLF * weights_SLF) @ self.embedding + weights_SLF @ self.bias
+
+
+class GRNSelection(nn.Module):
+    """Variable selection with the paper's GRN for each variable; for small F x H only.
+
+    Args:
+        features: F.
+        width: H.
+        dropout: of the GRNs.
+
+    Shapes: x [S, L, F], weights [S, L or 1, F] -> [S, L, H], through [S, L, F, H].
+    """
+
+    def __init__(self, features: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.randn(features, width))
+        self.bias = nn.Parameter(torch.zeros(features, width))
+        bound = width**-0.5
+        self.inner = nn.Parameter(torch.empty(features, width, width).uniform_(-bound, bound))
+        self.outer = nn.Parameter(torch.empty(features, width, width).uniform_(-bound, bound))
+        self.gate = nn.Parameter(torch.empty(features, width, 2 * width).uniform_(-bound, bound))
+        self.inner_bias = nn.Parameter(torch.zeros(features, width))
+        self.outer_bias = nn.Parameter(torch.zeros(features, width))
+        self.gate_bias = nn.Parameter(torch.zeros(features, 2 * width))
+        self.norm_weight = nn.Parameter(torch.ones(features, width))
+        self.norm_bias = nn.Parameter(torch.zeros(features, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_SLF: Tensor, weights_SLF: Tensor) -> Tensor:
+        """Transform each variable by itself, then sum."""
+        e = x_SLF[..., None] * self.embedding + self.bias  # [S, L, F, H]
+        inner = F.elu(torch.einsum("slfh,fhg->slfg", e, self.inner) + self.inner_bias)
+        outer = self.dropout(torch.einsum("slfh,fhg->slfg", inner, self.outer) + self.outer_bias)
+        gated = F.glu(torch.einsum("slfh,fhg->slfg", outer, self.gate) + self.gate_bias, dim=-1)
+        normed = F.layer_norm(e + gated, e.shape[-1:]) * self.norm_weight + self.norm_bias
+        return torch.einsum("slf,slfh->slh", weights_SLF.expand_as(x_SLF), normed) / x_SLF.shape[-1] ** 0.5

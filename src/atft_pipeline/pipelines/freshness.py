@@ -1,0 +1,194 @@
+"""Which artifacts are fresh, stale or missing, by what they were made from.
+
+Every saved version has a ``lineage.json`` beside it: the fingerprints of its inputs, of the parameters and of the code
+of the node that made it, and one fingerprint of all of them, the recipe. An artifact is fresh when the recipe of its
+newest version is the one that a run would follow now.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kedro.io import AbstractVersionedDataset, CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from atft_pipeline.datasets.atomic import AtomicDataset
+from atft_pipeline.datasets.raw import RawPathDataset
+from atft_pipeline.lineage import FileHashes, code_fingerprint, hash_json
+
+RECORD = "lineage.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a node makes its outputs from.
+
+    Attributes:
+        inputs: fingerprint by dataset.
+        parameters: hash by parameter.
+        code: hash of the node's module and of all that it imports from this package.
+    """
+
+    inputs: Mapping[str, str]
+    parameters: Mapping[str, str]
+    code: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the recipe."""
+        return hash_json([dict(self.inputs), dict(self.parameters), self.code])
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where an artifact stands.
+
+    Attributes:
+        artifact: name in the catalog.
+        node: node that makes it.
+        state: fresh, stale or missing.
+        version: newest version, empty when missing.
+        reason: what changed.
+    """
+
+    artifact: str
+    node: str
+    state: Literal["fresh", "stale", "missing"]
+    version: str
+    reason: str
+
+
+def version_folder(catalog: CatalogProtocol, name: str) -> Path | None:
+    """Folder of the version that a load would read, ``None`` where there is none or the dataset has no versions."""
+    dataset = catalog.get(name)
+    if not isinstance(dataset, AtomicDataset) or not dataset.exists():
+        return None
+    return dataset.location().parent
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read the lineage of a version; an empty one for a version that has none."""
+    path = folder / RECORD
+    if not path.is_file():
+        return {}
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+class Recipes:
+    """Recipes of nodes against a catalog.
+
+    Args:
+        catalog: datasets and parameters of the run.
+        hashes: of raw files.
+    """
+
+    def __init__(self, catalog: CatalogProtocol, hashes: FileHashes) -> None:
+        self._catalog = catalog
+        self._hashes = hashes
+        self.made: dict[str, str] = {}
+
+    def of(self, node: Node) -> Recipe:
+        """The recipe that a run of the node follows now."""
+        parameters = sorted(name for name in node.inputs if name.startswith("params:"))
+        datasets = sorted(name for name in node.inputs if not name.startswith("params:") and name != "parameters")
+        return Recipe(
+            inputs={name: self.fingerprint(name) for name in datasets},
+            parameters={name: hash_json(self._value(name)) for name in parameters},
+            code=code_fingerprint(node.func.__module__),
+        )
+
+    def fingerprint(self, name: str) -> str:
+        """Fingerprint of a dataset: made in this run, recorded beside its version, or of its contents if raw."""
+        if name in self.made:
+            return self.made[name]
+        dataset = self._catalog.get(name)
+        if isinstance(dataset, RawPathDataset):
+            path = dataset.resolve()
+            return self._hashes.of(path) if path is not None else ""
+        folder = version_folder(self._catalog, name)
+        return str(read_record(folder).get("fingerprint", folder.name)) if folder is not None else ""
+
+    def _value(self, name: str) -> Any:
+        dataset = self._catalog.get(name)
+        assert dataset is not None
+        value = dataset.load()
+        # A typed parameter knows how to become plain types again.
+        return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+def write_record(catalog: CatalogProtocol, name: str, node: Node, recipe: Recipe, inputs: Mapping[str, str]) -> None:
+    """Write the lineage beside a version that was just saved."""
+    dataset = catalog.get(name)
+    if not isinstance(dataset, AtomicDataset) or not isinstance(dataset, AbstractVersionedDataset):
+        return
+    folder = Path(str(dataset._get_save_path())).parent  # noqa: SLF001  Kedro has no public name for it
+    record = {
+        "artifact": name,
+        "version": folder.name,
+        "node": node.name,
+        "fingerprint": recipe.fingerprint,
+        "inputs": {key: {"version": inputs.get(key, ""), "fingerprint": value} for key, value in recipe.inputs.items()},
+        "parameters": dict(recipe.parameters),
+        "code": recipe.code,
+    }
+    temporary = folder / f".{RECORD}.partial"
+    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    temporary.rename(folder / RECORD)
+
+
+def check(pipeline: Pipeline, catalog: CatalogProtocol, hashes: FileHashes) -> list[Status]:
+    """Compare every artifact of a pipeline with what a run would make now.
+
+    Args:
+        pipeline: nodes in any order.
+        catalog: with the parameters of the run.
+        hashes: of raw files.
+
+    Returns:
+        One status an artifact, in the order of the nodes.
+    """
+    recipes = Recipes(catalog, hashes)
+    found: list[Status] = []
+    for node in pipeline.nodes:
+        recipe = recipes.of(node)
+        for name in node.outputs:
+            recipes.made[name] = recipe.fingerprint
+            if not isinstance(catalog.get(name), AtomicDataset):
+                continue
+            folder = version_folder(catalog, name)
+            if folder is None:
+                found.append(Status(name, node.name, "missing", "", f"kedro run --nodes={node.name}"))
+                continue
+            reason = difference(read_record(folder), recipe)
+            found.append(Status(name, node.name, "stale" if reason else "fresh", folder.name, reason))
+    hashes.save()
+    return found
+
+
+def difference(record: Mapping[str, Any], recipe: Recipe) -> str:
+    """Say what differs between a record and a recipe; empty when nothing does."""
+    if not record:
+        return "its lineage is not recorded"
+    if record["fingerprint"] == recipe.fingerprint:
+        return ""
+    old_inputs = {name: entry["fingerprint"] for name, entry in record["inputs"].items()}
+    changed = [f"input {name}" for name in _changed(old_inputs, recipe.inputs)]
+    changed += [
+        f"parameter {name.removeprefix('params:')}" for name in _changed(record["parameters"], recipe.parameters)
+    ]
+    if record["code"] != recipe.code:
+        changed.append("code")
+    return f"{', '.join(changed)} changed"
+
+
+def stale_nodes(found: list[Status]) -> list[str]:
+    """Nodes to run so that everything is fresh, each once, in order."""
+    return list(dict.fromkeys(status.node for status in found if status.state != "fresh"))
+
+
+def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
