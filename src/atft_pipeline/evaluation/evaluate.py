@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from atft_pipeline.config import config, require
+from atft_pipeline.evaluation.baselines import RidgeConfig
 from atft_pipeline.evaluation.daily import METRICS, DailyMetrics, daily_metrics
 from atft_pipeline.evaluation.figures import cumulative_rank_ic, decile_returns
 from atft_pipeline.evaluation.grid import Grid, horizons_of, score_columns
@@ -24,11 +25,13 @@ class EvaluationConfig:
         deciles: score buckets of each day.
         min_listings: days with fewer scored and labelled listings are left undefined.
         styles: columns of the prediction table that describe listings and are no scores.
+        ridge: penalties of the linear baseline.
     """
 
     deciles: int = 10
     min_listings: int = 20
     styles: tuple[str, ...] = ("beta", "volatility", "dollar_volume", "momentum", "size")
+    ridge: RidgeConfig = RidgeConfig()
 
     def __post_init__(self) -> None:
         require(self.deciles >= 2, f"deciles must be at least 2, got {self.deciles}")

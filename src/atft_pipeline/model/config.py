@@ -163,7 +163,8 @@ class HeadsConfig:
 
     def __post_init__(self) -> None:
         require(
-            all(0 < level < 1 for level in self.quantiles) and all(low < high for low, high in pairwise(self.quantiles)),
+            all(0 < level < 1 for level in self.quantiles)
+            and all(low < high for low, high in pairwise(self.quantiles)),
             f"quantiles must rise strictly inside (0, 1), got {self.quantiles}",
         )
 

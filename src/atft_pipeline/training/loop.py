@@ -117,7 +117,7 @@ def run_epochs(session: Session) -> Iterator[Record]:
     first = 0
     for phase in session.training.plan:
         last = first + phase.epochs
-        loss = CompositeLoss(session.loss_of(phase), session.horizons)
+        loss = CompositeLoss(session.loss_of(phase), session.horizons, session.model.config.heads.quantiles)
         session.model.switch(normaliser=phase.normaliser, graph=phase.graph)
         while state.epoch < last and not exhausted(session, first):
             began = time.perf_counter()
@@ -155,6 +155,7 @@ def train_epoch(session: Session, phase: PhaseConfig, loss: CompositeLoss) -> Re
     """
     timer, training = session.timer, session.training
     session.module.train()
+    loss.reset()
     sums = Sums()
     before = dict(timer.seconds)
     limit = session.batches_per_epoch

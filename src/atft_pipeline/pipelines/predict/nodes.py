@@ -48,7 +48,7 @@ def score_newest(
     resident = ResidentPanel.load(panel, ResidencyConfig(mode="mmap"))
     days = np.arange(len(panel.dates))[-predict.root.days :].tolist()
     scores = score_days(network, resident, graphs.align(panel.dates), days, card.batches, choose_runtime(runtime.root))
-    frame = score_frame(scores, panel, card.spec.quantiles if hasattr(card.spec, "quantiles") else ())
+    frame = score_frame(scores, panel, card.model.heads.quantiles)
     ranks = [
         pl.col(f"score_{h}").rank("ordinal", descending=True).over("Date").alias(f"rank_{h}") for h in card.horizons
     ]

@@ -1,0 +1,256 @@
+"""The training loss: a weighted sum of terms, each measured within whole days, in float32.
+
+Legend: B days, n listings, Q horizons, P quantiles.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from atft_pipeline.config import config, require
+from atft_pipeline.errors import ConfigError
+from atft_pipeline.losses import base, book, masked
+from atft_pipeline.losses.ranks import RANKS, hard_rank
+
+TERMS = (
+    "huber",
+    "mse",
+    "quantile",
+    "student_t",
+    "listnet",
+    "rank_ic",
+    "ic",
+    "spearman",
+    "sharpe",
+    "day_book",
+    "collapse",
+)
+"""Terms by name; a term of weight 0 is not computed."""
+
+
+@config
+class LossConfig:
+    """Weights of the terms and their parameters.
+
+    Attributes:
+        huber: weight of the Huber loss of the score.
+        mse: weight of the squared error of the score.
+        quantile: weight of the pinball loss; needs ``model.heads.quantiles``.
+        student_t: weight of the Student-t likelihood; needs ``model.heads.student_t``.
+        listnet: weight of ListNet.
+        rank_ic: weight of 1 - RankIC, by soft ranks.
+        ic: weight of 1 - IC.
+        spearman: lambda of the regulariser 1 - Spearman with exact pairwise soft ranks; costs n^2 a day.
+        sharpe: weight of minus the Sharpe ratio of the soft book over ``sharpe_days`` days.
+        day_book: weight of minus the soft book's return of each day.
+        collapse: weight of the guard against scores without spread.
+        huber_delta: where the Huber loss turns from square to absolute, in target units.
+        rank: soft ranks of ``rank_ic``: ``straight_through``, ``window`` or ``pairwise``.
+        sharpe_days: days over which the Sharpe term looks back, those of the batch among them.
+        spread_floor: spread of a day's scores below which the guard acts, in target units.
+        horizon_weights: weight of each horizon by its sessions; those not named weigh 1.
+        min_listings: days with fewer labelled listings at a horizon count nothing there.
+    """
+
+    huber: float = 1.0
+    mse: float = 0.0
+    quantile: float = 0.0
+    student_t: float = 0.0
+    listnet: float = 0.0
+    rank_ic: float = 0.5
+    ic: float = 0.3
+    spearman: float = 0.0
+    sharpe: float = 0.0
+    day_book: float = 0.0
+    collapse: float = 0.0
+    huber_delta: float = 1.0
+    rank: Literal["straight_through", "window", "pairwise"] = "straight_through"
+    sharpe_days: int = 32
+    spread_floor: float = 0.05
+    horizon_weights: Mapping[int, float] = field(default_factory=dict)
+    min_listings: int = 5
+
+    def __post_init__(self) -> None:
+        for name in TERMS:
+            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        require(any(getattr(self, name) for name in TERMS), f"at least one weight of {', '.join(TERMS)} must exceed 0")
+        require(self.huber_delta > 0, f"huber_delta must be positive, got {self.huber_delta}")
+        require(self.sharpe_days >= 2, f"sharpe_days must be at least 2, got {self.sharpe_days}")
+        require(self.spread_floor > 0, f"spread_floor must be positive, got {self.spread_floor}")
+        require(self.min_listings >= 2, f"min_listings must be at least 2, got {self.min_listings}")
+        weights = [float(weight) for weight in self.horizon_weights.values()]
+        require(min(weights, default=0.0) >= 0, f"horizon_weights must not be negative, got {self.horizon_weights}")
+
+
+class Predicted(Protocol):
+    """What a model says; see :class:`atft_pipeline.model.atft_gat_fan.ModelOutput`."""
+
+    @property
+    def score(self) -> Tensor:
+        """[B, n, Q]."""
+        ...
+
+    @property
+    def quantiles(self) -> Tensor | None:
+        """[B, n, Q, P]."""
+        ...
+
+    @property
+    def student_t(self) -> Tensor | None:
+        """[B, n, Q, 3]."""
+        ...
+
+
+class TermValue(NamedTuple):
+    """A term: its value, mean over days and horizons, its weight, and their product."""
+
+    value: Tensor
+    weight: float
+    weighted: Tensor
+
+
+@dataclass(frozen=True)
+class LossResult:
+    """The loss of a batch.
+
+    Attributes:
+        total: scalar, the sum of the weighted terms.
+        terms: every computed term by name.
+    """
+
+    total: Tensor
+    terms: dict[str, TermValue]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A batch as the terms see it: listings last. B days, Q horizons, n listings.
+
+    Attributes:
+        score: float32 [B, Q, n].
+        target: float32 [B, Q, n].
+        returns: float32 [B, Q, n].
+        mask: bool [B, Q, n].
+        quantiles: [B, Q, n, P] or ``None``.
+        student_t: [B, Q, n, 3] or ``None``.
+    """
+
+    score: Tensor
+    target: Tensor
+    returns: Tensor
+    mask: Tensor
+    quantiles: Tensor | None
+    student_t: Tensor | None
+
+
+class CompositeLoss:
+    """Sum of weighted terms.
+
+    A term of a day and horizon is averaged over its labelled listings, then over the days that have enough of them,
+    then over the horizons by their weights. Rows without a label contribute nothing, in value and in gradient.
+
+    Args:
+        config: weights and parameters.
+        horizons: sessions ahead of each of the Q scores.
+        levels: quantile levels of the model's quantile head, if it has one.
+
+    Raises:
+        ConfigError: a horizon weight names a horizon that is not predicted, or all weigh 0.
+    """
+
+    def __init__(self, config: LossConfig, horizons: tuple[int, ...], levels: tuple[float, ...] = ()) -> None:
+        named = {int(horizon): float(weight) for horizon, weight in config.horizon_weights.items()}
+        unknown = sorted(set(named) - set(horizons))
+        require(not unknown, f"loss.horizon_weights: horizon {unknown} is not predicted; horizons: {list(horizons)}")
+        weights = [named.get(horizon, 1.0) for horizon in horizons]
+        require(sum(weights) > 0, f"loss.horizon_weights: at least one horizon must weigh more than 0, got {named}")
+        self.config = config
+        self.levels = levels
+        self.horizon_weights = torch.tensor(weights) / sum(weights)
+        self._past: Tensor | None = None
+        terms: dict[str, Callable[[Labelled], Tensor]] = {
+            "huber": lambda b: base.huber(b.score, b.target, b.mask, config.huber_delta),
+            "mse": lambda b: base.mse(b.score, b.target, b.mask),
+            "quantile": self._quantile,
+            "student_t": self._student_t,
+            "listnet": lambda b: base.listnet(b.score, b.target, b.mask),
+            "rank_ic": lambda b: self._rank_ic(b, config.rank),
+            "ic": lambda b: 1 - masked.correlation(b.score, b.target, b.mask),
+            "spearman": lambda b: self._rank_ic(b, "pairwise"),
+            "day_book": lambda b: book.day_book(b.score, b.target, b.mask),
+            "collapse": self._collapse,
+        }
+        self._terms = {name: term for name, term in terms.items() if getattr(config, name)}
+
+    def reset(self) -> None:
+        """Forget the days before, at the start of an epoch, so that a resumed epoch equals an unbroken one."""
+        self._past = None
+
+    def __call__(self, output: Predicted, targets: Tensor, returns: Tensor, label_mask: Tensor) -> LossResult:
+        """Measure a batch of whole days.
+
+        Args:
+            output: of the model.
+            targets: [B, n, Q] training targets.
+            returns: [B, n, Q] realised returns.
+            label_mask: bool [B, n, Q].
+        """
+        listings_last = label_mask.transpose(1, 2)
+        counted = listings_last.sum(dim=-1) >= self.config.min_listings  # [B, Q]
+        batch = Labelled(
+            score=output.score.float().transpose(1, 2),
+            target=targets.float().transpose(1, 2),
+            returns=returns.float().transpose(1, 2),
+            mask=listings_last & counted[..., None],
+            quantiles=None if output.quantiles is None else output.quantiles.float().transpose(1, 2),
+            student_t=None if output.student_t is None else output.student_t.float().transpose(1, 2),
+        )
+        weights = self.horizon_weights.to(targets.device)
+        terms: dict[str, TermValue] = {}
+        for name, term in self._terms.items():
+            value = (_over_days(term(batch), counted) * weights).sum()
+            terms[name] = self._weighted(name, value)
+        if self.config.sharpe:
+            terms["sharpe"] = self._weighted("sharpe", (self._sharpe(batch, counted) * weights).sum())
+        total = torch.stack([term.weighted for term in terms.values()]).sum()
+        return LossResult(total, terms)
+
+    def _weighted(self, name: str, value: Tensor) -> TermValue:
+        weight: float = getattr(self.config, name)
+        return TermValue(value, weight, weight * value)
+
+    def _rank_ic(self, batch: Labelled, rank: str) -> Tensor:
+        ranks = RANKS[rank](batch.score, batch.mask)
+        return 1 - masked.correlation(ranks, hard_rank(batch.target, batch.mask), batch.mask)
+
+    def _collapse(self, batch: Labelled) -> Tensor:
+        """How far the spread of the day's scores lies below its floor, as a share, squared."""
+        lack = 1 - masked.spread(batch.score, batch.mask) / self.config.spread_floor
+        return lack.clamp(min=0).square()
+
+    def _quantile(self, batch: Labelled) -> Tensor:
+        if batch.quantiles is None:
+            msg = "loss.quantile: the model has no quantile head; list levels in model.heads.quantiles or weigh it 0"
+            raise ConfigError(msg)
+        return base.quantile(batch.quantiles, batch.target, batch.mask, self.levels)
+
+    def _student_t(self, batch: Labelled) -> Tensor:
+        if batch.student_t is None:
+            msg = "loss.student_t: the model has no Student-t head; set model.heads.student_t to true or weigh it 0"
+            raise ConfigError(msg)
+        return base.student_t(batch.student_t, batch.target, batch.mask)
+
+    def _sharpe(self, batch: Labelled, counted: Tensor) -> Tensor:
+        """Minus the Sharpe ratio [Q] over the batch's days and the remembered ones, which carry no gradient."""
+        today = book.book_returns(batch.score, batch.returns, batch.mask)[counted.all(dim=1)]
+        days = today if self._past is None else torch.cat([self._past, today])
+        self._past = days.detach()[-(self.config.sharpe_days - 1) :]
+        return book.sharpe(days)
+
+
+def _over_days(value_BQ: Tensor, counted_BQ: Tensor) -> Tensor:
+    """Mean [Q] over the days that count."""
+    return masked.mean(value_BQ.transpose(0, 1), counted_BQ.transpose(0, 1))
