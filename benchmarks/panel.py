@@ -1,8 +1,8 @@
 """How fast windows come out of the panel, as ratios in one run.
 
 Builds a panel of random features (listings x days x features), then measures windows per second of: memcpy of as many
-bytes, resident day batches (float16), a DataLoader that takes item by item, and a Parquet slice a sample; the bytes that
-a cold streamed day reads; and how long opening the file takes. Medians of repeated runs.
+bytes, resident day batches (float16), a DataLoader that takes item by item, and a Parquet slice a sample; the bytes
+that a cold streamed day reads; and how long opening the file takes. Medians of repeated runs.
 
     python benchmarks/panel.py [--listings 4484] [--days 500] [--features 112] [--window 60]
 """
@@ -120,18 +120,16 @@ def main() -> None:
             panel = Panel.open(root / "panel.arrow")
             _ = panel.dates, panel.listings
             openings.append(time.perf_counter() - start)
-        print(
-            f"open             {1e3 * statistics.median(openings):8.1f} ms ({panel.path.stat().st_size / 2**30:.2f} GiB)"
-        )
+        size = panel.path.stat().st_size / 2**30
+        print(f"open             {1e3 * statistics.median(openings):8.1f} ms ({size:.2f} GiB)")
 
         drop_cache(panel.path)
         cache = DayCache(Panel.open(panel.path), torch.float16)
         before = bytes_read()
         cache.windows(options.days // 2, torch.arange(listings), window)
         needed = window * listings * (features * 2 + 4 + 4 + 4 + 1 / 8)
-        print(
-            f"cold day         {(bytes_read() - before) / needed:8.2f} x the bytes of its window ({needed / 1e6:.0f} MB)"
-        )
+        times = (bytes_read() - before) / needed
+        print(f"cold day         {times:8.2f} x the bytes of its window ({needed / 1e6:.0f} MB)")
 
         drop_cache(panel.path)
         start = time.perf_counter()

@@ -9,12 +9,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def make_project(folder: Path) -> Path:
-    """Copy what a run needs; the code itself is linked."""
-    for name in ["conf", "data/01_raw"]:
+    """Copy what a run needs; the code itself is the installed package."""
+    for name in ["conf", "data/01_raw", "notebooks"]:
         shutil.copytree(ROOT / name, folder / name)
     for name in ["pyproject.toml", ".telemetry"]:
         shutil.copy(ROOT / name, folder / name)
-    (folder / "src").symlink_to(ROOT / "src")
+    (folder / "src").mkdir()
     return folder
 
 

@@ -108,9 +108,18 @@ ENV = click.option("--env", "-e", default=None, help="Configuration environment,
 PARAMS = click.option("--params", default="", callback=_split_params, help="Runtime parameters, as of `kedro run`.")
 
 
+@contextmanager
+def open_session(env: str | None, params: dict[str, Any]) -> Iterator[KedroSession]:
+    """Open a session as the class that it is; Kedro's own context manager is typed as its base class."""
+    session = KedroSession.create(env=env, runtime_params=params)
+    assert isinstance(session, KedroSession)
+    with session:
+        yield session
+
+
 def look(env: str | None, params: dict[str, Any]) -> list[Status]:
     """Compare every artifact with what a run would make now."""
-    with KedroSession.create(env=env, runtime_params=params) as session:
+    with open_session(env, params) as session:
         context = session.load_context()
         everything = pipelines["__default__"] + pipelines["predict"]
         return check(everything, context.catalog, FileHashes(context.project_path / FINGERPRINTS))
@@ -144,7 +153,7 @@ def refresh(env: str | None, params: dict[str, Any]) -> None:
         if not nodes:
             click.echo("everything is fresh")
             return
-        with KedroSession.create(env=env, runtime_params=params) as session:
+        with open_session(env, params) as session:
             session.run(pipeline_names=["__default__", "predict"], node_names=nodes)
 
 

@@ -61,7 +61,7 @@ class ArtifactHooks:
     """A stage whose input does not exist says which command makes it."""
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
         """Look for every input before any work.
 
         Raises:
@@ -84,7 +84,7 @@ class LineageHooks:
     """Every saved version carries what it was made from."""
 
     def __init__(self) -> None:
-        self._catalog: CatalogProtocol | None = None
+        self._catalog: CatalogProtocol[Any, Any] | None = None
         self._recipes: Recipes | None = None
         self._recipe: Recipe | None = None
         self._hashes = FileHashes(None)
@@ -95,7 +95,7 @@ class LineageHooks:
         self._hashes = FileHashes(context.project_path / FINGERPRINTS)
 
     @hook_impl
-    def before_pipeline_run(self, catalog: CatalogProtocol) -> None:
+    def before_pipeline_run(self, catalog: CatalogProtocol[Any, Any]) -> None:
         """Take the catalog of the run."""
         self._catalog = catalog
         self._recipes = Recipes(catalog, self._hashes)
@@ -170,7 +170,7 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def saved_version(catalog: CatalogProtocol, name: str) -> str | None:
+def saved_version(catalog: CatalogProtocol[Any, Any], name: str) -> str | None:
     """Version under which a dataset was just saved, ``None`` for one without versions."""
     dataset = catalog.get(name)
     return dataset.resolve_save_version() if isinstance(dataset, AbstractVersionedDataset) else None

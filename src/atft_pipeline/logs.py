@@ -41,5 +41,5 @@ def configure_logging(level: int = logging.INFO) -> None:
     logging.getLogger("atft_pipeline").setLevel(level)
     for name, quiet in QUIET.items():
         logging.getLogger(name).setLevel(quiet)
-    logging.captureWarnings(True)
+    logging.captureWarnings(capture=True)
     warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -49,10 +49,11 @@ def correlation_rows(left: Floats, right: Floats) -> Floats:
 
 
 def _varies(values: Floats, both: Booleans) -> Booleans:
-    """Say for each row whether its cells hold at least two different values (exact, so that 0.1 repeated is constant)."""
+    """Say for each row whether its cells hold two different values; exact, so that 0.1 repeated is constant."""
     low = np.where(both, values, np.inf).min(axis=1)
     high = np.where(both, values, -np.inf).max(axis=1)
-    return high > low
+    varies: Booleans = high > low
+    return varies
 
 
 def hit_rate_rows(score_ranks: Floats, return_ranks: Floats) -> Floats:

@@ -123,7 +123,7 @@ class ATFTGATFAN(nn.Module):
             embedded: Tensor = checkpoint(self.embed, *parts, use_reentrant=False)
         else:
             embedded = self.embed(*parts)
-        hidden = embedded.unflatten(0, mask.shape)
+        hidden = embedded.view(*mask.shape, -1)
         if self._on["graph"]:
             hidden = self.graph(hidden, neighbors, edge_attr)
         return ModelOutput(*self.heads(hidden))
@@ -145,7 +145,7 @@ class ATFTGATFAN(nn.Module):
         normalised, context, weights = self._select(*parts)
         lags = self.encoder.weights(self.selection(normalised.sequence, weights), parts[1], context)
         shape = features.shape[:2]
-        return Explanation(weights[:, -1].float().unflatten(0, shape), lags.float().unflatten(0, shape))
+        return Explanation(weights[:, -1].float().view(*shape, -1), lags.float().view(*shape, -1))
 
     def _select(
         self, x_SLF: Tensor, step_mask_SL: Tensor, sector_S: Tensor, market_S: Tensor

@@ -1,4 +1,4 @@
-"""Graph attention over a fixed number of neighbours (Brody et al., "How Attentive are Graph Attention Networks?", 2022).
+"""Graph attention over fixed-k neighbours (Brody et al., "How Attentive are Graph Attention Networks?", ICLR 2022).
 
 Legend: B days, n listings, k neighbours, E edge attributes, H width, A heads, C channels of a head.
 """
@@ -103,7 +103,9 @@ class GATv2(nn.Module):
             edge_dim=None if self.lin_edge is None else self.lin_edge.in_features,
         ).to(x_BnH.device)
         conv.train(self.training)
-        weights = {name: weight for name, weight in self.named_parameters() if name != "log_temperature"}
+        weights: dict[str, Tensor] = {
+            name: weight for name, weight in self.named_parameters() if name != "log_temperature"
+        }
         weights["att"] = self._att()
         edge = neighbors_Bnk >= 0
         offset = torch.arange(batch, device=x_BnH.device)[:, None, None] * count
@@ -153,7 +155,7 @@ class GatedGraphLayer(nn.Module):
         gate = self.floor + (1 - self.floor) * torch.sigmoid(self.gate(torch.cat([x_BnH, message], dim=-1)))
         # Without neighbours there is no message: the temporal embedding passes unchanged.
         heard = (neighbors_Bnk >= 0).any(dim=-1, keepdim=True)
-        added = gate * message * heard
+        added: Tensor = gate * message * heard
         if self.training and self.drop_path:
             kept = torch.rand(x_BnH.shape[0], 1, 1, device=x_BnH.device) >= self.drop_path
             added = added * kept / (1 - self.drop_path)

@@ -96,4 +96,5 @@ class GRNSelection(nn.Module):
         outer = self.dropout(torch.einsum("slfh,fhg->slfg", inner, self.outer) + self.outer_bias)
         gated = F.glu(torch.einsum("slfh,fhg->slfg", outer, self.gate) + self.gate_bias, dim=-1)
         normed = F.layer_norm(e + gated, e.shape[-1:]) * self.norm_weight + self.norm_bias
-        return torch.einsum("slf,slfh->slh", weights_SLF.expand_as(x_SLF), normed) / x_SLF.shape[-1] ** 0.5
+        total: Tensor = torch.einsum("slf,slfh->slh", weights_SLF.expand_as(x_SLF), normed)
+        return total / float(x_SLF.shape[-1] ** 0.5)

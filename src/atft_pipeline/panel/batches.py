@@ -4,8 +4,8 @@ Legend: B days of a batch, n listings padded, L steps, F features, Q horizons, k
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -82,8 +82,12 @@ class DayBatch:
 
     def to(self, device: torch.device) -> "DayBatch":
         """Move every tensor; from pinned memory without waiting."""
-        tensors = {item.name: value for item in fields(self) if isinstance(value := getattr(self, item.name), Tensor)}
-        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for name, value in values.items()
+        }
+        return DayBatch(**moved)
 
 
 class NeighborSource(Protocol):

@@ -61,7 +61,7 @@ class Status:
     reason: str
 
 
-def version_folder(catalog: CatalogProtocol, name: str) -> Path | None:
+def version_folder(catalog: CatalogProtocol[Any, Any], name: str) -> Path | None:
     """Folder of the version that a load would read, ``None`` where there is none or the dataset has no versions."""
     dataset = catalog.get(name)
     if not isinstance(dataset, AtomicDataset) or not dataset.exists():
@@ -86,7 +86,7 @@ class Recipes:
         hashes: of raw files.
     """
 
-    def __init__(self, catalog: CatalogProtocol, hashes: FileHashes) -> None:
+    def __init__(self, catalog: CatalogProtocol[Any, Any], hashes: FileHashes) -> None:
         self._catalog = catalog
         self._hashes = hashes
         self.made: dict[str, str] = {}
@@ -120,7 +120,9 @@ class Recipes:
         return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
-def write_record(catalog: CatalogProtocol, name: str, node: Node, recipe: Recipe, inputs: Mapping[str, str]) -> None:
+def write_record(
+    catalog: CatalogProtocol[Any, Any], name: str, node: Node, recipe: Recipe, inputs: Mapping[str, str]
+) -> None:
     """Write the lineage beside a version that was just saved."""
     dataset = catalog.get(name)
     if not isinstance(dataset, AtomicDataset) or not isinstance(dataset, AbstractVersionedDataset):
@@ -140,7 +142,7 @@ def write_record(catalog: CatalogProtocol, name: str, node: Node, recipe: Recipe
     temporary.rename(folder / RECORD)
 
 
-def check(pipeline: Pipeline, catalog: CatalogProtocol, hashes: FileHashes) -> list[Status]:
+def check(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], hashes: FileHashes) -> list[Status]:
     """Compare every artifact of a pipeline with what a run would make now.
 
     Args:

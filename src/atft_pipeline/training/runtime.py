@@ -6,7 +6,7 @@ An explicit request is met or raises before any data is loaded; only ``auto`` fa
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -23,7 +23,13 @@ BACKENDS = {
     "math": SDPBackend.MATH,
 }
 # Lightning Fabric's names.
-FABRIC_PRECISION = {"32": "32-true", "tf32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+FabricPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
+FABRIC_PRECISION: dict[str, FabricPrecision] = {
+    "32": "32-true",
+    "tf32": "32-true",
+    "bf16-mixed": "bf16-mixed",
+    "16-mixed": "16-mixed",
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Runtime:
         return torch.device(self.device.value)
 
     @property
-    def fabric_precision(self) -> str:
+    def fabric_precision(self) -> FabricPrecision:
         """The precision as Lightning Fabric names it."""
         return FABRIC_PRECISION[self.precision.value]
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from atft_pipeline.config import to_mapping
+from atft_pipeline.config import from_mapping, to_mapping
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_json
@@ -104,7 +104,7 @@ class Session:
 
     def loss_of(self, phase: PhaseConfig) -> LossConfig:
         """The loss with the weights that a phase replaces."""
-        return replace(self.loss, **phase.loss_weights)
+        return from_mapping(LossConfig, {**to_mapping(self.loss), **phase.loss_weights}, f"phase {phase.name}")
 
     def score(self, batch: DayBatch, features: Tensor, mask: Tensor) -> ModelOutput:
         """Run the model on a batch that lies on the device."""
