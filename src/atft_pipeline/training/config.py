@@ -139,7 +139,6 @@ class TrainingConfig:
         phases: phases one after the other; empty for a single one.
         optimizer: optimiser.
         schedule: learning rate by step.
-        runtime: device, precision, compilation.
         clip_norm: largest gradient norm; 0 = no clipping.
         accumulation: batches whose gradients make one step.
         ema_decay: decay of averaged weights, on which validation runs and which are kept; 0 = none.
@@ -155,7 +154,6 @@ class TrainingConfig:
     phases: tuple[PhaseConfig, ...] = ()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    runtime: RuntimeConfig = RuntimeConfig()
     clip_norm: float = 1.0
     accumulation: int = 1
     ema_decay: float = 0.0

@@ -26,7 +26,7 @@ from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.panel.splits import Split
 from atft_pipeline.progress import progress_bar
 from atft_pipeline.training.augmentation import augment
-from atft_pipeline.training.config import PhaseConfig, TrainingConfig
+from atft_pipeline.training.config import PhaseConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.run_card import build_run_card
 from atft_pipeline.training.schedules import learning_rate
 from atft_pipeline.training.session import Session, build_session
@@ -74,6 +74,7 @@ def train(
     training: TrainingConfig,
     batches: BatchConfig,
     residency: ResidencyConfig,
+    runtime: RuntimeConfig,
     *,
     checkpoint_dir: Path,
     observer: Observer | None = None,
@@ -86,9 +87,10 @@ def train(
         split: days of training and validation; the test days are not touched.
         model: the model.
         loss: the loss.
-        training: phases, optimiser, schedule, runtime.
+        training: phases, optimiser, schedule.
         batches: windows and batch shapes.
         residency: where the panel lives.
+        runtime: device, precision, compilation.
         checkpoint_dir: states and best weights of this run.
         observer: hears every epoch.
 
@@ -99,7 +101,7 @@ def train(
         UnavailableError: an explicit request that this machine cannot meet.
         TrainingError: the numbers mean nothing: NaN, or scores that collapsed to a constant.
     """
-    session = build_session(panel, graphs, split, model, loss, training, batches, residency, checkpoint_dir)
+    session = build_session(panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir)
     began = time.perf_counter()
     for record in run_epochs(session):
         log.info(epoch_line(record))

@@ -25,7 +25,7 @@ from atft_pipeline.panel.panel import Panel, PanelMeta
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
 from atft_pipeline.training.checkpoint import ModelCard, columns_hash
-from atft_pipeline.training.config import PhaseConfig, TrainingConfig
+from atft_pipeline.training.config import PhaseConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.monitor import PartTimer
 from atft_pipeline.training.optimizers import build_optimizer
 from atft_pipeline.training.runtime import Runtime, choose_runtime, compile_module
@@ -161,6 +161,7 @@ def build_session(
     training: TrainingConfig,
     batches: BatchConfig,
     residency: ResidencyConfig,
+    runtime: RuntimeConfig,
     checkpoint_dir: Path,
 ) -> Session:
     """Build the objects of a training; requests that cannot be met raise before the data are loaded.
@@ -171,25 +172,25 @@ def build_session(
         UnavailableError: an explicit request that this machine cannot meet.
         ArtifactError: graphs of another panel, or nothing to resume from.
     """
-    runtime = choose_runtime(training.runtime)
+    chosen = choose_runtime(runtime)
     if graphs is not None:
         check_compatible(panel.meta, graphs.meta)
-    device = runtime.torch_device
-    fabric = Fabric(accelerator=device.type, devices=1, precision=runtime.fabric_precision)
+    device = chosen.torch_device
+    fabric = Fabric(accelerator=device.type, devices=1, precision=chosen.fabric_precision)
     torch.manual_seed(training.seed)
     network = ATFTGATFAN(model, input_spec(panel.meta, batches.window)).to(device)
-    compile_module(network, runtime.compile)
+    compile_module(network, chosen.compile)
     built = build_optimizer(network, training.optimizer)
     module, optimizer = fabric.setup(network, built.optimizer)
     resident = ResidentPanel.load(panel, residency, device)
     aligned = graphs.align(panel.dates) if graphs is not None else None
-    fingerprint = run_fingerprint(panel.meta, graphs, split, model, loss, training, batches)
+    fingerprint = run_fingerprint(panel.meta, graphs, split, model, loss, training, batches, runtime)
     session = Session(
         training=training,
         loss=loss,
         batches=batches,
         meta=panel.meta,
-        runtime=runtime,
+        runtime=chosen,
         resident=resident,
         train_batches=DayBatches(resident, aligned, split.train, batches, shuffle=True, seed=training.seed),
         validation_batches=DayBatches(resident, aligned, split.validation, batches, shuffle=False, seed=0),
@@ -229,14 +230,14 @@ def run_fingerprint(
     loss: LossConfig,
     training: TrainingConfig,
     batches: BatchConfig,
+    runtime: RuntimeConfig,
 ) -> str:
     """Hash of all that decides the weights; ``resume`` itself does not."""
     settings = {name: to_mapping(value) for name, value in vars(training).items() if name != "resume"}
     linked = graphs.meta.fingerprint if graphs is not None else ""
     days = [list(split.train), list(split.validation)]
-    return hash_json(
-        [meta.fingerprint, linked, days, to_mapping(model), to_mapping(loss), to_mapping(batches), settings]
-    )
+    others = [to_mapping(value) for value in (model, loss, batches, runtime)]
+    return hash_json([meta.fingerprint, linked, days, settings, *others])
 
 
 def _copies(network: nn.Module) -> dict[str, Tensor]:

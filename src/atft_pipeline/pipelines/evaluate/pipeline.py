@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 score_test,
-                inputs=["model", "panel", "graphs", "params:split", "params:residency", "params:training.runtime"],
+                inputs=["model", "panel", "graphs", "params:split", "params:residency", "params:runtime"],
                 outputs="model_scores",
                 name="score_test",
             ),

@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 score_newest,
-                inputs=["model", "panel", "graphs", "params:predict", "params:training.runtime"],
+                inputs=["model", "panel", "graphs", "params:predict", "params:runtime"],
                 outputs="newest_scores",
                 name="predict",
             ),

@@ -14,7 +14,7 @@ from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.train.tracking import MlflowObserver
-from atft_pipeline.training.config import TrainingConfig
+from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import train
 
 
@@ -28,6 +28,7 @@ def train_model(
     model: Params[ModelConfig],
     loss: Params[LossConfig],
     training: Params[TrainingConfig],
+    runtime: Params[RuntimeConfig],
 ) -> tuple[Path, pl.DataFrame, dict[str, Any]]:
     """Train; return the best checkpoint's folder, the history and the run card."""
     result = train(
@@ -39,6 +40,7 @@ def train_model(
         training.root,
         batches.root,
         residency.root,
+        runtime.root,
         checkpoint_dir=checkpoints,
         observer=MlflowObserver(),
     )

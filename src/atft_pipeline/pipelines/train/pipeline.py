@@ -21,6 +21,7 @@ def create_pipeline() -> Pipeline:
                     "model": "params:model",
                     "loss": "params:loss",
                     "training": "params:training",
+                    "runtime": "params:runtime",
                 },
                 outputs=["model", "training_history", "run_card"],
                 name="train",
