@@ -8,7 +8,7 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
-from kedro.io import AbstractVersionedDataset, CatalogProtocol
+from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
@@ -168,9 +168,3 @@ class ReportHooks:
 def peak_gib() -> float:
     """Peak resident memory of this process in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-def saved_version(catalog: CatalogProtocol[Any, Any], name: str) -> str | None:
-    """Version under which a dataset was just saved, ``None`` for one without versions."""
-    dataset = catalog.get(name)
-    return dataset.resolve_save_version() if isinstance(dataset, AbstractVersionedDataset) else None

@@ -99,6 +99,12 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         """Path of the version that :meth:`load` would read."""
         return Path(self._get_load_path())
 
+    def saved_folder(self) -> Path | None:
+        """Folder of the version that this run saves, ``None`` for an artifact without versions."""
+        if self._version is None:
+            return None
+        return Path(self._get_versioned_path(str(self.resolve_save_version()))).parent
+
     @property
     def place(self) -> str:
         """Where the artifact lies, for messages."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from kedro.io import AbstractVersionedDataset, CatalogProtocol
+from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
@@ -125,9 +125,9 @@ def write_record(
 ) -> None:
     """Write the lineage beside a version that was just saved."""
     dataset = catalog.get(name)
-    if not isinstance(dataset, AtomicDataset) or not isinstance(dataset, AbstractVersionedDataset):
+    folder = dataset.saved_folder() if isinstance(dataset, AtomicDataset) else None
+    if folder is None:
         return
-    folder = Path(str(dataset._get_save_path())).parent  # noqa: SLF001  Kedro has no public name for it
     record = {
         "artifact": name,
         "version": folder.name,
