@@ -5,6 +5,7 @@ import resource
 import time
 from typing import Any
 
+import click
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
@@ -13,6 +14,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from atft_pipeline.errors import ArtifactError, ConfigError
+from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.pipelines.freshness import Recipe, Recipes, version_folder, write_record
 
@@ -128,6 +130,7 @@ class ReportHooks:
         self._start = 0.0
         self._waiting: set[str] = set()
         self._began = 0.0
+        self._metrics: dict[str, Any] | None = None
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
@@ -143,8 +146,9 @@ class ReportHooks:
         self._waiting = set(node.outputs)
 
     @hook_impl
-    def after_node_run(self, node: Node) -> None:
-        """Report a node that saves nothing."""
+    def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
+        """Report a node that saves nothing; keep the metrics for the end of the run."""
+        self._metrics = outputs.get("metrics", self._metrics)
         if not node.outputs:
             self._line(node)
 
@@ -159,6 +163,9 @@ class ReportHooks:
     def after_pipeline_run(self) -> None:
         """Report the whole run."""
         log.info("done in %.1f s, peak memory %.2f GiB", time.perf_counter() - self._began, peak_gib())
+        if self._metrics is not None:
+            click.echo("\n" + results_table(self._metrics))
+            click.echo("look at it with: kedro viz run   (figures, layers)   or in data/08_reporting/")
 
     def _line(self, node: Node) -> None:
         seconds = time.perf_counter() - self._start
