@@ -19,13 +19,17 @@ def business_days(count: int, first: str = "2021-01-04") -> np.ndarray:
     return days[np.is_busday(days)][:count]
 
 
-def write_features(folder: Path, *, days: int = 60, listings: int = 12, seed: int = 0) -> pa.Table:
-    """Write a feature table: ``L03`` starts on day 10, ``L05`` ends on day 30, ``L07`` skips odd days."""
+def write_features(folder: Path, *, days: int = 60, listings: int = 12, seed: int = 0, signal: float = 0.0) -> pa.Table:
+    """Write a feature table: ``L03`` starts on day 10, ``L05`` ends on day 30, ``L07`` skips odd days.
+
+    The labels are ``signal`` x alpha plus noise.
+    """
     rng = np.random.default_rng(seed)
     dates = business_days(days)
     values = rng.standard_normal((days, listings, len(FEATURES))).astype(np.float32)
     values[:, :, -1] = values[:, :1, -1]
     labels = rng.standard_normal((days, listings, len(HORIZONS))).astype(np.float32)
+    labels += signal * values[:, :, :1]
     alive = np.ones((days, listings), dtype=bool)
     alive[:10, 3] = False
     alive[30:, 5] = False
@@ -71,8 +75,8 @@ def listings_table(listings: int = 12) -> pa.Table:
     )
 
 
-def make_panel(folder: Path, *, dtype: str = "float16", **size: int) -> Panel:
-    write_features(folder / "features", **size)
+def make_panel(folder: Path, *, dtype: str = "float16", signal: float = 0.0, **size: int) -> Panel:
+    write_features(folder / "features", signal=signal, **size)
     config = PanelConfig(dtype="float32" if dtype == "float32" else "float16")
     build_panel(folder / "features", listings_table(size.get("listings", 12)), folder / "panel.arrow", config, {})
     return Panel.open(folder / "panel.arrow")

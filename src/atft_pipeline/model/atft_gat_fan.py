@@ -79,7 +79,7 @@ class ATFTGATFAN(nn.Module):
                 nn.init.normal_(table.weight, std=0.1)
         positions = torch.tensor(spec.market_positions, dtype=torch.int64)
         self.register_buffer("market_positions", positions, persistent=False)
-        self.regime = nn.Linear(len(positions), H) if len(positions) else None
+        self.regime = nn.Linear(len(positions), H) if config.regime and len(positions) else None
         context = H if config.static or self.regime is not None else 0
         self.context = GatedResidualNetwork(H, H, config.dropout) if context else None
         selection = config.selection

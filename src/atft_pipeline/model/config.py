@@ -177,6 +177,7 @@ class ModelConfig:
         width: H.
         dropout: of the gated blocks and heads.
         static: sector and market of a listing condition the model.
+        regime: the day's market features condition the model, besides being features like all others.
         checkpointing: compute the blocks before the graph again in the backward pass instead of keeping their values.
         normaliser: window normaliser.
         selection: variable selection.
@@ -188,6 +189,7 @@ class ModelConfig:
     width: int = 64
     dropout: float = 0.1
     static: bool = True
+    regime: bool = True
     checkpointing: bool = False
     normaliser: NormaliserConfig = NormaliserConfig()
     selection: SelectionConfig = SelectionConfig()

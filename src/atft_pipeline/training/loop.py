@@ -184,10 +184,11 @@ def train_epoch(session: Session, phase: PhaseConfig, loss: CompositeLoss) -> Re
             bar.update(task, note=sums.note(session.state.history))
     sums.refuse_nan(session.state.epoch + 1)
     spent = {part: timer.seconds[part] - before.get(part, 0.0) for part in ("data", "forward", "backward", "optimizer")}
+    means = sums.means()
     session.terms_seen = sums.terms
     session.samples_seen += samples
     return {
-        **sums.means(),
+        **means,
         "lr": lr,
         "samples_per_second": samples / max(sum(spent.values()), 1e-9),
         "data_wait_share": spent["data"] / max(sum(spent.values()), 1e-9),

@@ -1,0 +1,263 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from atft_pipeline.errors import ArtifactError, TrainingError, UnavailableError
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.model.config import GraphAttentionConfig, HeadsConfig
+from atft_pipeline.panel.panel import Panel
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.splits import single_split
+from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig, PhaseConfig, RuntimeConfig
+from atft_pipeline.training.inference import score_days
+from atft_pipeline.training.runtime import choose_runtime
+from tests.training.runs import BATCHES, MODEL, SPLIT, market, run, weights
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Panel, MonthlyGraphs]:
+    return market(tmp_path_factory.mktemp("market"))
+
+
+class Log:
+    def __init__(self) -> None:
+        self.epochs: list[dict] = []
+        self.card: dict = {}
+
+    def on_epoch(self, record: dict) -> None:
+        self.epochs.append(dict(record))
+
+    def on_run_card(self, card: dict) -> None:
+        self.card = dict(card)
+
+
+def test_finds_a_planted_signal_and_tells_the_observer(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    log = Log()
+    result = run(*planted, tmp_path, observer=log)
+    assert result.history[-1]["val_rank_ic"] > 0.4
+    assert log.epochs == result.history
+    assert log.card == result.run_card
+    json.dumps(result.run_card)
+    assert result.run_card["optimizer"]["class"].endswith("AdamW")
+    assert result.run_card["data"]["limited"] is False
+
+
+def test_same_seed_gives_the_same_weights_bit_for_bit(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    first, second = (weights(run(*planted, tmp_path / name)) for name in ("a", "b"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = weights(run(*planted, tmp_path / "c", seed=2))
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_shuffled_labels_teach_nothing(tmp_path: Path) -> None:
+    """Labels without any signal: validation stays within three standard errors of zero."""
+    panel, graphs = market(tmp_path, signal=0.0)
+    result = run(panel, graphs, tmp_path / "run")
+    last = result.history[-1]
+    for horizon in panel.meta.horizons:
+        assert abs(last[f"val_rank_ic_{horizon}"]) < 3 * last[f"val_rank_ic_{horizon}_se"]
+
+
+def test_best_weights_are_kept_and_reproduce_their_validation(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path
+) -> None:
+    panel, graphs = planted
+    result = run(panel, graphs, tmp_path, epochs=4)
+    best = max(result.history, key=lambda record: record["val_rank_ic"])
+    network, card = load_model(result.checkpoint)
+    assert card.training["epoch"] == best["epoch"] == result.run_card["result"]["best_epoch"]
+    resident = ResidentPanel.load(panel, ResidencyConfig())
+    days = single_split(panel.dates, SPLIT, panel.meta.label_span).validation
+    runtime = choose_runtime(RuntimeConfig(device="cpu"))
+    scores = score_days(network, resident, graphs.align(panel.dates), days, card.batches, runtime)
+    again = score_days(network, resident, graphs.align(panel.dates), days, card.batches, runtime)
+    np.testing.assert_array_equal(scores.score, again.score)
+    labels = resident.returns.numpy()[scores.day, scores.listing]
+    daily = []
+    for day in np.unique(scores.day):
+        rows = (scores.day == day) & np.isfinite(labels[:, 0])
+        if rows.sum() > 2:
+            ranks = [values[rows, 0].argsort().argsort() for values in (scores.score, labels)]
+            daily.append(np.corrcoef(*ranks)[0, 1])
+    assert np.mean(daily) == pytest.approx(best["val_rank_ic_1"], abs=2e-3)
+
+
+def test_scoring_in_training_mode_is_refused(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    panel, graphs = planted
+    network, card = load_model(run(panel, graphs, tmp_path, epochs=1).checkpoint)
+    resident = ResidentPanel.load(panel, ResidencyConfig())
+    with pytest.raises(RuntimeError, match="eval"):
+        score_days(network.train(), resident, None, [50], card.batches, choose_runtime(RuntimeConfig(device="cpu")))
+
+
+def test_early_stopping(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    result = run(*planted, tmp_path, epochs=30, patience=2, optimizer=OptimizerConfig(lr=0.05))
+    history = result.history
+    assert len(history) < 30
+    best = max(range(len(history)), key=lambda place: history[place]["val_rank_ic"])
+    assert len(history) - 1 - best == 2
+
+
+def test_phases_switch_blocks_rates_and_weights(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    phases = (
+        PhaseConfig(name="plain", epochs=1, normaliser=False, graph=False),
+        PhaseConfig(
+            name="full",
+            epochs=2,
+            lr_factor=0.1,
+            augmentation=AugmentationConfig(feature_mask=0.1, noise=0.1, listing_dropout=0.1),
+            loss_weights={"rank_ic": 0.0, "mse": 1.0},
+        ),
+    )
+    result = run(*planted, tmp_path, epochs=None, phases=phases)
+    first, *rest = result.history
+    assert [record["phase"] for record in result.history] == ["plain", "full", "full"]
+    assert "loss_rank_ic" in first
+    assert "loss_mse" not in first
+    assert all("loss_mse" in record and "loss_rank_ic" not in record for record in rest)
+    assert rest[0]["lr"] < 0.11 * 1e-2
+    assert result.run_card["model"]["switches"] == {"normaliser": True, "graph": True}
+
+
+def test_accumulated_days_equal_one_large_batch(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    """Gradients of two accumulated batches are those of one batch of twice the days."""
+    still = replace(MODEL, dropout=0.0, graph=replace(MODEL.graph, dropout=0.0))
+    sgd = OptimizerConfig(name="sgd", lr=1e-2, weight_decay=0.0)
+    loss = LossConfig(huber=1.0, rank_ic=0.0, ic=0.0)
+    common = {"model": still, "loss": loss, "optimizer": sgd, "clip_norm": 0.0, "epochs": 1}
+    large = run(*planted, tmp_path / "a", batches=replace(BATCHES, batch_size=128), max_batches=1, **common)
+    small = run(*planted, tmp_path / "b", accumulation=2, max_batches=2, **common)
+    for (name, one), two in zip(weights(large).items(), weights(small).values(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_averaged_weights_are_those_that_are_kept(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    plain = weights(run(*planted, tmp_path / "a", epochs=1))
+    averaged = weights(run(*planted, tmp_path / "b", epochs=1, ema_decay=0.9))
+    assert not all(torch.equal(plain[name], averaged[name]) for name in plain)
+
+
+@pytest.mark.slow
+def test_resume_after_sigkill_equals_an_unbroken_run(tmp_path: Path) -> None:
+    """Killed in the middle of an epoch, resumed: same weights, bit for bit."""
+    panel, graphs = market(tmp_path)
+    unbroken = weights(run(panel, graphs, tmp_path / "whole", epochs=6, patience=0))
+    script = (
+        "import torch; torch.set_num_threads(1)\n"
+        "from pathlib import Path\n"
+        "from atft_pipeline.panel.panel import Panel\n"
+        "from atft_pipeline.graphs.graphs import MonthlyGraphs\n"
+        "from tests.training.runs import run\n"
+        f"root = Path({str(tmp_path)!r})\n"
+        "run(Panel.open(root / 'panel.arrow'), MonthlyGraphs.open(root / 'graphs.arrow'), root / 'killed', "
+        "epochs=6, patience=0)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").glob("*/epoch-0002")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    states = sorted(path.name for path in (tmp_path / "killed").glob("*/epoch-*"))
+    assert states
+    assert states[-1] < "epoch-0006"
+    resumed = run(panel, graphs, tmp_path / "killed", epochs=6, patience=0, resume=True)
+    assert [record["epoch"] for record in resumed.history] == [1, 2, 3, 4, 5, 6]
+    after = weights(resumed)
+    assert all(torch.equal(after[name], unbroken[name]) for name in unbroken)
+
+
+def test_resume_of_other_settings_is_refused(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    run(*planted, tmp_path, epochs=1)
+    with pytest.raises(ArtifactError, match="no readable state"):
+        run(*planted, tmp_path, epochs=1, resume=True, optimizer=OptimizerConfig(lr=1e-3))
+
+
+def test_a_damaged_state_gives_way_to_the_one_before(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    run(*planted, tmp_path, epochs=3, patience=0)
+    (newest,) = tmp_path.glob("*/epoch-0003/state.safetensors")
+    newest.write_bytes(newest.read_bytes()[:100])
+    result = run(*planted, tmp_path, epochs=3, patience=0, resume=True)
+    assert [record["epoch"] for record in result.history] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("wrong", ["nan", "collapse"])
+def test_meaningless_numbers_stop_the_run_and_keep_the_last_good_checkpoint(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from atft_pipeline.training import loop
+
+    original = loop.train_epoch
+
+    def sabotage(session: loop.Session, phase: PhaseConfig, loss: object) -> object:
+        if session.state.epoch == 1:
+            with torch.no_grad():
+                session.model.heads.score.weight.fill_(float("nan") if wrong == "nan" else 0.0)
+            if wrong == "collapse":
+                return {"loss": 1.0}
+        return original(session, phase, loss)
+
+    monkeypatch.setattr(loop, "train_epoch", sabotage)
+    with pytest.raises(TrainingError, match=r"epoch 2: .*last good checkpoint is kept"):
+        run(*planted, tmp_path)
+    assert list(tmp_path.glob("*/best-0001/model.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "message"),
+    [
+        (RuntimeConfig(device="cpu", precision="16-mixed"), "runtime.precision: 16-mixed was asked for"),
+        (RuntimeConfig(device="cpu", attention="flash"), ""),
+    ],
+)
+def test_requests_that_cannot_be_met_raise(runtime: RuntimeConfig, message: str) -> None:
+    if message:
+        with pytest.raises(UnavailableError, match=message):
+            choose_runtime(runtime)
+    else:
+        assert choose_runtime(runtime).attention.value == "flash"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a GPU that must be absent")
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(UnavailableError, match=r"runtime\.device: cuda"):
+        choose_runtime(RuntimeConfig(device="cuda"))
+
+
+def test_bf16_trains(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    runtime = RuntimeConfig(device="cpu", precision="bf16-mixed")
+    result = run(*planted, tmp_path, runtime=runtime, epochs=2)
+    assert result.history[-1]["val_rank_ic"] > 0.3
+    assert result.run_card["precision"]["value"] == "bf16-mixed"
+    assert all(tensor.dtype == torch.float32 for tensor in weights(result).values())
+
+
+def test_all_heads_and_terms_train_together(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    model = replace(MODEL, heads=HeadsConfig(quantiles=(0.1, 0.5, 0.9), student_t=True))
+    loss = LossConfig(quantile=0.5, student_t=0.1, listnet=0.1, spearman=0.1, sharpe=0.1, day_book=0.1, collapse=0.1)
+    result = run(*planted, tmp_path, model=model, loss=loss, epochs=2)
+    assert set(result.run_card["loss_terms"]) >= {"huber", "quantile", "student_t", "sharpe"}
+    panel, graphs = planted
+    network, card = load_model(result.checkpoint)
+    resident = ResidentPanel.load(panel, ResidencyConfig())
+    scores = score_days(
+        network, resident, graphs.align(panel.dates), [60], card.batches, choose_runtime(RuntimeConfig(device="cpu"))
+    )
+    assert scores.quantiles is not None
+    assert (np.diff(scores.quantiles, axis=-1) >= 0).all()
+
+
+def test_a_model_without_graph_needs_no_graphs(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    model = replace(MODEL, graph=GraphAttentionConfig(layers=0))
+    result = run(planted[0], None, tmp_path, model=model, epochs=1)
+    assert np.isfinite(result.history[-1]["val_rank_ic"])
