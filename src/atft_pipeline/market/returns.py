@@ -1,0 +1,36 @@
+"""Daily returns on the axes of a panel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+
+def daily_returns(
+    clean_prices: pl.DataFrame, dates: npt.NDArray[np.datetime64], listings: Sequence[str]
+) -> npt.NDArray[np.float32]:
+    """Lay simple close-to-close returns on given axes.
+
+    Args:
+        clean_prices: sorted by Listing and Date; a return needs the close of the listing's previous row.
+        dates: trading days [D].
+        listings: names [N].
+
+    Returns:
+        Returns [D, N] as fractions, NaN where a listing has none on that day.
+    """
+    days = pl.DataFrame({"Date": dates, "day": np.arange(len(dates), dtype=np.int64)})
+    names = pl.DataFrame({"Listing": list(listings), "column": np.arange(len(listings), dtype=np.int64)})
+    table = (
+        clean_prices.lazy()
+        .select("Date", "Listing", change=pl.col("Close") / pl.col("Close").shift(1).over("Listing") - 1)
+        .filter(pl.col("change").is_finite())
+        .join(days.lazy(), on="Date")
+        .join(names.lazy(), on="Listing")
+        .select("day", "column", "change")
+        .collect()
+    )
+    returns = np.full((len(dates), len(listings)), np.nan, dtype=np.float32)
+    returns[table["day"].to_numpy(), table["column"].to_numpy()] = table["change"].to_numpy()
+    return returns
