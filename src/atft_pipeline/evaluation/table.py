@@ -16,11 +16,14 @@ def results_table(metrics: dict[str, Any]) -> str:
     Args:
         metrics: of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
     """
-    caption = "± one Newey-West standard error; spread: top less bottom decile; vs model: paired RankIC difference (t)"
-    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", pad_edge=False)
+    caption = (
+        "± one Newey-West error; spread: top less bottom decile; oracle: share of the best possible; "
+        "paired: model less it"
+    )
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     for name, justify in (("horizon", "right"), ("score", "left")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for name in ("RankIC", "IC", "ICIR", "hit rate %", "spread bp", "of oracle %", "model less it (t)"):
+    for name in ("RankIC", "IC", "ICIR", "hit %", "spread bp", "oracle %", "paired (t)"):
         table.add_column(name, justify="right", no_wrap=True)
     for horizon, report in metrics["horizons"].items():
         for position, (name, score) in enumerate(report["scores"].items()):
@@ -50,10 +53,10 @@ def _cells(name: str, score: dict[str, Any], report: dict[str, Any]) -> list[str
 
 
 def with_error(value: float | None, se: float | None, digits: int, scale: float = 1.0) -> str:
-    """``value ± se`` with fixed digits; a dash where undefined."""
+    """``value±se`` with fixed digits; a dash where undefined."""
     if value is None:
         return "–"
-    error = "" if se is None else f" ± {scale * se:.{digits}f}"
+    error = "" if se is None else f"±{scale * se:.{digits}f}"
     return f"{scale * value:.{digits}f}{error}"
 
 
