@@ -1,13 +1,32 @@
 """The whole chain, as its user runs it, on the committed sample market."""
 
 import json
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from nbclient import NotebookClient
 
+from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.model.config import GraphAttentionConfig, ModelConfig
+from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.panel import Panel
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.splits import Split, SplitConfig, single_split
+from atft_pipeline.pipelines.scoring import score_frame
+from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.inference import score_days
+from atft_pipeline.training.loop import train
+from atft_pipeline.training.runtime import choose_runtime
 from tests.project import ROOT, kedro, kedro_ok, make_project, newest
 
 pytestmark = pytest.mark.slow
@@ -18,6 +37,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A project after ``kedro run``, and what the run printed."""
     project = make_project(tmp_path_factory.mktemp("project"))
     return project, kedro_ok(project, "run")
+
+
+@dataclass
+class Parts:
+    """Artifacts of a finished run."""
+
+    panel: Panel
+    graphs: MonthlyGraphs
+    listings: pa.Table
+    split: Split
+
+
+def read_parts(project: Path) -> Parts:
+    panel = Panel.open(newest(project, "data/05_model_input/panel.arrow"))
+    graphs = MonthlyGraphs.open(newest(project, "data/05_model_input/graphs.arrow"))
+    listings = pl.read_parquet(newest(project, "data/02_intermediate/listings.parquet")).to_arrow()
+    return Parts(panel, graphs, listings, single_split(panel.dates, SplitConfig(), panel.meta.label_span))
 
 
 def test_run_prints_results_and_where_to_look(finished: tuple[Path, str]) -> None:
@@ -51,6 +87,48 @@ def test_every_artifact_of_the_run_is_there(finished: tuple[Path, str]) -> None:
     assert (project / "mlflow.db").exists()
 
 
+def test_shuffled_labels_teach_nothing(finished: tuple[Path, str], tmp_path: Path) -> None:
+    """The same market with each day's labels shuffled among its listings: test RankIC within two errors of zero."""
+    project, _ = finished
+    parts = read_parts(project)
+    shuffled = tmp_path / "features"
+    shutil.copytree(newest(project, "data/04_feature/features"), shuffled)
+    generator = np.random.default_rng(0)
+    for path in sorted(shuffled.glob("*.parquet")):
+        table = pl.read_parquet(path)
+        labels = [name for name in table.columns if name.startswith(("target_", "return_"))]
+        order = (
+            table.select("Date", row=pl.int_range(pl.len()), key=pl.Series(generator.random(table.height)))
+            .sort("Date", "key")["row"]
+            .to_numpy()
+        )
+        table.with_columns(table[order].select(labels)).write_parquet(path)
+    build_panel(shuffled, parts.listings, tmp_path / "panel.arrow", PanelConfig(), {})
+    result = train(
+        Panel.open(tmp_path / "panel.arrow"),
+        parts.graphs,
+        parts.split,
+        ModelConfig(width=16, graph=GraphAttentionConfig(layers=1)),
+        LossConfig(),
+        TrainingConfig(epochs=1),
+        BatchConfig(),
+        ResidencyConfig(),
+        RuntimeConfig(device="cpu"),
+        checkpoint_dir=tmp_path,
+    )
+    network, card = load_model(result.checkpoint)
+    resident = ResidentPanel.load(parts.panel, ResidencyConfig())
+    runtime = choose_runtime(RuntimeConfig(device="cpu"))
+    aligned = parts.graphs.align(parts.panel.dates)
+    scores = score_days(network, resident, aligned, parts.split.test, card.batches, runtime)
+    frame = score_frame(scores, parts.panel, ()).with_columns(
+        return_1=resident.returns.numpy()[scores.day, scores.listing, 0]
+    )
+    model = evaluate(frame, EvaluationConfig()).metrics["horizons"]["1"]["scores"]["model"]["rank_ic"]
+    assert abs(model["mean"]) < 2 * model["se"]
+    assert model["se"] < 0.01
+
+
 def test_predict_scores_the_newest_day(finished: tuple[Path, str]) -> None:
     project, _ = finished
     kedro_ok(project, "run", "--pipeline=predict")
@@ -71,6 +149,16 @@ def test_notebook_looks_at_the_run(finished: tuple[Path, str]) -> None:
     project, _ = finished
     notebook = nbformat.read(ROOT / "notebooks" / "look_at_a_run.ipynb", as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(project / "notebooks")}}).execute()
+
+
+def test_a_version_is_taken_by_name(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    version = newest(project, "data/02_intermediate/clean_prices.parquet").parent.name
+    kedro_ok(project, "run", "--pipeline=graphs", f"--load-versions=clean_prices:{version}")
+    done = kedro(project, "run", "--pipeline=graphs", "--load-versions=clean_prices:2001-01-01T00.00.00.000Z")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "version 2001-01-01T00.00.00.000Z of clean_prices does not exist" in line
 
 
 def test_missing_input_names_the_command(tmp_path: Path) -> None:
