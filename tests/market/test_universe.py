@@ -1,0 +1,61 @@
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from atft_pipeline.market.universe import UniverseConfig, add_universe
+from tests.market.frames import weekdays
+
+OPEN = UniverseConfig(min_price=0, min_dollar_volume=0, min_history=1, exclude_funds=False)
+NONE = pl.Series([], dtype=pl.String)
+
+
+def prices(sessions: int = 200, listings: int = 60) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    market = rng.normal(0, 0.01, sessions)
+    parts = []
+    for number in range(listings):
+        own = rng.normal(0, 0.01, sessions)
+        returns = {0: market, 1: np.full(sessions, 1e-4)}.get(number, market + own)
+        close = 10 * np.exp(np.cumsum(returns))
+        name = f"L{number:02d}"
+        parts.append(
+            pl.DataFrame(
+                {
+                    "Date": weekdays(sessions),
+                    "Code": [name] * sessions,
+                    "Listing": [name] * sessions,
+                    "Close": close,
+                    "Volume": [1000.0] * sessions,
+                }
+            )
+        )
+    return pl.concat(parts)
+
+
+def test_price_volume_and_history() -> None:
+    frame = prices()
+    assert add_universe(frame, NONE, OPEN)["InUniverse"].all()
+    young = add_universe(frame, NONE, replace(OPEN, min_history=10))
+    assert young.filter(pl.col("Listing") == "L05")["InUniverse"].to_list() == [False] * 9 + [True] * 191
+    cheap = add_universe(frame, NONE, replace(OPEN, min_price=10.0))
+    assert cheap["InUniverse"].equals((frame["Close"] >= 10.0).alias("InUniverse"))
+    thin = add_universe(frame, NONE, replace(OPEN, min_dollar_volume=1e9))
+    assert not thin["InUniverse"].any()
+
+
+def test_funds_are_recognised_by_how_they_move_and_by_name() -> None:
+    marked = add_universe(prices(), pl.Series(["L07"]), replace(OPEN, exclude_funds=True))
+    last = marked.group_by("Listing", maintain_order=True).agg(pl.col("InUniverse").last())
+    assert last.filter(~pl.col("InUniverse"))["Listing"].to_list() == ["L00", "L01", "L07"]
+    # Not before the window is complete: nothing is known of a fund on its first day.
+    first = marked.filter(pl.col("Listing") == "L00")["InUniverse"].to_list()
+    assert all(first[:100])
+
+
+def test_the_mask_of_a_day_does_not_change_when_days_are_added() -> None:
+    frame = prices()
+    day = weekdays(150)[-1]
+    whole = add_universe(frame, NONE, UniverseConfig()).filter(pl.col("Date") <= day)
+    cut = add_universe(frame.filter(pl.col("Date") <= day), NONE, UniverseConfig())
+    assert whole.equals(cut)
