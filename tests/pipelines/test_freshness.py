@@ -1,0 +1,97 @@
+"""``kedro status`` and ``kedro refresh`` on a small project."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.project import kedro_ok, make_project, newest
+
+pytestmark = pytest.mark.slow
+
+SIZE = "sample_market.listings=60,sample_market.sessions=200"
+DATA = ["clean_prices", "listings", "data_quality", "data_quality_page", "features", "panel", "graphs"]
+LOOK = """
+import json, sys
+from pathlib import Path
+from kedro.framework.startup import bootstrap_project
+bootstrap_project(Path.cwd())
+from atft_pipeline.cli import look
+found = {}
+for name, params in json.loads(sys.argv[1]).items():
+    found[name] = {status.artifact: [status.state, status.reason] for status in look(None, params)}
+print("RESULT" + json.dumps(found))
+"""
+
+States = dict[str, tuple[str, str]]
+
+
+def look(project: Path, questions: dict[str, dict]) -> dict[str, States]:
+    """Ask for the state of every artifact under several parameters, in one process."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, json.dumps(questions)], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.split("RESULT")[1])
+
+
+def stale(states: States) -> list[str]:
+    return [name for name in DATA if states[name][0] != "fresh"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = make_project(tmp_path_factory.mktemp("project"))
+    kedro_ok(made, "run", "--pipeline=sample_market", f"--params={SIZE}")
+    kedro_ok(made, "run", "--pipeline=data")
+    return made
+
+
+def test_parameters_make_exactly_the_right_stages_stale(project: Path) -> None:
+    found = look(
+        project,
+        {
+            "nothing": {},
+            "training": {"training": {"epochs": 9}, "model": {"width": 16}},
+            "graphs": {"graphs": {"k": 5}},
+            "features": {"features": {"clip": 2.5}},
+            "ingest": {"ingest": {"universe": {"min_price": 2.0}}},
+        },
+    )
+    assert stale(found["nothing"]) == []
+    assert found["nothing"]["model"][0] == "missing"
+    assert stale(found["training"]) == []
+    assert stale(found["graphs"]) == ["graphs"]
+    assert stale(found["features"]) == ["features", "panel", "graphs"]
+    assert stale(found["ingest"]) == DATA
+    assert found["graphs"]["graphs"][1] == "parameter graphs changed"
+    assert found["features"]["panel"][1] == "input features changed"
+
+
+def test_a_changed_raw_file_and_a_refresh(project: Path) -> None:
+    path = newest(project, "data/01_raw/sample_market/prices.parquet")
+    original = path.read_bytes()
+    table = pl.read_parquet(path)
+    table.with_columns(Volume=pl.col("Volume") + 100).write_parquet(path)
+    assert stale(look(project, {"now": {}})["now"]) == DATA
+    path.write_bytes(original)
+    assert stale(look(project, {"now": {}})["now"]) == []
+
+
+def test_lineage_says_what_an_artifact_was_made_from(project: Path) -> None:
+    panel = newest(project, "data/05_model_input/panel.arrow")
+    record = json.loads((panel.parent / "lineage.json").read_text())
+    features = newest(project, "data/04_feature/features")
+    assert record["inputs"]["features"]["version"] == features.parent.name
+    assert set(record["parameters"]) == {"params:panel"}
+    assert record["version"] == panel.parent.name
+    assert len(record["code"]) >= 12
+
+
+def test_status_prints_a_table(project: Path) -> None:
+    printed = kedro_ok(project, "status", "--params=graphs.k=5")
+    assert "parameter graphs changed" in printed
+    assert "kedro refresh" in printed
