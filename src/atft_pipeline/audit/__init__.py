@@ -1,0 +1,1 @@
+"""Leak audit: rebuild the past with another future and compare it bit for bit."""

@@ -1,0 +1,154 @@
+"""The chain from raw prices to scores as replaceable steps, and one run of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from atft_pipeline.graphs.build import build_graphs
+from atft_pipeline.graphs.config import GraphConfig
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.market.columns import FeaturesConfig
+from atft_pipeline.market.features import build_features
+from atft_pipeline.market.ingest import IngestConfig, IngestResult, ingest
+from atft_pipeline.market.returns import daily_returns
+from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.panel import Panel
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.training.checkpoint import check_model_fits, load_model
+from atft_pipeline.training.inference import score_days
+from atft_pipeline.training.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of the chain; each may be replaced, which is how the audit itself is tested.
+
+    Attributes:
+        ingest: prices file, listings file or ``None`` -> clean prices and listings.
+        features: clean prices, listings, folder to fill.
+        panel: folder of features, listings, file to write.
+        graphs: clean prices, panel, file to write.
+        score: panel, graphs, days -> Date, Listing, ``score_{h}``; ``None`` without a trained model.
+    """
+
+    ingest: Callable[[Path, Path | None], IngestResult]
+    features: Callable[[pl.DataFrame, pl.DataFrame, Path], None]
+    panel: Callable[[Path, pl.DataFrame, Path], None]
+    graphs: Callable[[pl.DataFrame, Panel, Path], None]
+    score: Callable[[Panel, MonthlyGraphs, list[int]], pl.DataFrame] | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """Every artifact that one set of raw prices leads to.
+
+    Attributes:
+        clean: clean prices with InUniverse.
+        features: the feature table with labels.
+        panel: the panel.
+        graphs: the monthly graphs.
+        scores: Date, Listing, ``score_{h}`` of the audited days, or ``None`` without a model.
+    """
+
+    clean: pl.DataFrame
+    features: pl.DataFrame
+    panel: Panel
+    graphs: MonthlyGraphs
+    scores: pl.DataFrame | None
+
+
+def real_steps(
+    config: IngestConfig,
+    features: FeaturesConfig,
+    panel: PanelConfig,
+    graphs: GraphConfig,
+    model: Path | None,
+    runtime: Runtime | None,
+) -> Steps:
+    """The project's own steps under its own parameters.
+
+    Args:
+        config: of ingest.
+        features: of the features.
+        panel: of the panel.
+        graphs: of the graphs.
+        model: folder of a trained model, or ``None``.
+        runtime: where it computes; needed with a model.
+    """
+
+    def write_features(clean: pl.DataFrame, listings: pl.DataFrame, folder: Path) -> None:
+        build_features(clean, listings, features, folder)
+
+    def write_panel(folder: Path, listings: pl.DataFrame, path: Path) -> None:
+        build_panel(folder, listings.to_arrow(), path, panel, {})
+
+    def write_graphs(clean: pl.DataFrame, built: Panel, path: Path) -> None:
+        build_graphs(
+            daily_returns(clean, built.dates, built.listings),
+            built.dates,
+            built.listings,
+            built.sector,
+            built.market,
+            graphs,
+            built.meta.index_fingerprint,
+            path,
+            {},
+        )
+
+    return Steps(
+        ingest=lambda prices, listings: ingest(prices, listings, config),
+        features=write_features,
+        panel=write_panel,
+        graphs=write_graphs,
+        score=partial(_score, model, runtime) if model is not None and runtime is not None else None,
+    )
+
+
+def build_world(
+    prices: pl.DataFrame, listings: pl.DataFrame | None, steps: Steps, folder: Path, days: int, last: np.datetime64
+) -> World:
+    """Run the chain in a folder of its own.
+
+    Args:
+        prices: raw prices.
+        listings: raw listings, or ``None``.
+        steps: the chain.
+        folder: made here.
+        days: newest days up to ``last`` that are scored.
+        last: the audited date.
+    """
+    folder.mkdir(parents=True)
+    prices.write_parquet(folder / "prices.parquet")
+    table = None
+    if listings is not None:
+        table = folder / "listings.parquet"
+        listings.write_parquet(table)
+    result = steps.ingest(folder / "prices.parquet", table)
+    steps.features(result.prices, result.listings, folder / "features")
+    steps.panel(folder / "features", result.listings, folder / "panel.arrow")
+    panel = Panel.open(folder / "panel.arrow")
+    steps.graphs(result.prices, panel, folder / "graphs.arrow")
+    graphs = MonthlyGraphs.open(folder / "graphs.arrow")
+    scores = None
+    if steps.score is not None:
+        wanted = np.flatnonzero(panel.dates <= last)[-days:]
+        scores = steps.score(panel, graphs, wanted.tolist())
+    return World(result.prices, pl.read_parquet(folder / "features" / "*.parquet"), panel, graphs, scores)
+
+
+def _score(model: Path, runtime: Runtime, panel: Panel, graphs: MonthlyGraphs, days: list[int]) -> pl.DataFrame:
+    network, card = load_model(model)
+    check_model_fits(card, panel.meta)
+    # Only the newest windows are read: the rest of the panel stays on disk.
+    resident = ResidentPanel.load(panel, ResidencyConfig(mode="mmap"))
+    scores = score_days(network, resident, graphs.align(panel.dates), days, card.batches, runtime)
+    columns = {
+        "Date": panel.dates[scores.day],
+        "Listing": np.array(panel.listings, dtype=object)[scores.listing],
+        **{f"score_{horizon}": scores.score[:, place] for place, horizon in enumerate(card.horizons)},
+    }
+    return pl.DataFrame(columns, schema_overrides={"Listing": pl.String})
