@@ -13,6 +13,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from atft_pipeline.audit.table import audit_table
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
@@ -149,6 +150,8 @@ class ReportHooks:
     def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
         """Report a node that saves nothing; keep the metrics for the end of the run."""
         self._metrics = outputs.get("metrics", self._metrics)
+        if "audit" in outputs:
+            click.echo("\n" + audit_table(outputs["audit"]))
         if not node.outputs:
             self._line(node)
 

@@ -95,3 +95,17 @@ def test_status_prints_a_table(project: Path) -> None:
     printed = kedro_ok(project, "status", "--params=graphs.k=5")
     assert "parameter graphs changed" in printed
     assert "kedro refresh" in printed
+
+
+def test_audit_prints_and_saves_its_verdict(project: Path) -> None:
+    printed = kedro_ok(project, "run", "--pipeline=audit", "--params=audit.count=1")
+    assert "leak audit: PASSED" in printed
+    report = json.loads(newest(project, "data/08_reporting/audit.json").read_text())
+    assert report["passed"]
+    assert {line["artifact"] for line in report["artifacts"]} >= {
+        "clean_prices",
+        "features",
+        "labels",
+        "panel",
+        "graphs",
+    }
