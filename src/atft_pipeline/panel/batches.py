@@ -89,6 +89,31 @@ class DayBatch:
         }
         return DayBatch(**moved)
 
+    def pin_memory(self) -> "DayBatch":
+        """Copy every tensor into pinned memory; torch's loader calls this."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        pinned: dict[str, Any] = {
+            name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in values.items()
+        }
+        return DayBatch(**pinned)
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """What a batch holds, before it is built.
+
+    Attributes:
+        seed: of the draw from days larger than a batch.
+        days: day indices.
+        width: listings n to which each day is padded.
+        capacity: days B to which the batch is padded.
+    """
+
+    seed: tuple[int, int, int]
+    days: tuple[int, ...]
+    width: int
+    capacity: int
+
 
 class NeighborSource(Protocol):
     """Graphs as day batches see them, aligned with the panel's axes."""
@@ -169,12 +194,21 @@ class DayBatches:
 
     def epoch(self, epoch: int = 0) -> Iterator[DayBatch]:
         """Yield the batches of an epoch; the same (seed, epoch) gives the same batches, bit for bit."""
-        rng = np.random.default_rng([self.seed, epoch])
+        return map(self.build, self.plan(epoch))
+
+    def plan(self, epoch: int = 0) -> list[BatchPlan]:
+        """List what each batch of an epoch holds."""
         order = np.array(self.days)
         if self.shuffle:
-            order = rng.permutation(order)
-        for width, capacity, days in self._plan(order):
-            yield self.assemble(days, width, capacity, rng)
+            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+        return [
+            BatchPlan((self.seed, epoch, number), tuple(days), width, capacity)
+            for number, (width, capacity, days) in enumerate(self._plan(order))
+        ]
+
+    def build(self, plan: BatchPlan) -> DayBatch:
+        """Build one batch; it depends on its plan alone, in whatever order or process it is built."""
+        return self.assemble(plan.days, plan.width, plan.capacity, np.random.default_rng(plan.seed))
 
     def samples_of(self, day: int) -> Tensor:
         """Listings [n] that are samples on a day, ascending."""

@@ -27,15 +27,26 @@ class ResidencyConfig:
         mode: ``device``, ``host`` (pinned where there is a GPU), ``mmap`` (streamed from the map), or ``auto``.
         device_budget: GiB of device memory that ``auto`` may fill.
         host_budget: GiB of host memory that ``auto`` may fill.
+        workers: processes that build the batches of a streamed panel; 0 = this process. For ``mmap`` only.
+        prefetch: batches that each worker keeps ready.
     """
 
     mode: Literal["auto", "device", "host", "mmap"] = "auto"
     device_budget: float = 40.0
     host_budget: float = 12.0
+    workers: int = 0
+    prefetch: int = 4
 
     def __post_init__(self) -> None:
         for name in ("device_budget", "host_budget"):
             require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        require(self.workers >= 0, f"workers must not be negative, got {self.workers}")
+        require(self.prefetch >= 1, f"prefetch must be at least 1, got {self.prefetch}")
+        require(
+            self.workers == 0 or self.mode == "mmap",
+            f"workers build the batches of a streamed panel only: set mode to mmap or workers to 0, got {self.workers} "
+            f"with {self.mode}",
+        )
 
 
 @dataclass(frozen=True)

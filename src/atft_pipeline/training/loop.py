@@ -161,7 +161,7 @@ def train_epoch(session: Session, phase: PhaseConfig, loss: CompositeLoss) -> Re
     sums = Sums()
     before = dict(timer.seconds)
     limit = session.batches_per_epoch
-    source = islice(session.train_batches.epoch(session.state.epoch), limit)
+    source = islice(session.source.epoch(session.state.epoch), limit)
     samples, lr = 0, 0.0
     with progress_bar() as bar:
         task = bar.add_task(f"epoch {session.state.epoch + 1}", total=limit, note="")

@@ -21,6 +21,7 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN, ModelOutput
 from atft_pipeline.model.config import InputSpec, ModelConfig
 from atft_pipeline.panel.batches import BatchConfig, DayBatch, DayBatches
+from atft_pipeline.panel.loader import BatchSource, WorkerLoader
 from atft_pipeline.panel.panel import Panel, PanelMeta
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
@@ -44,6 +45,7 @@ class Session:
         runtime: device, precision, compilation, attention kernel.
         resident: the panel in memory.
         train_batches: shuffled days.
+        source: gives the training batches: ``train_batches`` itself or workers that build them.
         validation_batches: days in order.
         model: the bare model, which checkpoints are made of.
         module: the model as Fabric runs it.
@@ -64,6 +66,7 @@ class Session:
     runtime: Runtime
     resident: ResidentPanel
     train_batches: DayBatches
+    source: BatchSource
     validation_batches: DayBatches
     model: ATFTGATFAN
     module: nn.Module
@@ -185,6 +188,10 @@ def build_session(
     resident = ResidentPanel.load(panel, residency, device)
     aligned = graphs.align(panel.dates) if graphs is not None else None
     fingerprint = run_fingerprint(panel.meta, graphs, split, model, loss, training, batches, runtime)
+    train_batches = DayBatches(resident, aligned, split.train, batches, shuffle=True, seed=training.seed)
+    source: BatchSource = train_batches
+    if residency.workers:
+        source = WorkerLoader(train_batches, residency.workers, residency.prefetch, pin=device.type == "cuda")
     session = Session(
         training=training,
         loss=loss,
@@ -192,7 +199,8 @@ def build_session(
         meta=panel.meta,
         runtime=chosen,
         resident=resident,
-        train_batches=DayBatches(resident, aligned, split.train, batches, shuffle=True, seed=training.seed),
+        train_batches=train_batches,
+        source=source,
         validation_batches=DayBatches(resident, aligned, split.validation, batches, shuffle=False, seed=0),
         model=network,
         module=module,
