@@ -1,8 +1,11 @@
 """Kedro hooks by duty: parameters, artifacts, lineage, report."""
 
 import logging
+import re
 import resource
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -125,12 +128,13 @@ class LineageHooks:
 
 
 class ReportHooks:
-    """One line a finished step: its seconds and what it saved."""
+    """One line a finished step: its seconds, its peak memory and what it saved."""
 
     def __init__(self) -> None:
         self._start = 0.0
         self._waiting: set[str] = set()
         self._began = 0.0
+        self._peak = 0.0
         self._metrics: dict[str, Any] | None = None
 
     @hook_impl
@@ -145,6 +149,7 @@ class ReportHooks:
         """Start the clock of a node."""
         self._start = time.perf_counter()
         self._waiting = set(node.outputs)
+        reset_peak()
 
     @hook_impl
     def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
@@ -165,16 +170,30 @@ class ReportHooks:
     @hook_impl
     def after_pipeline_run(self) -> None:
         """Report the whole run."""
-        log.info("done in %.1f s, peak memory %.2f GiB", time.perf_counter() - self._began, peak_gib())
+        seconds = time.perf_counter() - self._began
+        log.info("done in %.1f s, peak memory %.2f GiB", seconds, max(self._peak, peak_gib()))
         if self._metrics is not None:
             click.echo("\n" + results_table(self._metrics))
             click.echo("look at it with: kedro viz run   (figures, layers)   or in data/08_reporting/")
 
     def _line(self, node: Node) -> None:
         seconds = time.perf_counter() - self._start
-        log.info("%-18s %7.1f s   -> %s", node.short_name, seconds, ", ".join(node.outputs) or "-")
+        peak = peak_gib()
+        self._peak = max(self._peak, peak)
+        made = ", ".join(node.outputs) or "-"
+        log.info("%-18s %7.1f s  %5.2f GiB   -> %s", node.short_name, seconds, peak, made)
+
+
+def reset_peak() -> None:
+    """Begin to count peak memory anew, where the system offers it (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_gib() -> float:
-    """Peak resident memory of this process in GiB."""
+    """Peak resident memory in GiB since :func:`reset_peak`, or since the start where that is not offered."""
+    with suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+        if found is not None:
+            return int(found[1]) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

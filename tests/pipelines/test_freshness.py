@@ -13,7 +13,8 @@ from tests.project import kedro_ok, make_project, newest
 pytestmark = pytest.mark.slow
 
 SIZE = "sample_market.listings=60,sample_market.sessions=200"
-DATA = ["clean_prices", "listings", "data_quality", "data_quality_page", "features", "panel", "graphs"]
+GRAPHS = ["graphs", "graphs_report", "graph_stability"]
+DATA = ["clean_prices", "listings", "data_quality", "data_quality_page", "features", "panel", *GRAPHS]
 LOOK = """
 import json, sys
 from pathlib import Path
@@ -64,8 +65,8 @@ def test_parameters_make_exactly_the_right_stages_stale(project: Path) -> None:
     assert stale(found["nothing"]) == []
     assert found["nothing"]["model"][0] == "missing"
     assert stale(found["training"]) == []
-    assert stale(found["graphs"]) == ["graphs"]
-    assert stale(found["features"]) == ["features", "panel", "graphs"]
+    assert stale(found["graphs"]) == GRAPHS
+    assert stale(found["features"]) == ["features", "panel", *GRAPHS]
     assert stale(found["ingest"]) == DATA
     assert found["graphs"]["graphs"][1] == "parameter graphs changed"
     assert found["features"]["panel"][1] == "input features changed"

@@ -1,15 +1,22 @@
 """Node of the stage ``graphs``."""
 
+import math
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import plotly.graph_objects as go
 import polars as pl
 
 from atft_pipeline.datasets.artifacts import Write
+from atft_pipeline.evaluation.graph_figures import graph_stability
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.graphs.report import report_months
 from atft_pipeline.market.returns import daily_returns
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import Params
@@ -23,6 +30,16 @@ def connect_listings(clean_prices: pl.DataFrame, panel: Panel, config: Params[Gr
         panel=panel,
         config=config.root,
     )
+
+
+def report_graphs(graphs: MonthlyGraphs) -> tuple[list[dict[str, Any]], go.Figure]:
+    """Stability of the graphs by month, as JSON rows and as a figure."""
+    rows = report_months(graphs)
+    plain = [
+        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(row).items()}
+        for row in rows
+    ]
+    return plain, graph_stability(rows)
 
 
 def _write(path: Path, *, returns: npt.NDArray[np.float32], panel: Panel, config: GraphConfig) -> None:

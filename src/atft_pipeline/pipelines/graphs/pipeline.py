@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from atft_pipeline.pipelines.graphs.nodes import connect_listings
+from atft_pipeline.pipelines.graphs.nodes import connect_listings, report_graphs
 
 
 def create_pipeline() -> Pipeline:
@@ -10,5 +10,6 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(connect_listings, inputs=["clean_prices", "panel", "params:graphs"], outputs="graphs", name="graphs"),
+            Node(report_graphs, inputs="graphs", outputs=["graphs_report", "graph_stability"], name="graphs_report"),
         ]
     )
