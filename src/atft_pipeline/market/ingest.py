@@ -9,6 +9,7 @@ import polars as pl
 from atft_pipeline.config import config
 from atft_pipeline.market.cleaning import CleaningConfig, clean_prices
 from atft_pipeline.market.listings import name_funds, read_listings, summarise_listings
+from atft_pipeline.market.prepared import PreparedConfig, read_prepared, summarise_prepared
 from atft_pipeline.market.prices import PricesConfig, read_prices
 from atft_pipeline.market.quality_report import quality_report
 from atft_pipeline.market.universe import UniverseConfig, add_universe
@@ -24,11 +25,13 @@ class IngestConfig:
         prices: how the files are read.
         cleaning: which rules run.
         universe: the causal mask.
+        prepared: the raw input is a prepared feature table; nothing above but the names of Date and Code is used.
     """
 
     prices: PricesConfig = field(default_factory=PricesConfig)
     cleaning: CleaningConfig = field(default_factory=CleaningConfig)
     universe: UniverseConfig = field(default_factory=UniverseConfig)
+    prepared: PreparedConfig = field(default_factory=PreparedConfig)
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,11 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     Raises:
         DataError: the input is unreadable or breaks its contract; nothing has been written.
     """
-    raw = read_prices(prices, config.prices)
     table = read_listings(listings, config.prices)
+    if config.prepared.enabled:
+        ready, coverage = read_prepared(prices, config.prepared, config.prices)
+        return IngestResult(ready, summarise_prepared(ready, table), coverage)
+    raw = read_prices(prices, config.prices)
     cleaned = clean_prices(raw, config.cleaning)
     marked = add_universe(cleaned.prices, name_funds(table, config.universe.fund_pattern), config.universe)
     summary = summarise_listings(marked, table)

@@ -36,6 +36,34 @@ pre{white-space:pre-wrap;font-size:12.5px;background:#f5f7fa;padding:12px;border
 """
 
 
+def prepared_page(report: dict[str, Any]) -> str:
+    """Compose the page of a prepared table: how full each column is, what was left out.
+
+    Args:
+        report: what :func:`atft_pipeline.market.prepared.read_prepared` gave.
+    """
+    cards = "".join(
+        f'<div class="card"><b>{report[name]:,}</b><span>{name}</span></div>' for name in ("rows", "codes", "sessions")
+    )
+    rows = [
+        {"column": name, "share of values": share}
+        for name, share in sorted((report["labels"] | report["coverage"]).items(), key=lambda item: item[1])
+    ]
+    shares = _table(rows, {"share of values": "{:.1%}"}, "Every column, emptiest first")
+    left_out = html.escape(", ".join(report["left_out"]) or "nothing")
+    empty = html.escape(", ".join(report["empty"]) or "none")
+    body = (
+        f'<h1>Data quality</h1><p class="sub"><code>{html.escape(report["source"])}</code>, a prepared table, '
+        f'{report["first"]} to {report["last"]}</p><div class="cards">{cards}</div>'
+        f"<section><h2>Left out</h2><p>Not numeric, prices, or excluded: {left_out}. Empty: {empty}.</p></section>"
+        f"<section><h2>Coverage</h2>{shares}</section>"
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Data quality</title>'
+        f"<style>{STYLE}</style></head>\n<body><main>{body}</main></body></html>\n"
+    )
+
+
 def quality_page(report: dict[str, Any]) -> str:
     """Compose the page from the report.
 
@@ -45,6 +73,8 @@ def quality_page(report: dict[str, Any]) -> str:
     Returns:
         A complete HTML document with its scripts and styles inside.
     """
+    if report.get("kind") == "prepared":
+        return prepared_page(report)
     parts = [
         _head(report),
         _section(

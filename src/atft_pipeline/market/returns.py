@@ -13,7 +13,8 @@ def daily_returns(
     """Lay simple close-to-close returns on given axes.
 
     Args:
-        clean_prices: sorted by Listing and Date; a return needs the close of the listing's previous row.
+        clean_prices: sorted by Listing and Date; a return needs the close of the listing's previous row. A prepared
+            table has no closes: its ``return_1`` of the previous row is the return of this one.
         dates: trading days [D].
         listings: names [N].
 
@@ -22,9 +23,13 @@ def daily_returns(
     """
     days = pl.DataFrame({"Date": dates, "day": np.arange(len(dates), dtype=np.int64)})
     names = pl.DataFrame({"Listing": list(listings), "column": np.arange(len(listings), dtype=np.int64)})
+    if "Close" in clean_prices.columns:
+        change = pl.col("Close") / pl.col("Close").shift(1).over("Listing") - 1
+    else:
+        change = pl.col("return_1").shift(1).over("Listing")
     table = (
         clean_prices.lazy()
-        .select("Date", "Listing", change=pl.col("Close") / pl.col("Close").shift(1).over("Listing") - 1)
+        .select("Date", "Listing", change=change)
         .filter(pl.col("change").is_finite())
         .join(days.lazy(), on="Date")
         .join(names.lazy(), on="Listing")
