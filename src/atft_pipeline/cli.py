@@ -14,7 +14,7 @@ from kedro.framework.context.context import KedroContextError
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.io.core import DatasetError, DatasetNotFoundError
-from kedro.validation.exceptions import ParameterValidationError
+from kedro.validation.exceptions import DataValidationError, ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +25,14 @@ from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.pipelines.freshness import Status, check, stale_nodes
 
-MENDABLE = (AtftError, ParameterValidationError, DatasetError, KedroContextError, OmegaConfBaseException)
+MENDABLE = (
+    AtftError,
+    DataValidationError,
+    ParameterValidationError,
+    DatasetError,
+    KedroContextError,
+    OmegaConfBaseException,
+)
 
 
 @click.group(context_settings=CONTEXT_SETTINGS, name="atft-pipeline")
@@ -49,6 +56,9 @@ def one_line(error: BaseException) -> str | None:
     for cause in causes(error):
         if isinstance(cause, ParameterValidationError):
             return parameter_line(str(cause))
+    for cause in causes(error):
+        if isinstance(cause, DataValidationError):
+            return " ".join(str(cause).split())
     if isinstance(error, DatasetNotFoundError | KedroContextError | OmegaConfBaseException) or (
         isinstance(error, DatasetError) and error.__cause__ is None
     ):
