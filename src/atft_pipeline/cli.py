@@ -18,12 +18,13 @@ from kedro.validation.exceptions import DataValidationError, ParameterValidation
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
+from rich.tree import Tree
 
 from atft_pipeline.errors import AtftError
 from atft_pipeline.hooks import FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
-from atft_pipeline.pipelines.freshness import Status, check, stale_nodes
+from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
 
 MENDABLE = (
     AtftError,
@@ -150,6 +151,18 @@ def status(env: str | None, params: dict[str, Any]) -> None:
     Console(width=max(Console().width, 110)).print(table)
     if stale_nodes(found):
         click.echo("run what is stale or missing with: kedro refresh")
+
+
+@cli.command()
+@click.argument("artifact")
+@ENV
+@PARAMS
+def lineage(artifact: str, env: str | None, params: dict[str, Any]) -> None:
+    """Show what the newest version of an artifact was made from, down to the raw files."""
+    configure_logging()
+    with one_line_errors(), open_session(env, params) as session:
+        catalog = session.load_context().catalog
+        Console(width=max(Console().width, 110)).print(ancestry(catalog, artifact, Tree(artifact)))
 
 
 @cli.command()

@@ -20,7 +20,7 @@ from atft_pipeline.audit.table import audit_table
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
-from atft_pipeline.pipelines.freshness import Recipe, Recipes, version_folder, write_record
+from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versions, version_folder, write_record
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,8 @@ class LineageHooks:
     def __init__(self) -> None:
         self._catalog: CatalogProtocol[Any, Any] | None = None
         self._recipes: Recipes | None = None
-        self._recipe: Recipe | None = None
+        self._record: dict[str, Any] = {}
+        self._passing: dict[str, dict[str, Any]] = {}
         self._hashes = FileHashes(None)
 
     @hook_impl
@@ -110,16 +111,18 @@ class LineageHooks:
     def before_node_run(self, node: Node) -> None:
         """Fingerprint inputs, parameters and code before the node works on them."""
         assert self._recipes is not None
-        self._recipe = self._recipes.of(node)
-        self._recipes.made |= dict.fromkeys(node.outputs, self._recipe.fingerprint)
+        assert self._catalog is not None
+        recipe = self._recipes.of(node)
+        versions = {name: folder.name for name in node.inputs if (folder := version_folder(self._catalog, name))}
+        self._record = describe_recipe(node, recipe, versions, self._passing)
+        self._passing |= {name: self._record for name in node.outputs if not in_versions(self._catalog, name)}
+        self._recipes.made |= dict.fromkeys(node.outputs, recipe.fingerprint)
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+    def after_dataset_saved(self, dataset_name: str) -> None:
         """Write the lineage beside the version."""
         assert self._catalog is not None
-        assert self._recipe is not None
-        versions = {name: folder.name for name in node.inputs if (folder := version_folder(self._catalog, name))}
-        write_record(self._catalog, dataset_name, node, self._recipe, versions)
+        write_record(self._catalog, dataset_name, self._record)
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -110,3 +110,10 @@ def test_audit_prints_and_saves_its_verdict(project: Path) -> None:
         "panel",
         "graphs",
     }
+
+
+def test_lineage_is_printed_down_to_the_raw_files(project: Path) -> None:
+    printed = kedro_ok(project, "lineage", "graphs")
+    for name in ("graphs", "panel", "features", "clean_prices", "raw_prices", "params:ingest"):
+        assert name in printed
+    assert newest(project, "data/05_model_input/panel.arrow").parent.name in printed

@@ -14,9 +14,11 @@ from typing import Any, Literal
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from rich.tree import Tree
 
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.datasets.raw import RawPathDataset
+from atft_pipeline.errors import ArtifactError
 from atft_pipeline.lineage import FileHashes, code_fingerprint, hash_json
 
 RECORD = "lineage.json"
@@ -67,6 +69,11 @@ def version_folder(catalog: CatalogProtocol[Any, Any], name: str) -> Path | None
     if not isinstance(dataset, AtomicDataset) or not dataset.exists():
         return None
     return dataset.location().parent
+
+
+def in_versions(catalog: CatalogProtocol[Any, Any], name: str) -> bool:
+    """Tell artifacts with versions from what only passes through memory."""
+    return isinstance(catalog.get(name), AtomicDataset)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -120,26 +127,86 @@ class Recipes:
         return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
-def write_record(
-    catalog: CatalogProtocol[Any, Any], name: str, node: Node, recipe: Recipe, inputs: Mapping[str, str]
-) -> None:
-    """Write the lineage beside a version that was just saved."""
+def describe_recipe(
+    node: Node, recipe: Recipe, versions: Mapping[str, str], passing: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Lineage of a node's outputs as plain JSON types.
+
+    Args:
+        node: that made them.
+        recipe: that it followed.
+        versions: of those inputs that have versions.
+        passing: lineage of those inputs that only pass through memory; it is told in full.
+    """
+    inputs: dict[str, dict[str, Any]] = {}
+    for key, value in recipe.inputs.items():
+        inputs[key] = {"version": versions.get(key, ""), "fingerprint": value}
+        if key in passing:
+            inputs[key]["made"] = passing[key]
+    return {
+        "node": node.name,
+        "fingerprint": recipe.fingerprint,
+        "inputs": inputs,
+        "parameters": dict(recipe.parameters),
+        "code": recipe.code,
+    }
+
+
+def write_record(catalog: CatalogProtocol[Any, Any], name: str, record: Mapping[str, Any]) -> None:
+    """Write the lineage beside a version that was just saved; an artifact without versions has no place for it."""
     dataset = catalog.get(name)
     folder = dataset.saved_folder() if isinstance(dataset, AtomicDataset) else None
     if folder is None:
         return
-    record = {
-        "artifact": name,
-        "version": folder.name,
-        "node": node.name,
-        "fingerprint": recipe.fingerprint,
-        "inputs": {key: {"version": inputs.get(key, ""), "fingerprint": value} for key, value in recipe.inputs.items()},
-        "parameters": dict(recipe.parameters),
-        "code": recipe.code,
-    }
     temporary = folder / f".{RECORD}.partial"
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    document = {"artifact": name, "version": folder.name, **record}
+    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     temporary.rename(folder / RECORD)
+
+
+def ancestry(catalog: CatalogProtocol[Any, Any], name: str, tree: Tree, version: str | None = None) -> Tree:
+    """Fill a tree with the recorded inputs of a version and theirs.
+
+    Args:
+        catalog: of the project.
+        name: of the artifact.
+        tree: node that stands for it; its label is completed.
+        version: which one; ``None`` = the newest.
+
+    Raises:
+        ArtifactError: the artifact is unknown or was never saved.
+    """
+    dataset = catalog.get(name)
+    if not isinstance(dataset, AtomicDataset):
+        known = ", ".join(sorted(key for key in catalog if isinstance(catalog.get(key), AtomicDataset)))
+        msg = f"{name} is no artifact with versions; there are: {known}"
+        raise ArtifactError(msg)
+    newest = version_folder(catalog, name)
+    if newest is None:
+        msg = f"{name} was never saved ({dataset.place})"
+        raise ArtifactError(msg)
+    folder = newest if version is None else newest.parent / version
+    record = read_record(folder)
+    if not record:
+        tree.label = f"[bold]{name}[/] {folder.name}"
+        tree.add("no lineage was recorded")
+        return tree
+    tree.label = f"[bold]{name}[/] {folder.name}  node {record['node']}  code {record['code'][:10]}"
+    _grow(catalog, record, tree)
+    return tree
+
+
+def _grow(catalog: CatalogProtocol[Any, Any], record: Mapping[str, Any], tree: Tree) -> None:
+    """Add the parameters and inputs of a record to a tree."""
+    for parameter, fingerprint in record["parameters"].items():
+        tree.add(f"{parameter} {fingerprint[:10]}")
+    for key, entry in record["inputs"].items():
+        branch = tree.add(f"{key} {entry['fingerprint'][:10]}")
+        if entry["version"]:
+            ancestry(catalog, key, branch, entry["version"])
+        elif "made" in entry:
+            branch.label = f"{key} (in memory)  node {entry['made']['node']}  code {entry['made']['code'][:10]}"
+            _grow(catalog, entry["made"], branch)
 
 
 def check(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], hashes: FileHashes) -> list[Status]:
