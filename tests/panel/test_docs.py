@@ -19,6 +19,6 @@ def test_plain_pyarrow_and_polars_read_it(tmp_path: Path) -> None:
     features = batch["features"].flatten().to_numpy().reshape(-1, width)
     last = panel.day(len(panel.dates) - 1)
     np.testing.assert_array_equal(features, last.features)
-    frame = pl.read_ipc(panel.path, columns=["listing", "universe", "returns"], memory_map=True)
+    frame = pl.read_ipc(panel.path, columns=["listing", "universe", "returns"])
     assert frame.height == sum(len(panel.day(day).listing) for day in range(len(panel.dates)))
     np.testing.assert_array_equal(frame["listing"].tail(len(last.listing)).to_numpy(), last.listing)
