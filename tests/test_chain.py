@@ -117,11 +117,11 @@ def test_shuffled_labels_teach_nothing(finished: tuple[Path, str], tmp_path: Pat
         checkpoint_dir=tmp_path,
     )
     network, card = load_model(result.checkpoint)
-    resident = ResidentPanel.load(parts.panel, ResidencyConfig())
+    panel = Panel.open(tmp_path / "panel.arrow")
+    resident = ResidentPanel.load(panel, ResidencyConfig())
     runtime = choose_runtime(RuntimeConfig(device="cpu"))
-    aligned = parts.graphs.align(parts.panel.dates)
-    scores = score_days(network, resident, aligned, parts.split.test, card.batches, runtime)
-    frame = score_frame(scores, parts.panel, ()).with_columns(
+    scores = score_days(network, resident, parts.graphs.align(panel.dates), parts.split.test, card.batches, runtime)
+    frame = score_frame(scores, panel, ()).with_columns(
         return_1=resident.returns.numpy()[scores.day, scores.listing, 0]
     )
     model = evaluate(frame, EvaluationConfig()).metrics["horizons"]["1"]["scores"]["model"]["rank_ic"]

@@ -39,7 +39,7 @@ def is_parameter(name: str) -> bool:
 def producer(dataset: str) -> str | None:
     """Name of the stage that writes a dataset."""
     return next(
-        (name for name, stage in pipelines.items() if name not in COMPOSED and dataset in stage.outputs()), None
+        (name for name, stage in pipelines.items() if name not in COMPOSED and dataset in stage.all_outputs()), None
     )
 
 

@@ -7,7 +7,10 @@ from typing import TextIO
 
 QUIET = {
     "kedro": logging.WARNING,
-    "kedro.validation": logging.CRITICAL,  # its errors reach the user as the one line of the command
+    # Their errors reach the user as the one line of the command.
+    "kedro.pipeline": logging.CRITICAL,
+    "kedro.runner": logging.CRITICAL,
+    "kedro.validation": logging.CRITICAL,
     "kedro_mlflow": logging.WARNING,
     "mlflow": logging.WARNING,
     "alembic": logging.WARNING,

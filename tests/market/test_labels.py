@@ -48,13 +48,32 @@ def test_a_horizon_beyond_the_data_is_missing() -> None:
     assert np.isnan(forward_returns(price_axis(two_listings()), 50, "close_to_close")).all()
 
 
-def test_labels_are_missing_until_complete_in_every_listing() -> None:
-    axis = price_axis(clean_frame())
+def test_labels_count_sessions_of_the_market() -> None:
+    """A listing that is absent on the session that the label reads has no label, whatever its next row says."""
+    frame = clean_frame(absent=0.1)
+    axis = price_axis(frame)
+    close = {(name, day): value for name, day, value in frame.select("Listing", "Date", "Close").iter_rows()}
+    sessions = frame["Date"].unique().sort().to_list()
     for horizon in (1, 5):
-        value = forward_returns(axis, horizon, "close_to_close")
-        for first, end in zip(axis.start[:-1], axis.start[1:], strict=True):
-            assert np.isnan(value[end - horizon : end]).all()
-            assert np.isfinite(value[first : end - horizon]).all()
+        expected = []
+        for name, day in axis.frame.select("Listing", "Date").iter_rows():
+            place = sessions.index(day) + horizon
+            later = close.get((name, sessions[place])) if place < len(sessions) else None
+            expected.append(np.nan if later is None else later / close[name, day] - 1)
+        found = forward_returns(axis, horizon, "close_to_close")
+        assert 0.1 < np.isnan(found).mean() < 0.5
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_halt_of_months_is_no_label() -> None:
+    days = weekdays(60)
+    halted = pl.DataFrame({"Date": [days[0], days[1], days[50]], "Listing": ["A"] * 3, "Close": [1.0, 2.0, 8.0]})
+    calm = pl.DataFrame({"Date": days, "Listing": ["B"] * 60, "Close": [1.0] * 60})
+    frame = pl.concat([halted, calm]).with_columns(
+        **{name: pl.col("Close") for name in ("Open", "High", "Low")}, Volume=pl.lit(1.0), InUniverse=pl.lit(value=True)
+    )
+    found = forward_returns(price_axis(frame), 1, "close_to_close")
+    np.testing.assert_array_equal(found[:3], [1.0, np.nan, np.nan])
 
 
 RETURNS = np.array([[0.10, 0.20, 0.30, 0.50, 9.0, np.nan]], dtype=np.float32)

@@ -24,6 +24,8 @@ from atft_pipeline.evaluation.grid import Floats, Grid
 from atft_pipeline.evaluation.metrics import common, correlation_rows, rank_rows
 from atft_pipeline.evaluation.significance import estimate
 
+LEAST_HORIZONS = 3
+
 
 @config
 class FingerprintConfig:
@@ -36,6 +38,7 @@ class FingerprintConfig:
         growth: share of sqrt(next / this horizon) that the RankIC must grow by, from each horizon to the next.
         least: RankIC at the longest horizon below which nothing is suspected.
         min_listings: days with fewer listings are left out.
+        min_periods: periods without overlap below which a horizon is not judged; its error would mean nothing.
     """
 
     enabled: bool = True
@@ -44,12 +47,14 @@ class FingerprintConfig:
     growth: float = 0.75
     least: float = 0.05
     min_listings: int = 20
+    min_periods: int = 20
 
     def __post_init__(self) -> None:
         require(self.window >= 2, f"window must be at least 2, got {self.window}")
         require(0 < self.family_error < 1, f"family_error must lie in (0, 1), got {self.family_error}")
         require(0 < self.growth <= 1, f"growth must lie in (0, 1], got {self.growth}")
         require(self.least >= 0, f"least must not be negative, got {self.least}")
+        require(self.min_periods >= 2, f"min_periods must be at least 2, got {self.min_periods}")
         require(self.min_listings >= 2, f"min_listings must be at least 2, got {self.min_listings}")
 
 
@@ -129,7 +134,12 @@ def _examine(
     for horizon, realised in returns.items():
         left, right = common(score, realised, settings.min_listings)
         found = estimate(correlation_rows(rank_rows(left), rank_rows(right)), horizon)
+        if found.n_days < settings.min_periods * horizon:
+            break
         means[horizon], t = found.mean, found.t
+    # Growth over a single step says little: real signals grow at first too.
+    if len(means) < LEAST_HORIZONS:
+        return Fingerprint(name, kind, means, t, threshold, passed=True)
     longest = max(means)
     grows = all(
         means[after] * means[before] > 0

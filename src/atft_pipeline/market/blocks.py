@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -76,13 +77,21 @@ class PriceAxis:
         out[self.start[:-1]] = np.nan
         return out
 
-    def ahead(self, values: Floats, rows: int) -> Floats:
-        """Value ``rows`` rows later in the same listing; NaN where that row does not exist."""
-        out = np.full_like(values, np.nan)
-        if 0 < rows < len(values):
-            inside = self.listing[rows:] == self.listing[:-rows]
-            out[:-rows][inside] = values[rows:][inside]
-        return out
+    def ahead(self, values: Floats, sessions: int) -> Floats:
+        """Value of the same listing exactly ``sessions`` sessions later; NaN where it has no row on that session.
+
+        Sessions of the market, not rows of the listing: after a halt, the next row may be months away.
+        """
+        wanted = self._keys + sessions
+        place = np.minimum(np.searchsorted(self._keys, wanted), self.rows - 1)
+        # The listing's last days must not run on into the next listing's first ones.
+        there = (self._keys[place] == wanted) & (self.listing[place] == self.listing)
+        return np.where(there, values[place], np.nan)
+
+    @cached_property
+    def _keys(self) -> NDArray[np.int64]:
+        """Listing and day of each row as one ascending number [R]."""
+        return self.listing.astype(np.int64) * (len(self.dates) + 1) + self.day
 
 
 def price_axis(clean: pl.DataFrame) -> PriceAxis:

@@ -1,7 +1,8 @@
 """Forward returns and training targets.
 
-A label of horizon h counts the listing's own sessions: close[t+h] / close[t] - 1, or, tradeable, open[t+1+h] /
-open[t+1] - 1. It is missing until the last price it reads exists in the same listing.
+A label of horizon h counts sessions of the market: close[t+h] / close[t] - 1, or, tradeable, open[t+1+h] /
+open[t+1] - 1. It is missing unless the listing has these prices on exactly those sessions; counting the listing's own
+rows instead would let a label reach over a halt of months, beyond any purge of the splits.
 """
 
 from typing import Literal

@@ -13,8 +13,8 @@ def daily_returns(
     """Lay simple close-to-close returns on given axes.
 
     Args:
-        clean_prices: sorted by Listing and Date; a return needs the close of the listing's previous row. A prepared
-            table has no closes: its ``return_1`` of the previous row is the return of this one.
+        clean_prices: sorted by Listing and Date; a return needs the listing's close of the session before. A prepared
+            table has no closes: its ``return_1`` of the session before is the return of this one.
         dates: trading days [D].
         listings: names [N].
 
@@ -30,8 +30,8 @@ def daily_returns(
     table = (
         clean_prices.lazy()
         .select("Date", "Listing", change=change)
-        .filter(pl.col("change").is_finite())
-        .join(days.lazy(), on="Date")
+        .join(days.lazy(), on="Date", maintain_order="left")
+        .filter(pl.col("day").diff().over("Listing") == 1, pl.col("change").is_finite())
         .join(names.lazy(), on="Listing")
         .select("day", "column", "change")
         .collect()

@@ -81,7 +81,7 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
     torch.set_float32_matmul_precision("high" if precision.value == "tf32" else "highest")
     torch.use_deterministic_algorithms(config.deterministic, warn_only=device.value == "cuda")
     # Determinism needs fixed kernels, not filled memory: no value here is read before it is written.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # absent from the stubs
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return runtime
 
 
