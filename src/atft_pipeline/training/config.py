@@ -136,6 +136,7 @@ class TrainingConfig:
     Attributes:
         seed: of weights, order of days, dropout; the same seed on the same machine gives the same weights on a CPU.
         epochs: epochs of the single phase; ``null`` where ``phases`` lists them.
+        augmentation: of the single phase; ``phases`` name their own.
         phases: phases one after the other; empty for a single one.
         optimizer: optimiser.
         schedule: learning rate by step.
@@ -151,6 +152,7 @@ class TrainingConfig:
 
     seed: int = 1
     epochs: int | None = 10
+    augmentation: AugmentationConfig = AugmentationConfig()
     phases: tuple[PhaseConfig, ...] = ()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -168,6 +170,10 @@ class TrainingConfig:
             (self.epochs is None) == bool(self.phases),
             "give either epochs or phases: epochs must be null where phases are listed",
         )
+        require(
+            not self.phases or self.augmentation == AugmentationConfig(),
+            "augmentation belongs to the single phase: give it inside phases where phases are listed",
+        )
         require(self.epochs is None or self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
         require(0 <= self.seed < 2**32, f"seed must lie in [0, 2^32), got {self.seed}")
         for name in ("clip_norm", "patience", "min_delta", "max_batches"):
@@ -179,4 +185,4 @@ class TrainingConfig:
     @property
     def plan(self) -> tuple[PhaseConfig, ...]:
         """The phases, also of a run that names only ``epochs``."""
-        return self.phases or (PhaseConfig(epochs=self.epochs or 1),)
+        return self.phases or (PhaseConfig(epochs=self.epochs or 1, augmentation=self.augmentation),)
