@@ -26,6 +26,7 @@ from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import DayCache, ResidencyConfig, ResidentPanel
+from atft_pipeline.process import keep_freed_memory
 
 
 def write_features(folder: Path, listings: int, days: int, features: int) -> None:
@@ -69,17 +70,28 @@ def rate(work: Callable[[], int], repeats: int = 5) -> tuple[float, float, float
     return statistics.median(rates), min(rates), max(rates)
 
 
-class Items(Dataset[torch.Tensor]):
-    """One window an item, as a classic DataLoader takes it."""
+class Items(Dataset[tuple[torch.Tensor, ...]]):
+    """One window an item with all that a day batch holds of it, as a classic DataLoader takes it."""
 
-    def __init__(self, dense: torch.Tensor, window: int, day: int) -> None:
-        self.dense, self.window, self.day = dense, window, day
+    def __init__(self, resident: ResidentPanel, window: int, day: int) -> None:
+        self.resident, self.window, self.day = resident, window, day
 
     def __len__(self) -> int:
-        return self.dense.shape[1]
+        return self.resident.present.shape[1]
 
-    def __getitem__(self, listing: int) -> torch.Tensor:
-        return self.dense[self.day - self.window + 1 : self.day + 1, listing]
+    def __getitem__(self, listing: int) -> tuple[torch.Tensor, ...]:
+        steps = slice(self.day - self.window + 1, self.day + 1)
+        source = self.resident
+        targets = source.targets[self.day, listing]
+        return (
+            source.features[steps, listing],
+            source.present[steps, listing],
+            targets,
+            source.returns[self.day, listing],
+            torch.isfinite(targets),
+            source.sector[listing],
+            source.market[listing],
+        )
 
 
 def drop_cache(path: Path) -> None:
@@ -102,6 +114,7 @@ def main() -> None:
     for name, value in (("listings", 4484), ("days", 500), ("features", 112), ("window", 60)):
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
+    keep_freed_memory()  # as training does
     window, features, listings = options.window, options.features, options.listings
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -146,8 +159,7 @@ def main() -> None:
                 out.copy_(source)
             return 4 * listings
 
-        dense = resident.features
-        loader = DataLoader(Items(dense, window, window), batch_size=1024)
+        loader = DataLoader(Items(resident, window, window), batch_size=1024)
         month = sorted((root / "features").glob("*.parquet"))[0]
         columns = [f"f{number:03d}" for number in range(features)]
 
@@ -159,7 +171,7 @@ def main() -> None:
         measured = {
             "memcpy": rate(memcpy),
             "resident batches": rate(lambda: sum(batch.real_samples for batch in batches.epoch())),
-            "DataLoader": rate(lambda: sum(len(batch) for batch in loader)),
+            "DataLoader": rate(lambda: sum(len(batch[0]) for batch in loader)),
             "Parquet slice": rate(parquet, repeats=3),
         }
         base = measured["resident batches"][0]

@@ -5,6 +5,7 @@ workers then hang on locks that no thread of theirs holds. One limit for all poo
 keeps the sum near the number of cores. The same place switches off what would otherwise try the network.
 """
 
+import ctypes
 import os
 
 # Read by the native libraries at load time; each name belongs to one of them.
@@ -23,6 +24,24 @@ OFFLINE = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "KEDRO_DI
 def available_cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep freed blocks instead of giving their pages back to the system.
+
+    Every step of a training frees and asks for the same large tensors; each time, fresh pages are zeroed by the kernel
+    at their first touch, which costs more than filling them. The price: memory once used stays with the process.
+
+    Returns:
+        Whether the library takes the request (glibc does).
+    """
+    # Numbers of malloc.h: no separate mappings, no trimming of the heap.
+    requests = ((-4, 0), (-1, -1))
+    try:
+        library = ctypes.CDLL("libc.so.6")
+        return all(library.mallopt(name, value) == 1 for name, value in requests)
+    except (OSError, AttributeError):
+        return False
 
 
 def prepare_process() -> int:

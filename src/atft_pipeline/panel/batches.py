@@ -89,6 +89,10 @@ class DayBatch:
         }
         return DayBatch(**moved)
 
+    def inputs(self) -> Tensor:
+        """Features as the model takes them: float32 [B, n, L, F], contiguous, in one pass."""
+        return self.features.to(torch.float32, memory_format=torch.contiguous_format)
+
     def pin_memory(self) -> "DayBatch":
         """Copy every tensor into pinned memory; torch's loader calls this."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -260,15 +264,15 @@ class DayBatches:
         day = real.where(real >= 0, torch.as_tensor(self.days[0], device=device))
         column = listing.clamp(min=0)
         window = self.config.window
-        step = day[:, None, None] + torch.arange(1 - window, 1, device=device)
         targets = resident.targets[day[:, None], column]
         label_mask = torch.isfinite(targets) & mask[:, :, None]
         neighbors, edge_attr = self._edges(day, listing, mask)
+        features, present = resident.windows(day, column, window)
         return DayBatch(
             days=real,
             listing=listing,
-            features=resident.windows(day, column, window),
-            step_mask=resident.present[step, column[:, :, None]] & mask[:, :, None],
+            features=features,
+            step_mask=present & mask[:, :, None],
             mask=mask,
             targets=targets.where(label_mask, 0.0),
             returns=resident.returns[day[:, None], column].where(label_mask, 0.0).nan_to_num(0.0),

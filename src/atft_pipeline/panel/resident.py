@@ -149,7 +149,7 @@ class ResidentPanel:
             raise UnavailableError(msg)
         return self._features
 
-    def windows(self, days: Tensor, listing: Tensor, steps: int) -> Tensor:
+    def windows(self, days: Tensor, listing: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """Gather the windows that end at each day.
 
         Args:
@@ -158,20 +158,23 @@ class ResidentPanel:
             steps: L.
 
         Returns:
-            Features [B, n, L, F] in the panel's precision; steps at which a listing is absent hold zeros.
+            Features [B, n, L, F] in the panel's precision, and whether the listing was present, bool [B, n, L]; steps
+            at which it was not hold zeros.
         """
         batch, rows = listing.shape
         offset = torch.arange(1 - steps, 1, device=days.device)
+        listings = self.present.shape[1]
+        index = ((days[:, None, None] + offset[:, None]) * listings + listing[:, None, :]).reshape(-1)
+        present = self.present.view(-1).index_select(0, index).view(batch, steps, rows).transpose(1, 2)
         if self._stream is not None:
             stream = self._stream
             pairs = zip(days.tolist(), listing, strict=True)
-            return torch.stack([stream.windows(day, part, steps) for day, part in pairs])
-        dense = self.features
-        listings, width = dense.shape[1], dense.shape[2]
-        # One gather of whole feature rows: as fast as a copy, whatever the days and listings of the batch.
-        index = (days[:, None, None] + offset) * listings + listing[:, :, None]
-        flat = dense.view(-1, width).index_select(0, index.reshape(-1))
-        return flat.view(batch, rows, steps, width)
+            return torch.stack([stream.windows(day, part, steps) for day, part in pairs]), present
+        # One gather of whole feature rows, step by step: it reads each day in long runs, as fast as a copy. The result
+        # lies as [B, L, n, F] in memory and is seen as [B, n, L, F]; the conversion to float32 puts it in order.
+        width = self.features.shape[2]
+        flat = self.features.view(-1, width).index_select(0, index)
+        return flat.view(batch, steps, rows, width).transpose(1, 2), present
 
 
 class DayCache:

@@ -72,7 +72,7 @@ def score_days(
         here = batch.to(device)
         with autocast, runtime.attention_kernel():
             output = model(
-                here.features.float(),
+                here.inputs(),
                 here.mask,
                 here.step_mask,
                 here.neighbors,

@@ -199,7 +199,7 @@ def train_epoch(session: Session, phase: PhaseConfig, loss: CompositeLoss) -> Re
 def forward(session: Session, batch: DayBatch, phase: PhaseConfig, loss: CompositeLoss) -> LossResult:
     """Loss of one batch, with the phase's augmentation."""
     here = batch.to(session.device)
-    features, mask = augment(here.features.float(), here.mask, phase.augmentation)
+    features, mask = augment(here.inputs(), here.mask, phase.augmentation)
     output = session.score(here, features, mask)
     label_mask = here.label_mask & mask[:, :, None]
     return loss(output, here.targets, here.returns, label_mask)
@@ -241,7 +241,7 @@ def validate(session: Session) -> tuple[RankICSummary, float]:
     with session.averaged_weights():
         for batch in session.validation_batches.epoch():
             here = batch.to(session.device)
-            score = session.score(here, here.features.float(), here.mask).score.float()
+            score = session.score(here, here.inputs(), here.mask).score.float()
             real = here.days >= 0
             daily.append(
                 torch.stack(

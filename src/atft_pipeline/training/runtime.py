@@ -15,6 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from atft_pipeline.errors import UnavailableError
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.panel.resident import Choice
+from atft_pipeline.process import keep_freed_memory
 from atft_pipeline.training.config import RuntimeConfig
 
 BACKENDS = {
@@ -78,6 +79,8 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
         attention=_attention(config, device.value),
         deterministic=config.deterministic,
     )
+    if device.value == "cpu":
+        keep_freed_memory()
     torch.set_float32_matmul_precision("high" if precision.value == "tf32" else "highest")
     torch.use_deterministic_algorithms(config.deterministic, warn_only=device.value == "cuda")
     # Determinism needs fixed kernels, not filled memory: no value here is read before it is written.
