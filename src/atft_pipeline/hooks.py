@@ -24,8 +24,8 @@ from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versi
 
 log = logging.getLogger(__name__)
 
-# Runtime parameters that the catalog reads as paths: conf/base/catalog.yml, `${runtime_params:...}`.
-CATALOG_PARAMETERS = frozenset({"prices", "listings", "oracle"})
+# Runtime parameters that the configuration files themselves read: `${runtime_params:...}` in conf/base.
+CONF_PARAMETERS = frozenset({"prices", "listings", "oracle", "size"})
 COMPOSED = frozenset({"__default__", "data"})
 # Content hashes of raw files, by size and time of change.
 FINGERPRINTS = "data/.fingerprints.json"
@@ -55,10 +55,10 @@ class ParameterHooks:
         """
         inputs = {name for stage in pipelines.values() for name in stage.inputs()}
         read = {name.removeprefix("params:").split(".")[0] for name in inputs if name.startswith("params:")}
-        given = set(context.config_loader["parameters"]) - CATALOG_PARAMETERS
+        given = set(context.config_loader["parameters"]) - CONF_PARAMETERS
         unread = sorted(given - read)
         if unread:
-            known = ", ".join(sorted(read | CATALOG_PARAMETERS))
+            known = ", ".join(sorted(read | CONF_PARAMETERS))
             msg = f"parameter {', '.join(unread)}: nothing reads it; there are: {known}"
             raise ConfigError(msg)
 

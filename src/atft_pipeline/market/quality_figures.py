@@ -14,11 +14,11 @@ def styled(figure: Any, height: int = 380) -> Any:
     """Give a figure the look of the page."""
     figure.update_layout(
         height=height,
-        margin={"l": 60, "r": 24, "t": 20, "b": 48},
+        margin={"l": 60, "r": 24, "t": 64, "b": 48},
         paper_bgcolor="white",
         plot_bgcolor="white",
         font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13, "color": INK},
-        legend={"orientation": "h", "y": 1.12, "x": 0},
+        legend={"orientation": "h", "y": 1.1, "yanchor": "bottom", "x": 0},
         hoverlabel={"bgcolor": "white"},
         bargap=0.25,
     )
