@@ -81,24 +81,36 @@ def draw(prices: Path, codes: int, out: Path) -> None:
     ).sort("Listing", "Date").write_parquet(out)
 
 
-def agreement(mine: Path, theirs: Path) -> dict[str, Any]:
-    """Compare the two value by value."""
+def agreement(source: Path, mine: Path, theirs: Path) -> dict[str, Any]:
+    """Compare the two value by value, on all rows and on those whose past 61 sessions have every price and volume."""
+    clean = pl.read_parquet(source)
+    whole = pl.all_horizontal(pl.col("Open", "High", "Low", "Close").is_not_null(), pl.col("Volume") > 0)
+    clean = clean.select(
+        "Date", "Listing", complete=whole.cast(pl.Int32).rolling_sum(FIRST_EQUAL).over("Listing") == FIRST_EQUAL
+    )
     left = pl.read_parquet(mine / "*.parquet").with_columns(pl.col("Listing").cast(pl.String))
     right = pl.read_parquet(theirs).with_columns(pl.col("Date").cast(pl.Date), pl.col("Listing").cast(pl.String))
     joined = left.sort("Listing", "Date").with_columns(session=pl.int_range(1, pl.len() + 1).over("Listing"))
     joined = joined.join(right, on=["Date", "Listing"], suffix="_qlib", how="inner").filter(
         pl.col("session") >= FIRST_EQUAL
     )
-    worst, total, off = {}, 0, 0
+    joined = joined.join(clean, on=["Date", "Listing"], how="left", maintain_order="left")
+    complete = joined["complete"].fill_null(value=False).to_numpy()
+    worst, total, off = {}, np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64)
     for name in NAMES:
         a, b = (joined[column].cast(pl.Float64).to_numpy() for column in (name, f"{name}_qlib"))
         both = np.isfinite(a) & np.isfinite(b)
         error = np.abs(a[both] - b[both]) / np.maximum(1.0, np.abs(b[both]))
-        total += int(both.sum())
-        off += int((error > 1e-3).sum())
-        worst[name] = float(error.max()) if error.size else 0.0
-    top = sorted(worst.items(), key=lambda item: -item[1])[:5]
-    return {"values": total, "off_by_more_than_1e-3": off, "largest_relative_differences": dict(top)}
+        full = complete[both]
+        total += (both.sum(), full.sum())
+        off += ((error > 1e-3).sum(), (error[full] > 1e-3).sum())
+        worst[name] = int((error[full] > 1e-3).sum())
+    top = sorted(worst.items(), key=lambda item: -item[1])[:8]
+    return {
+        "values": total.tolist(),
+        "off_by_more_than_1e-3": off.tolist(),
+        "features_off_on_complete_rows": {name: count for name, count in top if count},
+    }
 
 
 def child(*arguments: str) -> dict[str, Any]:
@@ -149,7 +161,7 @@ def main() -> None:
                 f"Qlib {own['rows'] / other['seconds']:,.0f} rows/s, ratio {other['seconds'] / own['seconds']:.2f}",
                 flush=True,
             )
-        print(json.dumps(agreement(mine, theirs)))
+        print(json.dumps(agreement(source, mine, theirs)))
 
 
 if __name__ == "__main__":
