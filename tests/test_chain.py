@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,6 +151,19 @@ def test_notebook_looks_at_the_run(finished: tuple[Path, str]) -> None:
     project, _ = finished
     notebook = nbformat.read(ROOT / "notebooks" / "look_at_a_run.ipynb", as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(project / "notebooks")}}).execute()
+
+
+def test_mlflow_holds_parameters_metrics_and_the_run_card(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    with closing(sqlite3.connect(project / "mlflow.db")) as store:
+        parameters = dict(store.execute("select key, value from params").fetchall())
+        epochs = store.execute("select step from metrics where key = 'val_rank_ic' order by step").fetchall()
+        (place,) = store.execute("select artifact_uri from runs").fetchone()
+    assert parameters["training.epochs"] == "4"
+    assert parameters["model.width"] == "32"
+    assert parameters["training.optimizer.lr"] == "0.002"
+    assert [step for (step,) in epochs] == [1, 2, 3, 4]
+    assert list(Path(place.removeprefix("file://")).glob("run_card.json")) or list(project.rglob("run_card.json"))
 
 
 def test_a_version_is_taken_by_name(finished: tuple[Path, str]) -> None:

@@ -21,6 +21,7 @@ from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versions, version_folder, write_record
+from atft_pipeline.pipelines.train.tracking import log_parameters
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +129,15 @@ class LineageHooks:
     def after_pipeline_run(self) -> None:
         """Remember the hashes of raw files."""
         self._hashes.save()
+
+
+class TrackingHooks:
+    """MLflow sees every parameter by its dotted name."""
+
+    @hook_impl
+    def before_node_run(self, inputs: dict[str, Any]) -> None:
+        """Log the typed parameters of a node."""
+        log_parameters(inputs)
 
 
 class ReportHooks:

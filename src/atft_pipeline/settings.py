@@ -2,9 +2,9 @@
 
 from kedro.config import OmegaConfigLoader
 
-from atft_pipeline.hooks import ArtifactHooks, LineageHooks, ParameterHooks, ReportHooks
+from atft_pipeline.hooks import ArtifactHooks, LineageHooks, ParameterHooks, ReportHooks, TrackingHooks
 
-HOOKS = (ParameterHooks(), ArtifactHooks(), LineageHooks(), ReportHooks())
+HOOKS = (ParameterHooks(), ArtifactHooks(), LineageHooks(), TrackingHooks(), ReportHooks())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
 CONFIG_LOADER_CLASS = OmegaConfigLoader

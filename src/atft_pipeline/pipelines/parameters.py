@@ -22,6 +22,10 @@ class Params(RootModel[T], Generic[T]):
 
     model_config = ConfigDict(frozen=True)
 
+    def __str__(self) -> str:
+        """Name of the class; what it holds is logged value by value."""
+        return type(self.root).__name__
+
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
         """Build the configuration.
