@@ -14,7 +14,7 @@ from tests.panel.market import business_days
 
 pytestmark = pytest.mark.slow
 
-DAYS, LISTINGS, FEATURES = 240, 500, 300  # 72 MB in half precision
+DAYS, LISTINGS, FEATURES = 400, 500, 300  # 120 MB in half precision
 
 SCRIPT = """
 import resource, sys
@@ -35,7 +35,7 @@ def data_kib():
 warm = ResidentPanel.load(panel, ResidencyConfig(mode="mmap"))
 sum(batch.real_samples for batch in DayBatches(warm, None, range(8), small, shuffle=False, seed=0).epoch())
 del warm
-limit = 1024 * data_kib() + 60 * 2**20
+limit = 1024 * data_kib() + 90 * 2**20
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 try:
     ResidentPanel.load(panel, ResidencyConfig(mode="host"))
