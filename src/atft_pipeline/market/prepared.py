@@ -101,7 +101,14 @@ def read_prepared(path: Path, settings: PreparedConfig, prices: PricesConfig) ->
         ),
         *(pl.col(source).cast(pl.Float64).alias(name) for name, source in returns.items()),
     ).sort("Listing", "Date")
-    report = {
+    return table, _report(table, path, settings, coverage, left_out)
+
+
+def _report(
+    table: pl.DataFrame, path: Path, settings: PreparedConfig, coverage: Mapping[str, float], left_out: list[str]
+) -> dict[str, Any]:
+    """Say how full each column is and what was left out."""
+    return {
         "kind": "prepared",
         "source": str(path),
         "rows": table.height,
@@ -112,10 +119,9 @@ def read_prepared(path: Path, settings: PreparedConfig, prices: PricesConfig) ->
         "coverage": coverage,
         "empty": [name for name, share in coverage.items() if not share],
         "left_out": left_out,
-        "labels": {name: _share(table[name]) for name in returns},
+        "labels": {name: _share(table[name]) for name in (f"return_{int(h)}" for h in settings.returns)},
         "settings": to_mapping(settings),
     }
-    return table, report
 
 
 def _read(file: Path, settings: PreparedConfig, prices: PricesConfig) -> pl.DataFrame:

@@ -21,8 +21,6 @@ def build_run_card(session: Session, seconds: float) -> dict[str, Any]:
         Device, precision, compiled graphs, attention kernel, optimiser, panel residency, loss terms, time by part.
     """
     state, timer, runtime = session.state, session.timer, session.runtime
-    optimizer = session.optimizer
-    inner = getattr(optimizer, "optimizer", optimizer)
     parameters = list(session.model.parameters())
     epoch_days = len(session.train_batches.days)
     return {
@@ -35,13 +33,7 @@ def build_run_card(session: Session, seconds: float) -> dict[str, Any]:
         "compile": {**_choice(runtime.compile), **compiled_graphs()},
         "attention": _choice(runtime.attention),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "optimizer": {
-            "class": f"{type(inner).__module__}.{type(inner).__name__}",
-            "fused": is_fused(inner),
-            "reason": session.optimizer_reason,
-            "last_lr": float(inner.param_groups[0]["lr"]),
-            "steps": state.step,
-        },
+        "optimizer": _optimizer(session),
         "ema": {"active": bool(state.ema), "decay": session.training.ema_decay},
         "accumulation": session.training.accumulation,
         "panel": {
@@ -82,6 +74,18 @@ def build_run_card(session: Session, seconds: float) -> dict[str, Any]:
 
 def _choice(choice: Any) -> dict[str, str]:
     return {"value": choice.value, "reason": choice.reason}
+
+
+def _optimizer(session: Session) -> dict[str, Any]:
+    # Fabric wraps the optimiser; the card speaks of the one that steps.
+    inner = getattr(session.optimizer, "optimizer", session.optimizer)
+    return {
+        "class": f"{type(inner).__module__}.{type(inner).__name__}",
+        "fused": is_fused(inner),
+        "reason": session.optimizer_reason,
+        "last_lr": float(inner.param_groups[0]["lr"]),
+        "steps": session.state.step,
+    }
 
 
 def _device_name(device: torch.device) -> str:
