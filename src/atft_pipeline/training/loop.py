@@ -22,7 +22,7 @@ from atft_pipeline.losses.composite import CompositeLoss, LossConfig, LossResult
 from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig, DayBatch
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
 from atft_pipeline.progress import progress_bar
 from atft_pipeline.training.augmentation import augment
@@ -78,6 +78,7 @@ def train(
     *,
     checkpoint_dir: Path,
     observer: Observer | None = None,
+    resident: ResidentPanel | None = None,
 ) -> TrainingResult:
     """Train a model and keep its best weights by validation RankIC.
 
@@ -92,7 +93,8 @@ def train(
         residency: where the panel lives.
         runtime: device, precision, compilation.
         checkpoint_dir: states and best weights of this run.
-        observer: hears every epoch.
+        observer: hears every epoch; what it raises ends the training, whose states stay on disk.
+        resident: the panel in memory where it is loaded already, as trials of a study share it.
 
     Returns:
         The best model's folder, the history and the run card.
@@ -101,7 +103,9 @@ def train(
         UnavailableError: an explicit request that this machine cannot meet.
         TrainingError: the numbers mean nothing: NaN, or scores that collapsed to a constant.
     """
-    session = build_session(panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir)
+    session = build_session(
+        panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir, resident
+    )
     began = time.perf_counter()
     for record in run_epochs(session):
         log.info(epoch_line(record))

@@ -166,6 +166,7 @@ def build_session(
     residency: ResidencyConfig,
     runtime: RuntimeConfig,
     checkpoint_dir: Path,
+    resident: ResidentPanel | None = None,
 ) -> Session:
     """Build the objects of a training; requests that cannot be met raise before the data are loaded.
 
@@ -185,7 +186,7 @@ def build_session(
     compile_module(network, chosen.compile)
     built = build_optimizer(network, training.optimizer)
     module, optimizer = fabric.setup(network, built.optimizer)
-    resident = ResidentPanel.load(panel, residency, device)
+    resident = resident or ResidentPanel.load(panel, residency, device)
     aligned = graphs.align(panel.dates) if graphs is not None else None
     fingerprint = run_fingerprint(panel.meta, graphs, split, model, loss, training, batches, runtime)
     train_batches = DayBatches(resident, aligned, split.train, batches, shuffle=True, seed=training.seed)
