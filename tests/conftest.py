@@ -1,5 +1,6 @@
 """Shared test settings."""
 
+import hypothesis
 import pytest
 import torch
 
@@ -18,3 +19,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     selected = [item for item in items if item.get_closest_marker("gpu") is None]
     config.hook.pytest_deselected(items=[item for item in items if item not in selected])
     items[:] = selected
+
+
+# A machine that does other work too stretches single examples; the timeout of the whole test is the limit.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")

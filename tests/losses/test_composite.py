@@ -90,6 +90,45 @@ def test_cross_sectional_terms_ignore_the_level_of_a_day(name: str) -> None:
     torch.testing.assert_close(loss(shifted, *given[1:]).total, expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["rank_ic", "ic", "listnet", "spearman"])
+def test_cross_sectional_terms_ignore_a_constant_shift_of_the_targets(name: str) -> None:
+    given = batch()
+    loss = CompositeLoss(only(name), HORIZONS, LEVELS)
+    expected = loss(*given).total
+    torch.testing.assert_close(
+        loss(given.output, given.targets + 2.0, *given[2:]).total, expected, atol=1e-5, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in TERMS if name != "rank_ic"])
+def test_gradients_agree_with_finite_differences(name: str) -> None:
+    given = batch(listings=12)
+    loss = CompositeLoss(only(name, spread_floor=1.0), HORIZONS, LEVELS)
+    read = source(name, given.output)
+    (gradient,) = torch.autograd.grad(loss(*given).total, read)
+    field = {"quantile": "quantiles", "student_t": "student_t"}.get(name, "score")
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(3):
+        direction = torch.randn(read.shape, generator=generator)
+        ends = []
+        for sign in (1, -1):
+            loss.reset()
+            moved = given.output._replace(**{field: read.detach() + sign * 3e-4 * direction})
+            ends.append(float(loss(moved, *given[1:]).total))
+        slope = (ends[0] - ends[1]) / 6e-4
+        assert slope == pytest.approx(float((gradient * direction).sum()), rel=0.03, abs=2e-3)
+
+
+def test_straight_through_gradient_points_where_pairwise_finite_differences_do() -> None:
+    """The straight-through term moves in steps; its gradient is that of the smooth reference, in direction."""
+    given = batch(days=4, listings=200)
+    gradients = [
+        torch.autograd.grad(CompositeLoss(only(name), HORIZONS)(*given).total, given.output.score)[0]
+        for name in ("rank_ic", "spearman")
+    ]
+    assert torch.cosine_similarity(*(g.flatten() for g in gradients), dim=0) > 0.9
+
+
 def test_rank_ic_ignores_monotone_maps_of_scores_and_targets() -> None:
     given = batch()
     loss = CompositeLoss(only("rank_ic"), HORIZONS)
@@ -166,7 +205,53 @@ def test_collapse_guard_acts_below_its_floor_only() -> None:
     assert 0 < narrow.total < 1
 
 
-@pytest.mark.parametrize("change", [{"huber": -1.0}, {"huber_delta": 0.0}, {"sharpe_days": 1}])
-def test_bad_values_are_refused(change: dict[str, float]) -> None:
+def test_spread_of_the_scores_is_reported() -> None:
+    given = batch()
+    flat = given.output.score.detach().clone()
+    flat[0] = 0.0
+    result = CompositeLoss(LossConfig(spread_floor=0.05), HORIZONS)(Output(flat), *given[1:])
+    assert result.narrow.item() == pytest.approx(1 / 6)
+    assert result.spread.item() == pytest.approx(0.1 * 5 / 6, rel=0.1)
+
+
+def test_days_count_by_their_regimes() -> None:
+    given = batch(days=3)
+    regime = torch.tensor([[-1.0, 0.0], [0.0, 0.0], [2.0, 1.0]])
+    weights = {"MARKET_VOL20": (0.0, 1.0, 3.0), "MARKET_CORR20": (1.0, 1.0, 0.5)}
+    found = CompositeLoss(only("huber", regime_weights=weights), HORIZONS)(*given, regime=regime).total
+    single = [
+        CompositeLoss(only("huber"), HORIZONS)(
+            Output(given.output.score[d : d + 1]), *(x[d : d + 1] for x in given[1:])
+        ).total
+        for d in range(3)
+    ]
+    torch.testing.assert_close(found, (1.0 * single[1] + 1.5 * single[2]) / 2.5)
+    with pytest.raises(ConfigError, match="brings no market features"):
+        CompositeLoss(only("huber", regime_weights=weights), HORIZONS)(*given)
+
+
+def test_turnover_is_charged_to_the_book() -> None:
+    given = batch(days=3)
+    days, listing = torch.arange(3), torch.arange(40).expand(3, 40)
+    free, dear = (
+        CompositeLoss(only("sharpe", turnover_cost=cost), HORIZONS)(*given, days=days, listing=listing).total
+        for cost in (0.0, 0.01)
+    )
+    assert dear > free
+    apart = CompositeLoss(only("sharpe", turnover_cost=0.01), HORIZONS)(*given, days=days * 2, listing=listing).total
+    torch.testing.assert_close(apart, free)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"huber": -1.0},
+        {"huber_delta": 0.0},
+        {"sharpe_days": 1},
+        {"turnover_cost": 0.001},
+        {"regime_weights": {"a": (1.0,)}},
+    ],
+)
+def test_bad_values_are_refused(change: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
         replace(LossConfig(), **change)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from atft_pipeline.errors import ArtifactError
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
@@ -19,7 +18,7 @@ from atft_pipeline.market.returns import daily_returns
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.training.checkpoint import columns_hash, load_model
+from atft_pipeline.training.checkpoint import load_model, panel_for
 from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.runtime import Runtime
 
@@ -143,9 +142,7 @@ def build_world(
 
 def _score(model: Path, runtime: Runtime, panel: Panel, graphs: MonthlyGraphs, days: list[int]) -> pl.DataFrame:
     network, card = load_model(model)
-    if (card.columns, card.horizons) != (columns_hash(panel.meta), panel.meta.horizons):
-        msg = f"{model}: trained on other features or horizons than the parameters give; train again or remove it"
-        raise ArtifactError(msg)
+    panel = panel_for(card, panel)
     # Only the newest windows are read: the rest of the panel stays on disk.
     resident = ResidentPanel.load(panel, ResidencyConfig(mode="mmap"))
     scores = score_days(network, resident, graphs.align(panel.dates), days, card.batches, runtime)

@@ -21,6 +21,31 @@ def book_returns(score: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
     return (positions(score, mask) * torch.where(mask, returns, 0.0)).sum(dim=-1)
 
 
+def turnover(weights: Tensor, days: Tensor, listing: Tensor) -> Tensor:
+    """Turnover [B, Q] of a book since the day before, where that day stands before it in the batch; else 0.
+
+    Half the sum of absolute changes of the weights, listings that come or go among them: a book that is sold and
+    bought anew turns over 1. Gradients reach both days.
+
+    Args:
+        weights: [B, Q, n], 0 where there is no position.
+        days: int64 [B], -1 = padding.
+        listing: int64 [B, n], ascending within a day, -1 = padding at the end.
+    """
+    out = torch.zeros(weights.shape[:2], dtype=weights.dtype, device=weights.device)
+    if len(days) < 2:
+        return out
+    follows = (days[1:] == days[:-1] + 1) & (days[:-1] >= 0)
+    beyond = listing.amax() + 1
+    filled = listing.where(listing >= 0, beyond).contiguous()
+    place = torch.searchsorted(filled[:-1], filled[1:]).clamp(max=listing.shape[1] - 1)
+    same = (filled[:-1].gather(1, place) == filled[1:]) & (listing[1:] >= 0)
+    kept = weights[:-1].gather(2, place[:, None].expand_as(weights[1:])) * same[:, None]
+    left = weights[:-1].abs().sum(dim=-1) - kept.abs().sum(dim=-1)
+    changed = 0.5 * ((weights[1:] - kept).abs().sum(dim=-1) + left)
+    return torch.cat([out[:1], torch.where(follows[:, None], changed, 0.0)])
+
+
 def day_book(score: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Minus the book's return in units of the day's cross-sectional spread: a proxy within one day, not a Sharpe."""
     return -book_returns(score, target, mask) / masked.spread(target, mask).clamp(min=1e-6)

@@ -29,6 +29,8 @@ TERMS = (
     "collapse",
 )
 """Terms by name; a term of weight 0 is not computed."""
+# Scores of a bell curve beyond which about a third lies on either side.
+REGIME_EDGE = 0.5
 
 
 @config
@@ -50,8 +52,13 @@ class LossConfig:
         huber_delta: where the Huber loss turns from square to absolute, in target units.
         rank: soft ranks of ``rank_ic``: ``straight_through``, ``window`` or ``pairwise``.
         sharpe_days: days over which the Sharpe term looks back, those of the batch among them.
+        turnover_cost: cost of a unit of turnover that the Sharpe term charges the book, as a fraction (0.001 = 10 bp);
+            counted between days of a batch that follow each other, see ``batches.consecutive``.
         spread_floor: spread of a day's scores below which the guard acts, in target units.
         horizon_weights: weight of each horizon by its sessions; those not named weigh 1.
+        regime_weights: by the name of a market feature, the weights of days in its low, middle and high regime (scores
+            below -0.5, between, above 0.5: about a third each); several features multiply. Market features are scaled
+            by their own past, so the regime of a day is known on that day.
         min_listings: days with fewer labelled listings at a horizon count nothing there.
     """
 
@@ -69,8 +76,10 @@ class LossConfig:
     huber_delta: float = 1.0
     rank: Literal["straight_through", "window", "pairwise"] = "straight_through"
     sharpe_days: int = 32
+    turnover_cost: float = 0.0
     spread_floor: float = 0.05
     horizon_weights: Mapping[int, float] = field(default_factory=dict)
+    regime_weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     min_listings: int = 5
 
     def __post_init__(self) -> None:
@@ -83,6 +92,29 @@ class LossConfig:
         require(self.min_listings >= 2, f"min_listings must be at least 2, got {self.min_listings}")
         weights = [float(weight) for weight in self.horizon_weights.values()]
         require(min(weights, default=0.0) >= 0, f"horizon_weights must not be negative, got {self.horizon_weights}")
+        require(self.turnover_cost >= 0, f"turnover_cost must not be negative, got {self.turnover_cost}")
+        require(
+            not self.turnover_cost or self.sharpe > 0,
+            f"turnover_cost {self.turnover_cost} is charged to the Sharpe term: give sharpe a weight",
+        )
+        for name, levels in self.regime_weights.items():
+            require(
+                len(levels) == 3 and min(levels) >= 0 and max(levels) > 0,
+                f"regime_weights.{name} must be three weights (low, middle, high regime), got {tuple(levels)}",
+            )
+
+    def weights_of(self, horizons: tuple[int, ...]) -> list[float]:
+        """Weights of the horizons; their sum is 1.
+
+        Raises:
+            ConfigError: a weight names a horizon that is not predicted, or all weigh 0.
+        """
+        named = {int(horizon): float(weight) for horizon, weight in self.horizon_weights.items()}
+        unknown = sorted(set(named) - set(horizons))
+        require(not unknown, f"loss.horizon_weights: horizon {unknown} is not predicted; horizons: {list(horizons)}")
+        weights = [named.get(horizon, 1.0) for horizon in horizons]
+        require(sum(weights) > 0, f"loss.horizon_weights: at least one horizon must weigh more than 0, got {named}")
+        return [weight / sum(weights) for weight in weights]
 
 
 class Predicted(Protocol):
@@ -119,10 +151,14 @@ class LossResult:
     Attributes:
         total: scalar, the sum of the weighted terms.
         terms: every computed term by name.
+        spread: scalar, mean spread of a day's scores over days and horizons; no gradient.
+        narrow: scalar, share of days and horizons whose spread lies below ``spread_floor``; no gradient.
     """
 
     total: Tensor
     terms: dict[str, TermValue]
+    spread: Tensor
+    narrow: Tensor
 
 
 @dataclass(frozen=True)
@@ -136,6 +172,8 @@ class Labelled:
         mask: bool [B, Q, n].
         quantiles: [B, Q, n, P] or ``None``.
         student_t: [B, Q, n, 3] or ``None``.
+        days: int64 [B] day indices, -1 = padding.
+        listing: int64 [B, n] listing indices, ascending within a day, -1 = padding.
     """
 
     score: Tensor
@@ -144,6 +182,8 @@ class Labelled:
     mask: Tensor
     quantiles: Tensor | None
     student_t: Tensor | None
+    days: Tensor
+    listing: Tensor
 
 
 class CompositeLoss:
@@ -162,14 +202,9 @@ class CompositeLoss:
     """
 
     def __init__(self, config: LossConfig, horizons: tuple[int, ...], levels: tuple[float, ...] = ()) -> None:
-        named = {int(horizon): float(weight) for horizon, weight in config.horizon_weights.items()}
-        unknown = sorted(set(named) - set(horizons))
-        require(not unknown, f"loss.horizon_weights: horizon {unknown} is not predicted; horizons: {list(horizons)}")
-        weights = [named.get(horizon, 1.0) for horizon in horizons]
-        require(sum(weights) > 0, f"loss.horizon_weights: at least one horizon must weigh more than 0, got {named}")
         self.config = config
         self.levels = levels
-        self.horizon_weights = torch.tensor(weights) / sum(weights)
+        self.horizon_weights = torch.tensor(config.weights_of(horizons))
         self._past: Tensor | None = None
         terms: dict[str, Callable[[Labelled], Tensor]] = {
             "huber": lambda b: base.huber(b.score, b.target, b.mask, config.huber_delta),
@@ -189,7 +224,17 @@ class CompositeLoss:
         """Forget the days before, at the start of an epoch, so that a resumed epoch equals an unbroken one."""
         self._past = None
 
-    def __call__(self, output: Predicted, targets: Tensor, returns: Tensor, label_mask: Tensor) -> LossResult:
+    def __call__(
+        self,
+        output: Predicted,
+        targets: Tensor,
+        returns: Tensor,
+        label_mask: Tensor,
+        *,
+        days: Tensor | None = None,
+        listing: Tensor | None = None,
+        regime: Tensor | None = None,
+    ) -> LossResult:
         """Measure a batch of whole days.
 
         Args:
@@ -197,6 +242,9 @@ class CompositeLoss:
             targets: [B, n, Q] training targets.
             returns: [B, n, Q] realised returns.
             label_mask: bool [B, n, Q].
+            days: int64 [B] day indices, -1 = padding; needed by ``turnover_cost``.
+            listing: int64 [B, n] listing indices, ascending within a day; needed by ``turnover_cost``.
+            regime: [B, R] scores of the features of ``regime_weights`` in their order, where there are any.
         """
         listings_last = label_mask.transpose(1, 2)
         counted = listings_last.sum(dim=-1) >= self.config.min_listings  # [B, Q]
@@ -207,16 +255,39 @@ class CompositeLoss:
             mask=listings_last & counted[..., None],
             quantiles=None if output.quantiles is None else output.quantiles.float().transpose(1, 2),
             student_t=None if output.student_t is None else output.student_t.float().transpose(1, 2),
+            days=torch.full_like(label_mask[:, 0, 0], -1, dtype=torch.int64) if days is None else days,
+            listing=torch.full_like(label_mask[..., 0], -1, dtype=torch.int64) if listing is None else listing,
         )
         weights = self.horizon_weights.to(targets.device)
+        share = counted * self._day_weights(regime, counted)[:, None]  # [B, Q]
         terms: dict[str, TermValue] = {}
         for name, term in self._terms.items():
-            value = (_over_days(term(batch), counted) * weights).sum()
+            value = (_over_days(term(batch), share) * weights).sum()
             terms[name] = self._weighted(name, value)
         if self.config.sharpe:
             terms["sharpe"] = self._weighted("sharpe", (self._sharpe(batch, counted) * weights).sum())
         total = torch.stack([term.weighted for term in terms.values()]).sum()
-        return LossResult(total, terms)
+        return LossResult(total, terms, *self._spread(batch, counted))
+
+    def _day_weights(self, regime: Tensor | None, counted: Tensor) -> Tensor:
+        """Weight of each day [B] by its regimes; 1 without them."""
+        weight = torch.ones(len(counted), device=counted.device)
+        if self.config.regime_weights:
+            if regime is None:
+                msg = "loss.regime_weights: the batch brings no market features"
+                raise ConfigError(msg)
+            for place, levels in enumerate(self.config.regime_weights.values()):
+                state = torch.bucketize(regime[:, place].contiguous(), regime.new_tensor([-REGIME_EDGE, REGIME_EDGE]))
+                weight = weight * weight.new_tensor(levels)[state]
+        return weight
+
+    @torch.no_grad()
+    def _spread(self, batch: Labelled, counted: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean spread of a day's scores, and share of days below the floor."""
+        spread = masked.spread(batch.score, batch.mask)
+        days = counted.sum().clamp(min=1)
+        narrow = (spread < self.config.spread_floor) & counted
+        return torch.where(counted, spread, 0.0).sum() / days, narrow.sum() / days
 
     def _weighted(self, name: str, value: Tensor) -> TermValue:
         weight: float = getattr(self.config, name)
@@ -245,12 +316,17 @@ class CompositeLoss:
 
     def _sharpe(self, batch: Labelled, counted: Tensor) -> Tensor:
         """Minus the Sharpe ratio [Q] over the batch's days and the remembered ones, which carry no gradient."""
-        today = book.book_returns(batch.score, batch.returns, batch.mask)[counted.all(dim=1)]
+        weights = book.positions(batch.score, batch.mask)
+        earned = (weights * torch.where(batch.mask, batch.returns, 0.0)).sum(dim=-1)
+        if self.config.turnover_cost:
+            earned = earned - self.config.turnover_cost * book.turnover(weights, batch.days, batch.listing)
+        today = earned[counted.all(dim=1)]
         days = today if self._past is None else torch.cat([self._past, today])
         self._past = days.detach()[-(self.config.sharpe_days - 1) :]
         return book.sharpe(days)
 
 
-def _over_days(value_BQ: Tensor, counted_BQ: Tensor) -> Tensor:
-    """Mean [Q] over the days that count."""
-    return masked.mean(value_BQ.transpose(0, 1), counted_BQ.transpose(0, 1))
+def _over_days(value_BQ: Tensor, weight_BQ: Tensor) -> Tensor:
+    """Weighted mean [Q] over the days; 0 where none counts."""
+    total = torch.where(weight_BQ > 0, value_BQ * weight_BQ, 0.0).sum(dim=0)
+    return total / weight_BQ.sum(dim=0).clamp(min=1e-12)

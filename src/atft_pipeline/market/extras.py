@@ -30,6 +30,7 @@ SECTOR = {f"SECTOR_{name}": name for name in ("RET1", "RET5", "RET20", "RV20", "
 REGIME = (
     *("MARKET_RET1", "MARKET_RET5", "MARKET_RET20", "MARKET_RET60", "MARKET_VOL20", "MARKET_VOL60"),
     *("MARKET_BREADTH1", "MARKET_BREADTH20", "MARKET_DISPERSION1", "MARKET_DISPERSION20"),
+    "MARKET_CORR20",
 )
 CALENDAR = ("WEEKDAY_SIN", "WEEKDAY_COS", "YEARDAY_SIN", "YEARDAY_COS", "MONTHDAY")
 
@@ -105,12 +106,28 @@ def regime(series: DaySeries, clip: float) -> dict[str, Floats]:
     mean = RollingSeries(series.mean[:, None], (WEEK, MONTH, QUARTER))
     breadth = RollingSeries(series.breadth[:, None], (MONTH,))
     dispersion = RollingSeries(series.dispersion[:, None], (MONTH,))
+    squares = RollingSeries(series.dispersion[:, None] ** 2, (MONTH,))
     with np.errstate(all="ignore"):
         raw = {f"MARKET_RET{window}": mean.mean(window) for window in (1, WEEK, MONTH, QUARTER)}
         raw |= {f"MARKET_VOL{window}": mean.std(window) for window in (MONTH, QUARTER)}
         raw |= {f"MARKET_BREADTH{window}": breadth.mean(window) for window in (1, MONTH)}
         raw |= {f"MARKET_DISPERSION{window}": dispersion.mean(window) for window in (1, MONTH)}
+        raw["MARKET_CORR20"] = common_share(mean.std(MONTH), squares.mean(MONTH))
     return {name: causal_score(raw[name][:, 0], clip) for name in REGIME}
+
+
+def common_share(deviation: Floats, dispersion_squared: Floats) -> Floats:
+    """Share of the listings' variance that moves together, which is about their mean pairwise correlation.
+
+    For equal volatilities and correlations the equal-weighted mean has variance rho sigma^2, and the day's dispersion
+    around it has mean square (1 - rho) sigma^2.
+
+    Args:
+        deviation: standard deviation of the market's mean return.
+        dispersion_squared: mean of the squared dispersion over the same sessions.
+    """
+    together = deviation**2
+    return together / (together + dispersion_squared)
 
 
 def causal_score(values: Floats, clip: float) -> Floats:

@@ -30,7 +30,7 @@ from atft_pipeline.market.normalise import Matrix, normalise_day
 from atft_pipeline.market.rolling import Floats
 from atft_pipeline.progress import progress_bar
 
-FORMULAS = 1  # raised whenever a formula changes, so that tables of different formulas differ in fingerprint
+FORMULAS = 2  # raised whenever a formula changes, so that tables of different formulas differ in fingerprint
 MANIFEST = "features.json"
 
 

@@ -22,21 +22,27 @@ class BatchConfig:
     """Shape of the batches.
 
     Attributes:
+        features: names or patterns (``K*``) of the panel's features that the model reads; baselines read all of them.
         window: steps L of a window.
         batch_size: samples of a batch, filled with whole days.
         bucket: the listings of a day are padded to a multiple of this, so that shapes are few.
         min_history: sessions, the day itself among them, on which a listing must be present inside the window.
         min_listings: days with fewer samples are left out; a cross-section of one ranks nothing.
+        consecutive: days in a row that stay together when the days are shuffled, for terms that compare a day with the
+            one before.
     """
 
+    features: tuple[str, ...] = ("*",)
     window: int = 20
     batch_size: int = 1024
     bucket: int = 64
     min_history: int = 10
     min_listings: int = 10
+    consecutive: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("window", "batch_size", "bucket", "min_history", "min_listings"):
+        require(bool(self.features), "features must name at least one feature or pattern")
+        for name in ("window", "batch_size", "bucket", "min_history", "min_listings", "consecutive"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         require(
             self.min_history <= self.window,
@@ -204,11 +210,21 @@ class DayBatches:
         """List what each batch of an epoch holds."""
         order = np.array(self.days)
         if self.shuffle:
-            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+            order = self._shuffled(order, np.random.default_rng([self.seed, epoch]))
         return [
             BatchPlan((self.seed, epoch, number), tuple(days), width, capacity)
             for number, (width, capacity, days) in enumerate(self._plan(order))
         ]
+
+    def _shuffled(self, order: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """A new order of the days, in blocks of ``consecutive`` whose borders move too."""
+        length = self.config.consecutive
+        if length == 1:
+            return rng.permutation(order)
+        first = rng.integers(length)
+        blocks = [order[:first]] if first else []
+        blocks += [order[start : start + length] for start in range(first, len(order), length)]
+        return np.concatenate([blocks[place] for place in rng.permutation(len(blocks))])
 
     def build(self, plan: BatchPlan) -> DayBatch:
         """Build one batch; it depends on its plan alone, in whatever order or process it is built."""

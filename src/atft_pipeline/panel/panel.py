@@ -8,7 +8,9 @@ schema metadata holds one JSON document under ``panel``: names, axes, fingerprin
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from atft_pipeline.errors import ArtifactError
+from atft_pipeline.errors import ArtifactError, ConfigError
 
 FORMAT = 1
 METADATA_KEY = b"panel"
@@ -120,13 +122,22 @@ class Panel:
         reader: an open reader over the map.
         meta: what it says of itself.
         index: its axes.
+        columns: positions of the features that are seen; ``None`` for all.
     """
 
-    def __init__(self, path: Path, reader: pa.ipc.RecordBatchFileReader, meta: PanelMeta, index: PanelIndex) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reader: pa.ipc.RecordBatchFileReader,
+        meta: PanelMeta,
+        index: PanelIndex,
+        columns: npt.NDArray[np.int64] | None = None,
+    ) -> None:
         self.path = path
         self.meta = meta
         self.index = index
         self._reader = reader
+        self._columns = columns
 
     @classmethod
     def open(cls, path: Path) -> "Panel":
@@ -151,9 +162,32 @@ class Panel:
         index = PanelIndex(**{field.name: _tuple(document["index"][field.name]) for field in fields(PanelIndex)})
         return cls(path, reader, meta, index)
 
-    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+    def __reduce__(self) -> tuple[Any, tuple[Path, tuple[str, ...] | None]]:
         """Pickle as the path: every process maps the file itself and shares the page cache."""
-        return Panel.open, (self.path,)
+        return _reopen, (self.path, None if self._columns is None else self.meta.feature_names)
+
+    def select(self, patterns: Sequence[str]) -> "Panel":
+        """The same panel seen through some of its features, in the panel's order.
+
+        Args:
+            patterns: names or shell patterns such as ``K*``; each must match a feature.
+
+        Raises:
+            ConfigError: a pattern matches nothing.
+        """
+        names = self.meta.feature_names
+        for pattern in patterns:
+            if not any(_matches(name, pattern) for name in names):
+                msg = f"{self.path}: {pattern} matches none of the panel's {len(names)} features"
+                raise ConfigError(msg)
+        places = [place for place, name in enumerate(names) if any(_matches(name, item) for item in patterns)]
+        if len(places) == len(names):
+            return self
+        kept = tuple(names[place] for place in places)
+        market = tuple(name for name in self.meta.market_features if name in kept)
+        meta = replace(self.meta, feature_names=kept, market_features=market)
+        columns = np.array(places) if self._columns is None else self._columns[places]
+        return Panel(self.path, self._reader, meta, self.index, columns)
 
     @cached_property
     def dates(self) -> npt.NDArray[np.datetime64]:
@@ -195,16 +229,26 @@ class Panel:
         return self._reader.get_batch(day)
 
     def day(self, day: int) -> PanelDay:
-        """Views of one day; valid while the panel is open."""
+        """Views of one day (a copy of the features where only some are seen); valid while the panel is open."""
         batch = self.batch(day)
         horizons = len(self.meta.horizons)
+        features = _matrix(batch.column("features"), self._reader.schema.field("features").type.list_size)
         return PanelDay(
             listing=batch.column("listing").to_numpy(zero_copy_only=True),
-            features=_matrix(batch.column("features"), len(self.meta.feature_names)),
+            features=features if self._columns is None else features[:, self._columns],
             targets=_matrix(batch.column("targets"), horizons),
             returns=_matrix(batch.column("returns"), horizons),
             universe=batch.column("universe").to_numpy(zero_copy_only=False),
         )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
+
+
+def _reopen(path: Path, features: tuple[str, ...] | None) -> Panel:
+    panel = Panel.open(path)
+    return panel if features is None else panel.select(features)
 
 
 def _matrix(column: Any, width: int) -> npt.NDArray[Any]:

@@ -24,7 +24,7 @@ from atft_pipeline.lineage import hash_file, hash_json
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import InputSpec, ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.panel import PanelMeta
+from atft_pipeline.panel.panel import Panel, PanelMeta
 
 MODEL_TENSORS = "model.safetensors"
 MODEL_CARD = "model.json"
@@ -112,12 +112,28 @@ def load_model(folder: Path) -> tuple[ATFTGATFAN, ModelCard]:
     return model.eval(), card
 
 
-def check_model_fits(card: ModelCard, meta: PanelMeta) -> None:
-    """Refuse a panel whose columns are not those that the model was trained on.
+def panel_for(card: ModelCard, panel: Panel) -> Panel:
+    """See a panel as the model was trained to read it.
+
+    Args:
+        card: of the model.
+        panel: with at least the model's features.
+
+    Returns:
+        The panel with the model's features alone.
 
     Raises:
-        ArtifactError: features, their order, horizons, sectors or markets differ.
+        ArtifactError: a feature is missing, or their order, horizons, sectors or markets differ.
     """
+    missing = sorted(set(card.spec.feature_names) - set(panel.meta.feature_names))
+    if missing:
+        msg = (
+            f"{panel.path} lacks {len(missing)} of the model's {len(card.spec.feature_names)} features "
+            f"({', '.join(missing[:5])}); train again with: kedro run --pipeline=train"
+        )
+        raise ArtifactError(msg)
+    seen = panel.select(card.spec.feature_names)
+    meta = seen.meta
     pairs = {
         "features": (card.columns, columns_hash(meta)),
         "horizons": (card.horizons, meta.horizons),
@@ -132,6 +148,7 @@ def check_model_fits(card: ModelCard, meta: PanelMeta) -> None:
                 "train again with: kedro run --pipeline=train"
             )
             raise ArtifactError(msg)
+    return seen
 
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:

@@ -206,7 +206,15 @@ def forward(session: Session, batch: DayBatch, phase: PhaseConfig, loss: Composi
     features, mask = augment(here.inputs(), here.mask, phase.augmentation)
     output = session.score(here, features, mask)
     label_mask = here.label_mask & mask[:, :, None]
-    return loss(output, here.targets, here.returns, label_mask)
+    return loss(
+        output,
+        here.targets,
+        here.returns,
+        label_mask,
+        days=here.days,
+        listing=here.listing,
+        regime=session.regime_of(here),
+    )
 
 
 def optimizer_step(session: Session, phase: PhaseConfig) -> tuple[float, Tensor]:
@@ -263,11 +271,12 @@ def validate(session: Session) -> tuple[RankICSummary, float]:
             spread.append((centred.square().sum(dim=1) / count).sqrt()[real])
     table = torch.cat(daily).double().cpu().numpy()
     order = np.argsort(session.validation_days(), kind="stable")
-    return summarise(table[order], session.horizons), float(torch.cat(spread).mean())
+    weights = session.loss.weights_of(session.horizons)
+    return summarise(table[order], session.horizons, weights), float(torch.cat(spread).mean())
 
 
 def validation_numbers(summary: RankICSummary) -> Record:
-    """The record's entries: mean RankIC over horizons, and each horizon's with its standard error."""
+    """The record's entries: RankIC over horizons by the loss's weights, and each horizon's with its error."""
     numbers: Record = {"val_rank_ic": summary.average}
     for horizon, mean in summary.mean.items():
         numbers |= {f"val_rank_ic_{horizon}": mean, f"val_rank_ic_{horizon}_se": summary.se[horizon]}
@@ -327,12 +336,14 @@ class Sums:
         self.terms: dict[str, dict[str, float]] = {}
         self._terms: dict[str, tuple[Tensor, float]] = {}
         self._norm = torch.zeros(())
+        self._spread = torch.zeros(2)
         self._steps = 0
 
     def add(self, result: LossResult, days: int) -> None:
         """Add a batch's loss and terms."""
         total = result.total.detach()
         self.total = self.total.to(total.device) + total * days
+        self._spread = self._spread.to(total.device) + torch.stack([result.spread, result.narrow]) * days
         for name, term in result.terms.items():
             value = term.value.detach() * days
             self._terms[name] = (self._terms[name][0] + value if name in self._terms else value, term.weight)
@@ -369,7 +380,13 @@ class Sums:
             name: {"value": float(value) / days, "weight": weight, "weighted": float(value) / days * weight}
             for name, (value, weight) in self._terms.items()
         }
-        numbers: Record = {"loss": float(self.total) / days, "gradient_norm": float(self._norm) / max(self._steps, 1)}
+        spread, narrow = (self._spread / days).tolist()
+        numbers: Record = {
+            "loss": float(self.total) / days,
+            "gradient_norm": float(self._norm) / max(self._steps, 1),
+            "train_score_spread": spread,
+            "share_of_narrow_days": narrow,
+        }
         for name, term in self.terms.items():
             numbers |= {f"loss_{name}": term["value"], f"loss_{name}_weighted": term["weighted"]}
         return numbers

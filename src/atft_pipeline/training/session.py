@@ -13,7 +13,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from atft_pipeline.config import from_mapping, to_mapping
+from atft_pipeline.config import from_mapping, require, to_mapping
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_json
@@ -117,6 +117,15 @@ class Session:
             )
         return output
 
+    def regime_of(self, batch: DayBatch) -> Tensor | None:
+        """Scores [B, R] of the day's features that ``loss.regime_weights`` names; ``None`` where it names none."""
+        names = self.meta.feature_names
+        if not self.loss.regime_weights:
+            return None
+        places = [names.index(name) for name in self.loss.regime_weights]
+        # Market features are equal for all listings of a day, and a day's first row is always a sample.
+        return batch.features[:, 0, -1, places].float()
+
     def weights_to_keep(self) -> dict[str, Tensor]:
         """The weights that validation saw: averaged ones where averaging is on."""
         return {**self.model.state_dict(), **self.state.ema}
@@ -177,6 +186,17 @@ def build_session(
         ArtifactError: graphs of another panel, or nothing to resume from.
     """
     chosen = choose_runtime(runtime)
+    panel = panel.select(batches.features)
+    require(
+        resident is None or resident.panel.meta.feature_names == panel.meta.feature_names,
+        "the panel in memory holds other features than batches.features names: load panel.select(batches.features)",
+    )
+    unknown = sorted(set(loss.regime_weights) - set(panel.meta.market_features))
+    require(
+        not unknown,
+        f"loss.regime_weights: {', '.join(unknown)} is no market feature of the panel; "
+        f"there are: {', '.join(panel.meta.market_features) or 'none'}",
+    )
     if graphs is not None:
         check_compatible(panel.meta, graphs.meta)
     device = chosen.torch_device

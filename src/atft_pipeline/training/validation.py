@@ -3,6 +3,7 @@
 Legend: T days, B days of a batch, n listings padded, Q horizons.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +14,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class RankICSummary:
-    """Mean daily RankIC of each horizon and its Newey-West standard error."""
+    """Mean daily RankIC of each horizon and its Newey-West standard error.
+
+    Attributes:
+        mean: by horizon.
+        se: by horizon.
+        days: days with a value.
+        average: mean over the horizons by their weights; the one number that picks the best epoch.
+    """
 
     mean: dict[int, float]
     se: dict[int, float]
     days: int
-
-    @property
-    def average(self) -> float:
-        """Mean over the horizons; the one number that picks the best epoch."""
-        return float(np.mean(list(self.mean.values())))
+    average: float
 
 
 def average_ranks(values_Bn: Tensor, mask_Bn: Tensor) -> Tensor:
@@ -57,12 +61,21 @@ def newey_west(series: npt.NDArray[np.float64], lag: int) -> float:
     return float(np.sqrt(max(variance, 0.0) / count))
 
 
-def summarise(daily_TQ: npt.NDArray[np.float64], horizons: tuple[int, ...]) -> RankICSummary:
-    """Mean and error of daily RankICs [T, Q]; days without a value are left out."""
+def summarise(
+    daily_TQ: npt.NDArray[np.float64], horizons: tuple[int, ...], weights: Sequence[float] | None = None
+) -> RankICSummary:
+    """Mean and error of daily RankICs [T, Q]; days without a value are left out.
+
+    Args:
+        daily_TQ: RankIC of each day and horizon.
+        horizons: Q sessions.
+        weights: of the horizons in the average, as the loss weighs them; equal where not given.
+    """
     mean: dict[int, float] = {}
     error: dict[int, float] = {}
     for column, horizon in enumerate(horizons):
         series = daily_TQ[np.isfinite(daily_TQ[:, column]), column]
         mean[horizon] = float(series.mean()) if len(series) else float("nan")
         error[horizon] = newey_west(series, lag=horizon)
-    return RankICSummary(mean=mean, se=error, days=int(np.isfinite(daily_TQ).any(axis=1).sum()))
+    average = float(np.average(list(mean.values()), weights=weights))
+    return RankICSummary(mean=mean, se=error, days=int(np.isfinite(daily_TQ).any(axis=1).sum()), average=average)

@@ -22,7 +22,7 @@ from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.scoring import score_frame
 from atft_pipeline.progress import track
-from atft_pipeline.training.checkpoint import check_model_fits, load_model
+from atft_pipeline.training.checkpoint import load_model, panel_for
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.runtime import choose_runtime
@@ -41,7 +41,7 @@ def score_test(
     """Score the test days with the trained model: Date, Listing, ``score_{h}``, ``return_{h}``."""
     check_compatible(panel.meta, graphs.meta, panel.listings)
     network, card = load_model(model)
-    check_model_fits(card, panel.meta)
+    panel = panel_for(card, panel)
     chosen = choose_runtime(runtime.root)
     resident = ResidentPanel.load(panel, residency.root, chosen.torch_device)
     days = single_split(panel.dates, split.root, panel.meta.label_span).test

@@ -12,7 +12,7 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.scoring import score_frame
-from atft_pipeline.training.checkpoint import check_model_fits, load_model
+from atft_pipeline.training.checkpoint import load_model, panel_for
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.runtime import choose_runtime
@@ -43,7 +43,7 @@ def score_newest(
     """
     check_compatible(panel.meta, graphs.meta, panel.listings)
     network, card = load_model(model)
-    check_model_fits(card, panel.meta)
+    panel = panel_for(card, panel)
     # The newest days need no more than one window: they are streamed, the rest of the panel stays on disk.
     resident = ResidentPanel.load(panel, ResidencyConfig(mode="mmap"))
     days = np.arange(len(panel.dates))[-predict.root.days :].tolist()
