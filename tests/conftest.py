@@ -1,10 +1,20 @@
 """Shared test settings."""
 
+from pathlib import Path
+
 import hypothesis
 import pytest
 import torch
 
 import atft_pipeline  # noqa: F401  (sets the thread limits before anything else is loaded)
+from tests.project import kedro_ok, make_project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A project after ``kedro run`` on the committed sample market, and what the run printed."""
+    project = make_project(tmp_path_factory.mktemp("project"))
+    return project, kedro_ok(project, "run")
 
 
 def pytest_configure(config: pytest.Config) -> None:

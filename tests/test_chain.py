@@ -34,13 +34,6 @@ from tests.project import ROOT, kedro, kedro_ok, make_project, newest
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A project after ``kedro run``, and what the run printed."""
-    project = make_project(tmp_path_factory.mktemp("project"))
-    return project, kedro_ok(project, "run")
-
-
 @dataclass
 class Parts:
     """Artifacts of a finished run."""
@@ -70,7 +63,7 @@ def test_model_reaches_most_of_the_oracle_and_beats_ridge(finished: tuple[Path, 
     metrics = json.loads(newest(project, "data/08_reporting/metrics.json").read_text())
     horizon = metrics["horizons"]["1"]
     model, oracle, ridge = (horizon["scores"][name]["rank_ic"]["mean"] for name in ("model", "oracle", "ridge"))
-    assert model >= 0.6 * oracle
+    assert model >= 0.85 * oracle
     assert model > ridge
 
 

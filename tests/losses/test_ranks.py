@@ -63,3 +63,13 @@ def test_gradient_points_where_the_pairwise_one_does(name: str) -> None:
 def test_ranks_do_not_depend_on_scale_or_level(name: str) -> None:
     x, mask = scores()
     torch.testing.assert_close(RANKS[name](100 * x + 7, mask), RANKS[name](x, mask), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_straight_through_is_cheap_and_true_at_the_size_of_a_market() -> None:
+    """4,484 listings: a gradient near that of all pairs, at a fiftieth of the cost."""
+    from benchmarks.losses import compare
+
+    milliseconds, share, cosines = compare(4484, 3)["straight_through"]
+    assert min(cosines.values()) >= 0.9, cosines
+    assert share <= 1 / 50, milliseconds

@@ -13,6 +13,8 @@ from atft_pipeline.model.config import (
     NormaliserConfig,
     SelectionConfig,
 )
+from atft_pipeline.panel.resident import Choice
+from atft_pipeline.training.runtime import compile_module
 from tests.model.inputs import inputs, spec
 
 SMALL = ModelConfig(width=8, encoder=EncoderConfig(heads=2), graph=GraphAttentionConfig(layers=2, heads=4))
@@ -146,11 +148,21 @@ def test_market_features_condition_the_score_through_the_context() -> None:
 def test_explanation_sums() -> None:
     model = build(SMALL).eval()
     given = inputs(model.spec)
-    features, lags = model.explain(given.features, given.step_mask, given.sector, given.market)
+    features, lags, gates, edges = model.explain(*given)
+    assert gates is not None
+    assert edges is not None
     torch.testing.assert_close(features.mean(dim=-1), torch.ones(2, 7))
     torch.testing.assert_close(lags.sum(dim=-1), torch.ones(2, 7))
+    heard = (given.neighbors >= 0).any(dim=-1) & given.mask
+    torch.testing.assert_close(edges.sum(dim=-1), heard.float())
+    assert ((gates > SMALL.graph.gate_floor) == heard).all()
     # What is absent is not looked at.
     assert (lags[given.mask][~given.step_mask[given.mask]] == 0).all()
+
+
+def test_without_graph_there_is_no_graph_to_explain() -> None:
+    model = build(replace(SMALL, graph=GraphAttentionConfig(layers=0))).eval()
+    assert model.explain(*inputs(model.spec))[2:] == (None, None)
 
 
 def test_checkpointing_changes_no_gradient() -> None:
@@ -191,4 +203,26 @@ def test_the_default_compiles_to_one_graph_equal_to_eager() -> None:
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(parameter.grad, gradients[name], atol=1e-4, rtol=1e-3)
+    torch._dynamo.reset()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", ["full", "selective"])
+def test_compiled_and_eager_models_are_equal_and_share_their_weights(choice: str) -> None:
+    """One step of training compiled, one eager, from each other's weights: the same scores and the same gradients."""
+    still = replace(SMALL, dropout=0.0, graph=replace(SMALL.graph, dropout=0.0))
+    eager, compiled = build(still).train(), build(still).train()
+    compile_module(compiled, Choice(choice, "asked for"))
+    compiled.load_state_dict(eager.state_dict())
+    given = inputs(eager.spec, listings=16)
+    for model in (eager, compiled):
+        model(*given).score[given.mask].square().sum().backward()
+    with torch.no_grad():
+        scores = [model(*given).score[given.mask] for model in (eager, compiled)]
+    torch.testing.assert_close(*scores, atol=1e-5, rtol=1e-5)
+    for (name, one), (same, other) in zip(eager.named_parameters(), compiled.named_parameters(), strict=True):
+        assert name == same
+        if one.grad is not None:
+            torch.testing.assert_close(one.grad, other.grad, atol=1e-4, rtol=1e-3, msg=name)
+    eager.load_state_dict(compiled.state_dict())
     torch._dynamo.reset()

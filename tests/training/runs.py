@@ -13,7 +13,7 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import EncoderConfig, GraphAttentionConfig, ModelConfig, SelectionConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import TrainingResult, train
@@ -52,6 +52,7 @@ def run(
     batches: BatchConfig = BATCHES,
     runtime: RuntimeConfig | None = None,
     observer: Any = None,
+    resident: ResidentPanel | None = None,
     **training: Any,
 ) -> TrainingResult:
     return train(
@@ -66,6 +67,7 @@ def run(
         runtime or RuntimeConfig(device="cpu"),
         checkpoint_dir=folder,
         observer=observer,
+        resident=resident,
     )
 
 

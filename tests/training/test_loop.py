@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from atft_pipeline.errors import ArtifactError, TrainingError, UnavailableError
+from atft_pipeline.errors import ArtifactError, ConfigError, TrainingError, UnavailableError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import GraphAttentionConfig, HeadsConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import single_split
-from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.training.checkpoint import load_model, panel_for
 from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig, PhaseConfig, RuntimeConfig
-from atft_pipeline.training.inference import score_days
+from atft_pipeline.training.inference import explain_days, score_days
 from atft_pipeline.training.runtime import choose_runtime
 from tests.training.runs import BATCHES, MODEL, SPLIT, market, run, weights
 
@@ -90,6 +90,44 @@ def test_best_weights_are_kept_and_reproduce_their_validation(
             ranks = [values[rows, 0].argsort().argsort() for values in (scores.score, labels)]
             daily.append(np.corrcoef(*ranks)[0, 1])
     assert np.mean(daily) == pytest.approx(best["val_rank_ic_1"], abs=2e-3)
+
+
+def test_what_the_model_looks_at_is_read_by_day(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    panel, graphs = planted
+    network, card = load_model(run(panel, graphs, tmp_path).checkpoint)
+    resident = ResidentPanel.load(panel, ResidencyConfig())
+    runtime = choose_runtime(RuntimeConfig(device="cpu"))
+    found = explain_days(network, resident, graphs.align(panel.dates), [60, 61, 62], card.batches, runtime)
+    assert list(found["features"]) == list(panel.meta.feature_names)
+    assert np.mean(list(found["features"].values())) == pytest.approx(1.0, abs=1e-4)
+    assert sum(found["lags"]) == pytest.approx(1.0, abs=1e-4)
+    assert sum(found["edges"]) == pytest.approx(1.0, abs=1e-4)
+    assert 0 < found["gate"] < 1
+    assert found["days"] == 3
+    json.dumps(found)
+
+
+def test_a_model_reads_the_features_that_it_names(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    """Half of the panel's features: as good as the whole, refused by a panel that lacks one of them."""
+    panel, graphs = planted
+    names = panel.meta.feature_names[:2]
+    result = run(panel, graphs, tmp_path, batches=replace(BATCHES, features=names))
+    network, card = load_model(result.checkpoint)
+    assert network.spec.feature_names == names
+    assert result.history[-1]["val_rank_ic"] > 0.4
+    assert panel_for(card, panel).meta.feature_names == names
+    with pytest.raises(ArtifactError, match=f"lacks 1 of the model's 2 features \\({names[0]}"):
+        panel_for(card, panel.select(names[1:]))
+    with pytest.raises(ConfigError, match="matches none of the panel's"):
+        run(panel, graphs, tmp_path, batches=replace(BATCHES, features=("no_such_*",)))
+    whole = ResidentPanel.load(panel, ResidencyConfig())
+    with pytest.raises(ConfigError, match="holds other features"):
+        run(panel, graphs, tmp_path, batches=replace(BATCHES, features=names), resident=whole)
+
+
+def test_unknown_regimes_are_named(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="NO_SUCH is no market feature of the panel"):
+        run(*planted, tmp_path, loss=LossConfig(regime_weights={"NO_SUCH": (1.0, 1.0, 2.0)}))
 
 
 def test_scoring_in_training_mode_is_refused(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:

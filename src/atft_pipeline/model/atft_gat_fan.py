@@ -42,10 +42,14 @@ class Explanation(NamedTuple):
     Attributes:
         features: [B, n, F] selection weight of each feature at the last step; the mean over F is 1.
         lags: [B, n, L] attention of the last step over the steps; the sum over L is 1.
+        gates: [B, n] mean openness of the gates of the graph, 0 without neighbours; ``None`` without graph layers.
+        edges: [B, n, k] attention over the neighbours; the sum over k is 1, or 0 without neighbours; or ``None``.
     """
 
     features: Tensor
     lags: Tensor
+    gates: Tensor | None
+    edges: Tensor | None
 
 
 class ATFTGATFAN(nn.Module):
@@ -115,9 +119,7 @@ class ATFTGATFAN(nn.Module):
     ) -> ModelOutput:
         """Score. Rows outside ``mask`` hold finite numbers without meaning and reach no other row."""
         self._check(features)
-        # A row that is no sample must not speak along an edge, whatever edges the batch carries.
-        there = torch.gather(mask, 1, neighbors.clamp(min=0).flatten(1)).view_as(neighbors)
-        neighbors = neighbors.masked_fill(~there | ~mask[..., None], -1)
+        neighbors = reachable(neighbors, mask)
         parts = (features.flatten(0, 1), step_mask.flatten(0, 1), sector.flatten(), market.flatten())
         if self.config.checkpointing and self.training:
             embedded: Tensor = checkpoint(self.embed, *parts, use_reentrant=False)
@@ -138,14 +140,27 @@ class ATFTGATFAN(nn.Module):
         return fused
 
     @torch.no_grad()
-    def explain(self, features: Tensor, step_mask: Tensor, sector: Tensor, market: Tensor) -> Explanation:
-        """Read the weights of variable selection and of attention; shapes as in :meth:`forward`."""
+    def explain(
+        self,
+        features: Tensor,
+        mask: Tensor,
+        step_mask: Tensor,
+        neighbors: Tensor,
+        edge_attr: Tensor,
+        sector: Tensor,
+        market: Tensor,
+    ) -> Explanation:
+        """Read the weights of selection, attention and graph; arguments as those of :meth:`forward`."""
         self._check(features)
         parts = (features.flatten(0, 1), step_mask.flatten(0, 1), sector.flatten(), market.flatten())
         normalised, context, weights = self._select(*parts)
         lags = self.encoder.weights(self.selection(normalised.sequence, weights), parts[1], context)
         shape = features.shape[:2]
-        return Explanation(weights[:, -1].float().view(*shape, -1), lags.float().view(*shape, -1))
+        gates = edges = None
+        if self._on["graph"] and len(self.graph.layers):
+            hidden = self.embed(*parts).view(*shape, -1)
+            gates, edges = self.graph.weights(hidden, reachable(neighbors, mask), edge_attr)
+        return Explanation(weights[:, -1].float().view(*shape, -1), lags.float().view(*shape, -1), gates, edges)
 
     def _select(
         self, x_SLF: Tensor, step_mask_SL: Tensor, sector_S: Tensor, market_S: Tensor
@@ -181,3 +196,9 @@ class ATFTGATFAN(nn.Module):
                 f"got {features.shape[2]} x {features.shape[3]}"
             )
             raise ConfigError(msg)
+
+
+def reachable(neighbors: Tensor, mask: Tensor) -> Tensor:
+    """Cut the edges [B, n, k] of rows that are no sample: they must not speak, whatever edges the batch carries."""
+    there = torch.gather(mask, 1, neighbors.clamp(min=0).flatten(1)).view_as(neighbors)
+    return neighbors.masked_fill(~there | ~mask[..., None], -1)

@@ -66,6 +66,14 @@ class GATv2(nn.Module):
             neighbors_Bnk = neighbors_Bnk.masked_fill(dropped, -1)
         if self.backend == "pyg":
             return self._pyg(x_BnH, neighbors_Bnk, edge_attr_BnkE)
+        attention, value = self.attend(x_BnH, neighbors_Bnk, edge_attr_BnkE)
+        attention = F.dropout(attention, self.dropout, self.training).to(value.dtype)
+        found = torch.einsum("bnka,bnkac->bnac", attention, value)
+        mixed = found.flatten(2) if self.concat else found.mean(dim=2)
+        return mixed + self.bias
+
+    def attend(self, x_BnH: Tensor, neighbors_Bnk: Tensor, edge_attr_BnkE: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention float32 [B, n, k, A] over the neighbours (0 = no edge), and their values [B, n, k, A, C]."""
         batch, count, k = neighbors_Bnk.shape
         edge = neighbors_Bnk >= 0
         source = self.lin_l(x_BnH).reshape(batch * count, -1)
@@ -79,10 +87,7 @@ class GATv2(nn.Module):
         attention = (F.leaky_relu(logits, 0.2) * self._att()).sum(dim=-1)  # [B, n, k, A]
         # float32 softmax; a finite fill so that a listing without neighbours stays defined, then weighs nothing.
         attention = attention.float().masked_fill(~edge[..., None], -1e30).softmax(dim=2) * edge[..., None]
-        attention = F.dropout(attention, self.dropout, self.training).to(value.dtype)
-        found = torch.einsum("bnka,bnkac->bnac", attention, value)
-        mixed = found.flatten(2) if self.concat else found.mean(dim=2)
-        return mixed + self.bias
+        return attention, value
 
     def _att(self) -> Tensor:
         """Attention vector [1, A, C] with the learned temperature of each head folded in."""
@@ -151,8 +156,7 @@ class GatedGraphLayer(nn.Module):
 
     def forward(self, x_BnH: Tensor, neighbors_Bnk: Tensor, edge_attr_BnkE: Tensor) -> Tensor:
         """Mix what the neighbours say into each listing that has any."""
-        message = self.norm(F.elu(self.attention(x_BnH, neighbors_Bnk, edge_attr_BnkE)))
-        gate = self.floor + (1 - self.floor) * torch.sigmoid(self.gate(torch.cat([x_BnH, message], dim=-1)))
+        message, gate = self.message(x_BnH, neighbors_Bnk, edge_attr_BnkE)
         # Without neighbours there is no message: the temporal embedding passes unchanged.
         heard = (neighbors_Bnk >= 0).any(dim=-1, keepdim=True)
         added: Tensor = gate * message * heard
@@ -160,6 +164,11 @@ class GatedGraphLayer(nn.Module):
             kept = torch.rand(x_BnH.shape[0], 1, 1, device=x_BnH.device) >= self.drop_path
             added = added * kept / (1 - self.drop_path)
         return x_BnH + added
+
+    def message(self, x_BnH: Tensor, neighbors_Bnk: Tensor, edge_attr_BnkE: Tensor) -> tuple[Tensor, Tensor]:
+        """What the neighbours say, and how far the gate is open to it; both [B, n, H]."""
+        message = self.norm(F.elu(self.attention(x_BnH, neighbors_Bnk, edge_attr_BnkE)))
+        return message, self.floor + (1 - self.floor) * torch.sigmoid(self.gate(torch.cat([x_BnH, message], dim=-1)))
 
 
 class GraphAttention(nn.Module):
@@ -191,3 +200,15 @@ class GraphAttention(nn.Module):
         for layer in self.layers:
             x_BnH = layer(x_BnH, neighbors_Bnk, edge_attr_BnkE)
         return x_BnH
+
+    def weights(self, x_BnH: Tensor, neighbors_Bnk: Tensor, edge_attr_BnkE: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean openness of the gates [B, n] and attention over the neighbours [B, n, k], both means over the layers."""
+        gates: list[Tensor] = []
+        attention: list[Tensor] = []
+        for layer in self.layers:
+            assert isinstance(layer, GatedGraphLayer)
+            gates.append(layer.message(x_BnH, neighbors_Bnk, edge_attr_BnkE)[1].mean(dim=-1))
+            attention.append(layer.attention.attend(x_BnH, neighbors_Bnk, edge_attr_BnkE)[0].mean(dim=-1))
+            x_BnH = layer(x_BnH, neighbors_Bnk, edge_attr_BnkE)
+        heard = (neighbors_Bnk >= 0).any(dim=-1)
+        return torch.stack(gates).mean(dim=0) * heard, torch.stack(attention).mean(dim=0)

@@ -5,6 +5,7 @@ Legend: R rows (samples), Q horizons, P quantiles.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,50 @@ class Scores:
     listing: npt.NDArray[np.int64]
     score: npt.NDArray[np.float32]
     quantiles: npt.NDArray[np.float32] | None
+
+
+@torch.inference_mode()
+def explain_days(
+    model: ATFTGATFAN,
+    resident: ResidentPanel,
+    graphs: NeighborSource | None,
+    days: Sequence[int],
+    config: BatchConfig,
+    runtime: Runtime,
+) -> dict[str, Any]:
+    """Read what the model looks at on some days.
+
+    Args: as :func:`score_days`.
+
+    Returns:
+        ``features`` {name: mean selection weight, 1 = an equal share}; ``lags`` [L] attention from the oldest step to the
+        newest; ``gate`` mean openness of the graph's gates; ``edges`` [k] attention on the nearest neighbour, the next
+        one and so on; each with ``<name>_sd``, the deviation of the days' means; ``days``, how many were read.
+    """
+    device = runtime.torch_device
+    model = model.to(device).eval()
+    batches = DayBatches(resident, graphs, days, replace(config, batch_size=1), shuffle=False, seed=0)
+    rows: dict[str, list[torch.Tensor]] = {}
+    for batch in track(batches.epoch(), "explain days", total=len(batches)):
+        here = batch.to(device)
+        found = model.explain(
+            here.inputs(), here.mask, here.step_mask, here.neighbors, here.edge_attr, here.sector, here.market
+        )
+        read = {"features": found.features[here.mask].mean(dim=0), "lags": found.lags[here.mask].mean(dim=0)}
+        if found.gates is not None and found.edges is not None:
+            heard = here.mask & (here.neighbors >= 0).any(dim=-1)
+            read["gate"] = found.gates[heard].mean()
+            read["edges"] = found.edges[heard].mean(dim=0)
+        for name, value in read.items():
+            rows.setdefault(name, []).append(value.float().cpu())
+    mean = {name: torch.stack(values).mean(dim=0) for name, values in rows.items()}
+    deviation = {name: torch.stack(values).std(dim=0, correction=0) for name, values in rows.items()}
+    document: dict[str, Any] = {"days": len(batches)}
+    for suffix, table in (("", mean), ("_sd", deviation)):
+        named = zip(resident.panel.meta.feature_names, table["features"].tolist(), strict=True)
+        document[f"features{suffix}"] = dict(named)
+        document |= {f"{name}{suffix}": value.tolist() for name, value in table.items() if name != "features"}
+    return document
 
 
 @torch.inference_mode()

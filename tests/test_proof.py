@@ -1,0 +1,107 @@
+"""What the model is worth on the sample market, whose best possible score is known: three seeds, and two ablations."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from atft_pipeline.config import from_mapping
+from atft_pipeline.evaluation.significance import estimate
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.model.config import ModelConfig
+from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.panel import Panel
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.splits import SplitConfig, single_split
+from atft_pipeline.pipelines.scoring import score_frame
+from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.inference import score_days
+from atft_pipeline.training.loop import train
+from atft_pipeline.training.runtime import choose_runtime
+from tests.project import newest
+
+pytestmark = pytest.mark.slow
+CPU = RuntimeConfig(device="cpu")
+
+
+def parameters(project: Path) -> dict[str, Any]:
+    """The parameters of the training as the project states them."""
+    text = (project / "conf/base/parameters_train.yml").read_text()
+    stated = yaml.safe_load(text.replace("${globals:models.${runtime_params:size, small}}", "null"))
+    stated["model"] = yaml.safe_load((project / "conf/base/globals.yml").read_text())["models"]["small"]
+    return stated
+
+
+def trained_scores(project: Path, folder: Path, model: Mapping[str, Any], training: Mapping[str, Any]) -> pl.DataFrame:
+    """Train with some parameters replaced; return the test days' scores beside the oracle and its parts."""
+    given = parameters(project)
+    panel = Panel.open(newest(project, "data/05_model_input/panel.arrow"))
+    graphs = MonthlyGraphs.open(newest(project, "data/05_model_input/graphs.arrow"))
+    batches = from_mapping(BatchConfig, given["batches"])
+    seen = panel.select(batches.features)
+    resident = ResidentPanel.load(seen, ResidencyConfig())
+    split = single_split(panel.dates, from_mapping(SplitConfig, given["split"]), panel.meta.label_span)
+    result = train(
+        panel,
+        graphs,
+        split,
+        from_mapping(ModelConfig, {**given["model"], **model}),
+        from_mapping(LossConfig, given["loss"]),
+        from_mapping(TrainingConfig, {**given["training"], **training}),
+        batches,
+        ResidencyConfig(),
+        CPU,
+        checkpoint_dir=folder,
+        resident=resident,
+    )
+    network, card = load_model(result.checkpoint)
+    aligned = graphs.align(panel.dates)
+    scores = score_days(network, resident, aligned, split.test, card.batches, choose_runtime(CPU))
+    codes = pl.DataFrame({"Listing": list(panel.listings), "Code": list(panel.codes)})
+    oracle = pl.read_parquet(project / "data/01_raw/sample_market/oracle.parquet")
+    returns = pl.Series(resident.returns.numpy()[scores.day, scores.listing, 0]).fill_nan(None)
+    frame = score_frame(scores, seen, ()).with_columns(return_1=returns).join(codes, on="Listing")
+    return frame.join(oracle, on=["Date", "Code"], how="inner")
+
+
+def daily(frame: pl.DataFrame, left: str, right: str) -> np.ndarray:
+    """Rank correlation of two columns on each day."""
+    both = frame.drop_nulls([left, right])
+    ranked = both.select("Date", pl.col(left).rank().over("Date"), pl.col(right).rank().over("Date"))
+    return ranked.group_by("Date", maintain_order=True).agg(c=pl.corr(left, right))["c"].to_numpy()
+
+
+@pytest.fixture(scope="module")
+def full(finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> dict[int, pl.DataFrame]:
+    """Test scores of the model as the project states it, by seed."""
+    folder = tmp_path_factory.mktemp("full")
+    return {seed: trained_scores(finished[0], folder, {}, {"seed": seed}) for seed in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_model_reaches_most_of_the_oracle(full: dict[int, pl.DataFrame], seed: int) -> None:
+    found, best = (daily(full[seed].sort("Date"), name, "return_1").mean() for name in ("score_1", "oracle_1"))
+    assert found / best >= 0.85
+
+
+@pytest.mark.parametrize(
+    ("part", "model"),
+    [("neighbour", {"graph": {"layers": 0}}), ("cycle", {"normaliser": {"kind": "none"}})],
+    ids=["graph", "fan"],
+)
+def test_each_block_earns_its_part_of_the_signal(
+    full: dict[int, pl.DataFrame], finished: tuple[Path, str], tmp_path: Path, part: str, model: dict[str, Any]
+) -> None:
+    """Without the graph the neighbours' part is lost, without FAN the cycle's; and the whole score is worse."""
+    poor = trained_scores(finished[0], tmp_path, model, {"seed": 1, "epochs": 2}).sort("Date")
+    rich = full[1].sort("Date")
+    for column, least in ((f"oracle_{part}_1", 20.0), ("return_1", 3.0)):
+        lost = estimate(daily(rich, "score_1", column) - daily(poor, "score_1", column), horizon=1)
+        assert lost.t > least, (column, lost)
+    assert abs(daily(poor, "score_1", f"oracle_{part}_1").mean()) < 0.1
