@@ -136,7 +136,7 @@ def _box(block: Block) -> list[str]:
 def _arrow(first: str, second: str, label: str) -> str:
     """A line from the nearer edge of one box to that of another, its label beside the middle."""
     (x1, y1), (x2, y2) = _corner(first), _corner(second)
-    half_x, half_y = WIDTH / 2, HEIGHT / 2
+    half_x, half_y = WIDTH // 2, HEIGHT // 2
     if x1 == x2:
         down = y2 > y1
         a, b, c, d = x1 + half_x, y1 + HEIGHT * down, x2 + half_x, y2 + HEIGHT * (not down)

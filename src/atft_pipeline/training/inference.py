@@ -49,9 +49,9 @@ def explain_days(
     Args: as :func:`score_days`.
 
     Returns:
-        ``features`` {name: mean selection weight, 1 = an equal share}; ``lags`` [L] attention from the oldest step to the
-        newest; ``gate`` mean openness of the graph's gates; ``edges`` [k] attention on the nearest neighbour, the next
-        one and so on; each with ``<name>_sd``, the deviation of the days' means; ``days``, how many were read.
+        ``features`` {name: mean selection weight, 1 = an equal share}; ``lags`` [L] attention from the oldest step on;
+        ``gate`` mean openness of the graph's gates; ``edges`` [k] attention on the nearest neighbour, the next one and
+        so on; each with ``<name>_sd``, the deviation of the days' means; ``days``, how many were read.
     """
     device = runtime.torch_device
     model = model.to(device).eval()
