@@ -2,7 +2,18 @@
 
 from kedro.pipeline import Pipeline
 
-from atft_pipeline.pipelines import audit, evaluate, features, graphs, ingest, panel, predict, sample_market, train
+from atft_pipeline.pipelines import (
+    audit,
+    evaluate,
+    features,
+    graphs,
+    ingest,
+    panel,
+    predict,
+    sample_market,
+    train,
+    walk_forward,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -16,6 +27,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "train": train.create_pipeline(),
         "evaluate": evaluate.create_pipeline(),
         "predict": predict.create_pipeline(),
+        "walk_forward": walk_forward.create_pipeline(),
         "audit": audit.create_pipeline(),
     }
     data = stages["ingest"] + stages["features"] + stages["panel"] + stages["graphs"]

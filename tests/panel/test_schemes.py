@@ -44,9 +44,7 @@ def times_tested(folds: list[Fold], count: int) -> list[int]:
     months=st.integers(1, 6),
     rolling=st.booleans(),
 )
-def test_walk_forward_by_months(
-    count: int, first: int, span: int, embargo: int, months: int, rolling: bool
-) -> None:
+def test_walk_forward_by_months(count: int, first: int, span: int, embargo: int, months: int, rolling: bool) -> None:
     dates = business_days(count)
     scheme = WalkForward(
         first_test=str(dates[first]),

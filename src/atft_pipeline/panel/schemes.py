@@ -98,7 +98,9 @@ class WalkForward:
         last = None if self.last_test is None else np.datetime64(self.last_test)
         end = len(dates) if last is None else int(np.searchsorted(dates, last, side="right"))
         if first >= end:
-            msg = f"walk_forward: no session lies between first_test {self.first_test} and {self.last_test or dates[-1]}"
+            msg = (
+                f"walk_forward: no session lies between first_test {self.first_test} and {self.last_test or dates[-1]}"
+            )
             raise ConfigError(msg)
         edges = [*self._starts(dates, first, end), end]
         return [
