@@ -39,7 +39,8 @@ def is_parameter(name: str) -> bool:
 
 
 def producer(dataset: str) -> str | None:
-    """Name of the stage that writes a dataset."""
+    """Name of the stage that writes a dataset, or the one that an update continues."""
+    dataset = dataset.removeprefix("previous_")
     return next(
         (name for name, stage in pipelines.items() if name not in COMPOSED and dataset in stage.all_outputs()), None
     )

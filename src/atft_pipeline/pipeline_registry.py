@@ -12,6 +12,7 @@ from atft_pipeline.pipelines import (
     predict,
     sample_market,
     train,
+    update,
     walk_forward,
 )
 
@@ -29,6 +30,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "predict": predict.create_pipeline(),
         "walk_forward": walk_forward.create_pipeline(),
         "audit": audit.create_pipeline(),
+        "update": update.create_pipeline(),
     }
     data = stages["ingest"] + stages["features"] + stages["panel"] + stages["graphs"]
     return {**stages, "data": data, "__default__": data + stages["train"] + stages["evaluate"]}

@@ -8,7 +8,7 @@ schema metadata holds one JSON document under ``panel``: names, axes, fingerprin
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -120,13 +120,17 @@ class Panel:
         reader: an open reader over the map.
         meta: what it says of itself.
         index: its axes.
+        first: record batch of the first day; above 0 for the last days alone.
     """
 
-    def __init__(self, path: Path, reader: pa.ipc.RecordBatchFileReader, meta: PanelMeta, index: PanelIndex) -> None:
+    def __init__(
+        self, path: Path, reader: pa.ipc.RecordBatchFileReader, meta: PanelMeta, index: PanelIndex, first: int = 0
+    ) -> None:
         self.path = path
         self.meta = meta
         self.index = index
         self._reader = reader
+        self._first = first
 
     @classmethod
     def open(cls, path: Path) -> "Panel":
@@ -153,7 +157,7 @@ class Panel:
 
     def __reduce__(self) -> tuple[Any, tuple[Path]]:
         """Pickle as the path: every process maps the file itself and shares the page cache."""
-        return Panel.open, (self.path,)
+        return _reopen, (self.path, len(self.index.dates))
 
     @cached_property
     def dates(self) -> npt.NDArray[np.datetime64]:
@@ -192,7 +196,13 @@ class Panel:
 
     def batch(self, day: int) -> pa.RecordBatch:
         """The record batch of a day."""
-        return self._reader.get_batch(day)
+        return self._reader.get_batch(self._first + day)
+
+    def tail(self, days: int) -> "Panel":
+        """The last days alone, with all listings; the file is shared, nothing is copied."""
+        first = max(len(self.index.dates) - days, 0)
+        index = replace(self.index, dates=self.index.dates[first:], rows=self.index.rows[first:])
+        return Panel(self.path, self._reader, self.meta, index, self._first + first)
 
     def day(self, day: int) -> PanelDay:
         """Views of one day; valid while the panel is open."""
@@ -205,6 +215,10 @@ class Panel:
             returns=_matrix(batch.column("returns"), horizons),
             universe=batch.column("universe").to_numpy(zero_copy_only=False),
         )
+
+
+def _reopen(path: Path, days: int) -> Panel:
+    return Panel.open(path).tail(days)
 
 
 def _matrix(column: Any, width: int) -> npt.NDArray[Any]:

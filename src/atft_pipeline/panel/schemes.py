@@ -4,8 +4,8 @@
   or the last sessions of it (rolling). The only scheme that trades as one could have traded.
 * :class:`PurgedKFold`: each session is tested once; models also train on what lies after their test
   (Lopez de Prado, Advances in Financial Machine Learning, 2018, section 7.4).
-* :class:`CombinatorialPurged`: every choice of k of N groups is a test, so that several test series arise and the spread
-  between them can be seen (same book, section 12.3).
+* :class:`CombinatorialPurged`: every choice of k of N groups is a test, so that several test series arise and
+  the spread between them can be seen (same book, section 12.3).
 
 In all of them the parts of a fold are more than span + embargo sessions apart, where span is how far the longest label
 looks ahead (purge) and the embargo is left out beside it, because features reach back.
@@ -98,9 +98,8 @@ class WalkForward:
         last = None if self.last_test is None else np.datetime64(self.last_test)
         end = len(dates) if last is None else int(np.searchsorted(dates, last, side="right"))
         if first >= end:
-            msg = (
-                f"walk_forward: no session lies between first_test {self.first_test} and {self.last_test or dates[-1]}"
-            )
+            until = self.last_test or dates[-1]
+            msg = f"walk_forward: no session lies between first_test {self.first_test} and {until}"
             raise ConfigError(msg)
         edges = [*self._starts(dates, first, end), end]
         return [
@@ -251,7 +250,7 @@ def _far_from(days: npt.NDArray[np.int64], others: Sequence[int], gap: int) -> n
     """Days that are more than ``gap`` sessions away from every other one."""
     if not len(days):
         return days
-    near = np.zeros(int(max(days.max(), max(others))) + gap + 2, dtype=bool)
+    near = np.zeros(int(max(days.max(), *others)) + gap + 2, dtype=bool)
     for other in others:
         near[max(other - gap, 0) : other + gap + 1] = True
     return days[~near[days]]

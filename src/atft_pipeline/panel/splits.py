@@ -2,8 +2,8 @@
 
 A label of day t looks at the days up to t + span. A training day and an evaluation day must therefore be more than
 ``span`` sessions apart, on both sides (purge), and an embargo of further sessions is left out of training beside them,
-because features reach back. Lopez de Prado, Advances in Financial Machine Learning (2018), chapter 7. Schemes of several
-folds: :mod:`atft_pipeline.panel.schemes`.
+because features reach back. Lopez de Prado, Advances in Financial Machine Learning (2018), chapter 7. Schemes of
+several folds: :mod:`atft_pipeline.panel.schemes`.
 """
 
 from dataclasses import dataclass
