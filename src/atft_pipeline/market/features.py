@@ -65,8 +65,8 @@ def build_features(
         listings: Listing, sector (optional); None = no sectors.
         config: what to compute.
         out_dir: folder to fill; made where it does not exist.
-        since: write only rows from this day on; each is bit-equal to the row of a full build. The function
-            ``update_start`` of :mod:`atft_pipeline.market.updates` tells from which day labels change when days are added.
+        since: write only rows from this day on; each is bit-equal to the row of a full build. New days change labels
+            before them: ``update_start`` of :mod:`atft_pipeline.market.updates` tells from which day on.
 
     Raises:
         DataError: a column is missing or the frame is empty.

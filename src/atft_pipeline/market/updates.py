@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -43,7 +44,8 @@ def update_features(
     """
     earlier = read_manifest(previous)
     last = _last_day(previous, earlier)
-    if clean["Date"].max() <= last:
+    later = clean.filter(pl.col("Date") > last)
+    if later.is_empty():
         msg = f"the clean prices hold no day after {last}, the last one of the features; there is nothing to update"
         raise ArtifactError(msg)
     before = clean.filter(pl.col("Date") <= last)
@@ -54,7 +56,7 @@ def update_features(
             "(a source that adjusts the past after a split changes it); rebuild with: kedro run --pipeline=data"
         )
         raise ArtifactError(msg)
-    first = clean.filter(pl.col("Date") > last)["Date"].min()
+    first = later["Date"].min()
     assert isinstance(first, date)
     start = update_start(clean, first, config).replace(day=1)
     built = build_features(clean, listings, config, out_dir, since=start)
@@ -80,7 +82,8 @@ def read_manifest(folder: Path) -> FeatureManifest:
     path = folder / MANIFEST
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return FeatureManifest(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+        listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+        return FeatureManifest(**listed)
     except (OSError, ValueError, TypeError) as error:
         msg = f"{path} is missing or damaged ({type(error).__name__}); rebuild with: kedro run --pipeline=features"
         raise ArtifactError(msg) from error

@@ -243,9 +243,9 @@ def _result(record: FoldRecord, left: float) -> str:
     """A fold's RankIC by horizon, and how long the others will take."""
     parts = []
     for horizon, scores in record.rank_ic.items():
-        value, ridge = scores["model"], scores["ridge"]
-        parts.append(f"{horizon}d {_signed(value['mean'])}±{_signed(value['se'])[1:]} (ridge {_signed(ridge['mean'])})")
-    end = f"  about {left:.0f} s to go" if left else ""
+        value = scores["model"]
+        parts.append(f"{horizon}d {_signed(value['mean'])}±{_signed(value['se'])[1:]}")
+    end = f", about {left:.0f} s to go" if left else ""
     return f"RankIC {'  '.join(parts)}  {record.seconds:.0f} s{end}"
 
 

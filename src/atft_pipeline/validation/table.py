@@ -23,20 +23,21 @@ def folds_table(folds: Sequence[Mapping[str, Any]], paths: Sequence[Mapping[str,
     horizons = list(folds[0]["rank_ic"])
     table = Table(
         box=box.SIMPLE_HEAD,
-        caption="RankIC of each fold's test days ± one Newey-West error, (ridge)",
+        caption="RankIC of each fold's test days ± one Newey-West error",
         caption_justify="left",
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     table.add_column("fold", justify="right", no_wrap=True)
-    for name in ("trained to", "days", "test"):
-        table.add_column(name, justify="left", no_wrap=True)
+    for name in ("trained to", "days", "test", "score"):
+        table.add_column(name, justify="right" if name == "days" else "left", no_wrap=True)
     for horizon in horizons:
         table.add_column(f"{horizon}d", justify="right", no_wrap=True)
     for fold in folds:
-        cells = [_cell(fold["rank_ic"][horizon]) for horizon in horizons]
-        tested = f"{fold['test'][0]} .. {fold['test'][1][5:] if _same_year(fold) else fold['test'][1]}"
-        table.add_row(str(fold["fold"]), fold["train"][1], str(fold["train_days"]), tested, *cells)
+        head = [str(fold["fold"]), fold["train"][1], str(fold["train_days"]), " .. ".join(fold["test"])]
+        for score in SHOWN:
+            table.add_row(*head, score, *(_cell(fold["rank_ic"][horizon][score]) for horizon in horizons))
+            head = [""] * len(head)
     text = StringIO()
     console = Console(file=text, width=WIDTH, color_system=None)
     console.print(table)
@@ -50,15 +51,8 @@ def folds_table(folds: Sequence[Mapping[str, Any]], paths: Sequence[Mapping[str,
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _same_year(fold: Mapping[str, Any]) -> bool:
-    return bool(fold["test"][0][:4] == fold["test"][1][:4])
-
-
-def _cell(scores: Mapping[str, Mapping[str, Any]]) -> str:
-    """``+0.0312±0.0080 (+0.020)``; a dash where undefined."""
-    model, ridge = (scores[name] for name in SHOWN)
-    if model["mean"] is None:
+def _cell(value: Mapping[str, Any]) -> str:
+    """``+0.0312±0.0080``; a dash where undefined."""
+    if value["mean"] is None:
         return "–"
-    beside = "–" if ridge["mean"] is None else f"{ridge['mean']:+.3f}"
-    error = "" if model["se"] is None else f"±{model['se']:.3f}"
-    return f"{model['mean']:+.3f}{error} ({beside})"
+    return f"{value['mean']:+.4f}" + ("" if value["se"] is None else f"±{value['se']:.4f}")
