@@ -1,8 +1,8 @@
 """How long the daily update and the newest scores take, end to end, as a user types them.
 
 Makes a synthetic market (4,000 listings, 300 sessions), builds everything but its last day, trains a model for one
-batch, then adds the last day: ``kedro run --pipeline=update`` and ``kedro run --pipeline=predict``. Seconds of the whole
-process, and without starting it (the run's own clock).
+batch, then adds the last day: ``kedro run --pipeline=update`` and ``kedro run --pipeline=predict``. Seconds of the
+whole process, and without starting it (the run's own clock).
 
     python benchmarks/predict.py [--listings 4000] [--sessions 300] [--size small] [--repeats 3]
 """

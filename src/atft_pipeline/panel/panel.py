@@ -155,7 +155,7 @@ class Panel:
         index = PanelIndex(**{field.name: _tuple(document["index"][field.name]) for field in fields(PanelIndex)})
         return cls(path, reader, meta, index)
 
-    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+    def __reduce__(self) -> tuple[Any, tuple[Path, int]]:
         """Pickle as the path: every process maps the file itself and shares the page cache."""
         return _reopen, (self.path, len(self.index.dates))
 

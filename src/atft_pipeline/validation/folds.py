@@ -91,21 +91,21 @@ def run_folds(
         check_compatible(panel.meta, graphs.meta, panel.listings)
     runner = _Runner(panel, graphs, settings)
     stores: list[FoldStore] = []
-    records: list[FoldRecord] = []
     for fold in folds:
         initial = stores[-1] if warm_start and stores else None
-        store = FoldStore(folder, runner.fingerprint(fold, initial))
+        stores.append(FoldStore(folder, runner.fingerprint(fold, initial)))
+    records: list[FoldRecord] = []
+    for place, (fold, store) in enumerate(zip(folds, stores, strict=True)):
         record = store.read()
         log.info("fold %d of %d  %s", fold.number, len(folds), _days(panel, fold, done=record is not None))
         if record is None:
-            record = runner.run(fold, store, initial)
+            record = runner.run(fold, store, stores[place - 1] if warm_start and place else None)
         elif record.code != runner.code:
             log.warning("fold %d was trained by other code; remove %s to train it again", fold.number, store.folder)
         # The same days may be another fold of another scheme.
         record = replace(record, fold=fold.number)
-        stores.append(store)
         records.append(record)
-        log.info("fold %d of %d  %s", fold.number, len(folds), _result(record, _left(records, folds)))
+        log.info("fold %d of %d  %s", fold.number, len(folds), _result(record, _left(record, folds, stores, place)))
         if observer is not None:
             observer.on_fold(record)
     return stitch(panel, folds, stores), records
@@ -253,10 +253,11 @@ def _signed(value: float | None) -> str:
     return " –" if value is None else f"{value:+.4f}"
 
 
-def _left(records: Sequence[FoldRecord], folds: Sequence[Fold]) -> float:
-    """Seconds that the remaining folds will take, by their training days."""
-    rate = sum(record.seconds for record in records) / sum(record.train_days for record in records)
-    return rate * sum(len(fold.split.train) for fold in folds[len(records) :])
+def _left(record: FoldRecord, folds: Sequence[Fold], stores: Sequence[FoldStore], place: int) -> float:
+    """Seconds that the folds after this one will take, by their training days; those on disk take none."""
+    later = zip(folds[place + 1 :], stores[place + 1 :], strict=True)
+    days = sum(len(fold.split.train) for fold, store in later if not store.folder.exists())
+    return record.seconds / record.train_days * days
 
 
 def _number(value: float) -> float | None:

@@ -83,8 +83,8 @@ class FoldStore:
         if not self.folder.exists():
             return None
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            record = FoldRecord(**stored)
+            stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            record = FoldRecord(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
         except (OSError, ValueError, TypeError) as error:
             msg = f"{path} is missing or damaged ({type(error).__name__}); remove {self.folder} to train the fold again"
             raise ArtifactError(msg) from error
