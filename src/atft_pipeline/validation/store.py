@@ -84,7 +84,8 @@ class FoldStore:
             return None
         try:
             stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            record = FoldRecord(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+            listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+            record = FoldRecord(**listed)
         except (OSError, ValueError, TypeError) as error:
             msg = f"{path} is missing or damaged ({type(error).__name__}); remove {self.folder} to train the fold again"
             raise ArtifactError(msg) from error
