@@ -70,16 +70,3 @@ FoldPredictions = pa.DataFrameSchema(
     unique=["Date", "Listing", "path"],
 )
 """The same of several folds: each path holds a row once."""
-
-NewestScores = pa.DataFrameSchema(
-    {
-        "Date": pa.Column(pl.Date),
-        "Code": pa.Column(pl.String),
-        "Listing": pa.Column(pl.String),
-        r"^score_\d+$": pa.Column(pl.Float32, pa.Check.in_range(-1e6, 1e6), regex=True),
-        r"^rank_\d+$": pa.Column(pl.Int64, pa.Check.ge(1), regex=True),
-        **{name: pa.Column(pl.String) for name in ("model_version", "model", "trained_on", "panel", "graphs")},
-    },
-    unique=["Date", "Listing"],
-)
-"""Scores and ranks of the newest days with the lineage of each row."""
