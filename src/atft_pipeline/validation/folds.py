@@ -122,7 +122,7 @@ def stitch(panel: Panel, folds: Sequence[Fold], stores: Sequence[FoldStore]) -> 
             .with_columns(fold=pl.lit(fold.number, dtype=pl.Int64))
         )
     table = pl.concat(parts).join(listing_details(panel), on="Listing", how="left", maintain_order="left")
-    return table.sort("path", "Date", "Listing", maintain_order=True)
+    return table.sort("path", "Date", maintain_order=True)
 
 
 def rank_ics(predictions: pl.DataFrame, min_listings: int) -> dict[str, dict[str, dict[str, Any]]]:
