@@ -133,7 +133,7 @@ def look(env: str | None, params: dict[str, Any]) -> list[Status]:
     with open_session(env, params) as session:
         context = session.load_context()
         everything = pipelines["__default__"] + pipelines["predict"]
-        return check(everything, context.catalog, FileHashes(context.project_path / FINGERPRINTS))
+        return check(everything, context.catalog, FileHashes(context.project_path / FINGERPRINTS), pipelines["update"])
 
 
 @cli.command()

@@ -22,6 +22,7 @@ from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versions, version_folder, write_record
 from atft_pipeline.pipelines.train.tracking import log_parameters
+from atft_pipeline.validation.table import folds_table
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ def is_parameter(name: str) -> bool:
 
 
 def producer(dataset: str) -> str | None:
-    """Name of the stage that writes a dataset."""
+    """Name of the stage that writes a dataset, or the one that an update continues."""
+    dataset = dataset.removeprefix("previous_")
     return next(
         (name for name, stage in pipelines.items() if name not in COMPOSED and dataset in stage.all_outputs()), None
     )
@@ -168,6 +170,9 @@ class ReportHooks:
     def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
         """Report a node that saves nothing; keep the metrics for the end of the run."""
         self._metrics = outputs.get("metrics", self._metrics)
+        if "walk_forward_metrics" in outputs:
+            self._metrics = found = outputs["walk_forward_metrics"]
+            click.echo("\n" + folds_table(found["folds"], found["paths"]))
         if "audit" in outputs:
             click.echo("\n" + audit_table(outputs["audit"]))
         if not node.outputs:

@@ -2,7 +2,19 @@
 
 from kedro.pipeline import Pipeline
 
-from atft_pipeline.pipelines import audit, evaluate, features, graphs, ingest, panel, predict, sample_market, train
+from atft_pipeline.pipelines import (
+    audit,
+    evaluate,
+    features,
+    graphs,
+    ingest,
+    panel,
+    predict,
+    sample_market,
+    train,
+    update,
+    walk_forward,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -16,7 +28,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         "train": train.create_pipeline(),
         "evaluate": evaluate.create_pipeline(),
         "predict": predict.create_pipeline(),
+        "walk_forward": walk_forward.create_pipeline(),
         "audit": audit.create_pipeline(),
+        "update": update.create_pipeline(),
     }
     data = stages["ingest"] + stages["features"] + stages["panel"] + stages["graphs"]
     return {**stages, "data": data, "__default__": data + stages["train"] + stages["evaluate"]}

@@ -9,7 +9,8 @@ import pytest
 
 from atft_pipeline.errors import ConfigError, DataError
 from atft_pipeline.market import alpha158, extras
-from atft_pipeline.market.features import FeatureManifest, FeaturesConfig, build_features, update_start
+from atft_pipeline.market.features import FeatureManifest, FeaturesConfig, build_features
+from atft_pipeline.market.updates import update_start
 from tests.market.frames import clean_frame, listings_table
 
 SMALL = FeaturesConfig(groups=("extras",), horizons=(1, 5))

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,59 @@ def test_append_equals_rebuild_and_leaves_earlier_batches(tmp_path: Path) -> Non
     assert table.num_rows == full.rows
     with pytest.raises(ArtifactError, match="nothing to append"):
         append_days(full, tmp_path / "full" / "features", listings_table(), tmp_path / "no.arrow", {})
+
+
+def test_append_takes_the_days_whose_labels_were_completed(tmp_path: Path) -> None:
+    """The short panel lacks the labels of its last five days; with ``since`` they are those of a rebuild."""
+    full = make_panel(tmp_path / "full")
+    write_features(tmp_path / "short")
+    cut, late = full.dates[40].astype(object), full.dates[36].astype(object)
+    for path in (tmp_path / "short").glob("*.parquet"):
+        frame = pl.read_parquet(path).filter(pl.col("Date") <= cut)
+        labels = [name for name in frame.columns if name.startswith(("target_", "return_"))]
+        unknown = frame.with_columns(pl.when(pl.col("Date") < late).then(name).alias(name) for name in labels)
+        path.unlink() if frame.is_empty() else unknown.write_parquet(path)
+    build_panel(tmp_path / "short", listings_table(), tmp_path / "short.arrow", PanelConfig(), {})
+    short = Panel.open(tmp_path / "short.arrow")
+    features = tmp_path / "full" / "features"
+
+    def differing(since: str | None) -> list[int]:
+        append_days(short, features, listings_table(), tmp_path / "longer.arrow", {}, since)
+        longer = Panel.open(tmp_path / "longer.arrow")
+        assert longer.index == full.index
+        days = range(len(full.dates))
+        return [day for day in days if not longer.batch(day).serialize().equals(full.batch(day).serialize())]
+
+    assert differing(None) == [36, 37, 38, 39, 40]
+    assert differing(str(late)) == []
+    assert differing(str(full.dates[0])) == []
+    assert differing(str(full.dates[38])) == [36, 37]
+
+
+def test_continued_panels_differ_by_what_they_continue(tmp_path: Path) -> None:
+    """The same new days after other old ones are another panel."""
+    full = make_panel(tmp_path / "full")
+    found = set()
+    for seed in (1, 2):
+        write_features(tmp_path / f"{seed}", days=41, seed=seed)
+        build_panel(tmp_path / f"{seed}", listings_table(), tmp_path / f"{seed}.arrow", PanelConfig(), {})
+        short = Panel.open(tmp_path / f"{seed}.arrow")
+        meta = append_days(short, tmp_path / "full" / "features", listings_table(), tmp_path / f"{seed}.longer", {})
+        found.add(meta.fingerprint)
+    assert len(found) == 2
+    assert full.meta.fingerprint not in found
+
+
+def test_the_tail_is_the_last_days_of_the_same_file(tmp_path: Path) -> None:
+    panel = make_panel(tmp_path)
+    tail = panel.tail(7)
+    assert tail.shape == (7, *panel.shape[1:])
+    assert tail.dates.tolist() == panel.dates[-7:].tolist()
+    assert tail.index.rows == panel.index.rows[-7:]
+    for view in (tail, pickle.loads(pickle.dumps(tail)), panel.tail(20).tail(7)):
+        for day in range(7):
+            assert view.batch(day).serialize().equals(panel.batch(53 + day).serialize())
+    assert panel.tail(999).dates.tolist() == panel.dates.tolist()
 
 
 @pytest.mark.parametrize("spoil", ["cut", "other", "gone"])

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.panel.splits import SplitConfig, purged_kfold, single_split, walk_forward
+from atft_pipeline.panel.splits import SplitConfig, single_split
 from tests.panel.market import business_days
 
 
@@ -36,31 +36,6 @@ def test_single_split_by_dates() -> None:
     assert split.test == tuple(range(400, 451))
 
 
-@given(count=st.integers(200, 700), span=st.integers(1, 20), embargo=st.integers(0, 20), rolling=st.booleans())
-def test_walk_forward_tests_tile_the_future(count: int, span: int, embargo: int, rolling: bool) -> None:
-    folds = list(
-        walk_forward(count, span=span, embargo=embargo, first_train=60, validation=20, test=30, rolling=rolling)
-    )
-    tests = [day for fold in folds for day in fold.test]
-    assert tests == list(range(tests[0], count))
-    for fold in folds:
-        assert fold.train
-        assert max(fold.train) < min(fold.validation)
-        assert distance(fold.train, fold.validation) > span + embargo
-        assert distance(fold.validation, fold.test) > span + embargo
-        assert not rolling or len(fold.train) == 60
-
-
-@given(count=st.integers(250, 600), folds=st.integers(2, 6), span=st.integers(1, 20), embargo=st.integers(0, 20))
-def test_purged_kfold_on_both_sides(count: int, folds: int, span: int, embargo: int) -> None:
-    seen: list[int] = []
-    for train, held_out in purged_kfold(count, folds, span=span, embargo=embargo):
-        assert train
-        assert distance(train, held_out) > span + embargo
-        seen += held_out
-    assert seen == list(range(count))
-
-
 def test_what_cannot_be_split_is_refused() -> None:
     with pytest.raises(ConfigError, match="no session is left for train"):
         single_split(business_days(100), SplitConfig(validation_share=0.3, test_share=0.5), 20)
@@ -68,5 +43,3 @@ def test_what_cannot_be_split_is_refused() -> None:
         SplitConfig(validation_start="2021-01-01", test_start="2020-01-01")
     with pytest.raises(ConfigError, match="test_start must be a date"):
         SplitConfig(test_start="last year")
-    with pytest.raises(ConfigError, match="walk_forward"):
-        list(walk_forward(100, span=20, embargo=20, first_train=60, validation=20, test=20))

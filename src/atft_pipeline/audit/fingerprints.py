@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import stats
+from scipy.special import ndtri
 
 from atft_pipeline.config import config, require
 from atft_pipeline.evaluation.grid import Floats, Grid
@@ -102,7 +102,7 @@ def search_fingerprints(
     grid = Grid.of(rows)
     returns = {h: grid.spread(rows[f"return_{h}"]) for h in horizons}
     kinds = ("itself", "level", "z-score")
-    threshold = float(stats.norm.isf(settings.family_error / (2 * len(kinds) * max(1, len(names)))))
+    threshold = float(-ndtri(settings.family_error / (2 * len(kinds) * max(1, len(names)))))
     for name in names:
         values = grid.spread(rows[name])
         for kind, score in zip(kinds, (values, *_past_scores(values, settings.window)), strict=True):

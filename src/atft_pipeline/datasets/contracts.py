@@ -54,14 +54,19 @@ Listings = pa.DataFrameSchema(
 )
 """One row a listing segment."""
 
-Predictions = pa.DataFrameSchema(
-    {
-        "Date": pa.Column(pl.Date),
-        "Listing": pa.Column(pl.String),
-        "Code": pa.Column(pl.String),
-        r"^(score|ridge)_\d+$": pa.Column(None, pa.Check.in_range(-1e6, 1e6), regex=True),
-        r"^return_\d+$": pa.Column(None, pa.Check.ge(-1.0), nullable=True, regex=True),
-    },
-    unique=["Date", "Listing"],
-)
+_PREDICTED = {
+    "Date": pa.Column(pl.Date),
+    "Listing": pa.Column(pl.String),
+    "Code": pa.Column(pl.String),
+    r"^(score|ridge)_\d+$": pa.Column(None, pa.Check.in_range(-1e6, 1e6), regex=True),
+    r"^return_\d+$": pa.Column(None, pa.Check.ge(-1.0), nullable=True, regex=True),
+}
+
+Predictions = pa.DataFrameSchema(_PREDICTED, unique=["Date", "Listing"])
 """Scores and realised returns of the test rows; a return below -1 is impossible."""
+
+FoldPredictions = pa.DataFrameSchema(
+    {**_PREDICTED, "fold": pa.Column(pl.Int64, pa.Check.ge(1)), "path": pa.Column(pl.Int64, pa.Check.ge(0))},
+    unique=["Date", "Listing", "path"],
+)
+"""The same of several folds: each path holds a row once."""

@@ -25,7 +25,7 @@ from atft_pipeline.lineage import hash_bytes, hash_json
 from atft_pipeline.market import alpha158, extras
 from atft_pipeline.market.blocks import PRICE_COLUMNS, Block, PriceAxis, blocks, price_axis
 from atft_pipeline.market.columns import FeaturesConfig, choose_columns, passed_values
-from atft_pipeline.market.labels import day_targets, forward_returns, group_means, label_rows
+from atft_pipeline.market.labels import day_targets, forward_returns, group_means
 from atft_pipeline.market.normalise import Matrix, normalise_day
 from atft_pipeline.market.rolling import Floats
 from atft_pipeline.progress import progress_bar
@@ -65,8 +65,8 @@ def build_features(
         listings: Listing, sector (optional); None = no sectors.
         config: what to compute.
         out_dir: folder to fill; made where it does not exist.
-        since: write only rows from this day on; each is bit-equal to the row of a full build. ``update_start`` tells
-            the day from which labels change when days are added.
+        since: write only rows from this day on; each is bit-equal to the row of a full build. New days change labels
+            before them: ``update_start`` of :mod:`atft_pipeline.market.updates` tells from which day on.
 
     Raises:
         DataError: a column is missing or the frame is empty.
@@ -87,17 +87,18 @@ def build_features(
         rows=rows,
         fingerprint=build.fingerprint(start),
     )
-    (out_dir / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+    write_manifest(manifest, out_dir)
     return manifest
 
 
-def update_start(clean: pl.DataFrame, day: date, config: FeaturesConfig) -> date:
-    """First day whose rows change when the days from ``day`` on are added: labels that they complete reach back."""
-    rows = label_rows(max(config.horizons), config.label)
-    grown = clean.filter(pl.col("Date") >= day)["Listing"].unique()
-    before = clean.filter((pl.col("Date") < day) & pl.col("Listing").is_in(grown.implode()))
-    first = before.sort("Date").group_by("Listing").tail(rows)["Date"].min()
-    return first if isinstance(first, date) else day
+def features_fingerprint(clean: pl.DataFrame, listings: pl.DataFrame | None, config: FeaturesConfig) -> str:
+    """Fingerprint that :func:`build_features` would give a full build of these prices, without building it."""
+    return _Build(clean, listings, config, Path()).fingerprint(0)
+
+
+def write_manifest(manifest: FeatureManifest, folder: Path) -> None:
+    """Write ``features.json``."""
+    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
 
 
 class _Build:

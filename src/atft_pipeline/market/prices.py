@@ -100,6 +100,32 @@ def read_prices(path: Path, settings: PricesConfig) -> pl.DataFrame:
     return frame
 
 
+def newest_date(path: Path, settings: PricesConfig) -> dt.date:
+    """Last date of raw prices; only the dates are read.
+
+    Args:
+        path: as of :func:`read_prices`.
+        settings: name of the date column, time zone.
+
+    Raises:
+        DataError: the input cannot be read, has no date column or no date.
+    """
+    newest: list[dt.date] = []
+    for file in find_files(path):
+        scan = read_table(file)
+        schema = scan.collect_schema()
+        source = find_column(schema.names(), "Date", settings)
+        if source is None:
+            raise DataError(_missing(file, "Date", schema.names(), settings))
+        wanted = pl.col(source).max() if schema[source] == pl.Date else pl.col(source).unique()
+        last = parse_dates(scan.select(wanted).collect()[source], file, source, settings.time_zone).max()
+        newest += [last] if isinstance(last, dt.date) else []
+    if not newest:
+        msg = f"{path}: no row has a date; give prices with at least two days"
+        raise DataError(msg)
+    return max(newest)
+
+
 def find_files(path: Path) -> list[Path]:
     """List the price files at a path: the file itself, or all Parquet (else CSV) files below the folder.
 

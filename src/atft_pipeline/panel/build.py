@@ -5,6 +5,7 @@ Legend: n listings of one day, F features, Q horizons.
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -72,7 +73,9 @@ def build_panel(
     return meta
 
 
-def append_days(panel: Panel, features: Path, listings: pa.Table, out: Path, lineage: Mapping[str, Any]) -> PanelMeta:
+def append_days(
+    panel: Panel, features: Path, listings: pa.Table, out: Path, lineage: Mapping[str, Any], since: str | None = None
+) -> PanelMeta:
     """Write a panel that continues another one with the days after its last.
 
     Record batches of the earlier days are copied byte for byte, nothing of them is computed again.
@@ -83,24 +86,28 @@ def append_days(panel: Panel, features: Path, listings: pa.Table, out: Path, lin
         listings: as in :func:`build_panel`.
         out: the new file.
         lineage: what the features were made from.
+        since: first day, ISO, that is taken from the features although the panel has it: new days complete the labels
+            of the days before them. ``None`` = only the days after the panel's last one.
 
     Raises:
         ArtifactError: the columns differ, or there is no later day.
     """
     manifest = read_manifest(features)
     _check_same_columns(panel, manifest)
-    last = panel.index.dates[-1]
+    old = panel.index.dates
+    kept = len(old) if since is None else bisect_left(old, since)
+    last = old[kept - 1] if kept else ""
     months = [path for path in sorted(features.glob("*.parquet")) if path.stem >= last[:7]]
     order, dates, rows = _read_axes(months, known=panel.listings, after=last)
-    if not dates:
-        msg = f"{features} holds no day after {last}, the panel's last one; there is nothing to append"
+    if not dates or dates[-1] <= old[-1]:
+        msg = f"{features} holds no day after {old[-1]}, the panel's last one; there is nothing to append"
         raise ArtifactError(msg)
     meta, index = _describe(
         manifest,
         months,
         order,
-        [*panel.index.dates, *dates],
-        [*panel.index.rows, *rows],
+        [*old[:kept], *dates],
+        [*panel.index.rows[:kept], *rows],
         listings,
         PanelConfig(dtype="float16" if panel.meta.dtype == "float16" else "float32"),
         {**lineage, "continues": panel.meta.fingerprint},
@@ -108,7 +115,7 @@ def append_days(panel: Panel, features: Path, listings: pa.Table, out: Path, lin
     position = {name: number for number, name in enumerate(index.listings)}
     schema = panel_schema(meta, index)
     with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for day in range(len(panel.dates)):
+        for day in range(kept):
             writer.write_batch(panel.batch(day).replace_schema_metadata(schema.metadata))
         for month in months:
             for batch in _days_of(month, meta, schema, position, after=last):
@@ -204,7 +211,18 @@ def _describe(
         horizons=tuple(manifest["horizons"]),
         label=manifest["label"],
         dtype=config.dtype,
-        fingerprint=hash_json([contents, dict(manifest), to_mapping(config), sectors, sector, markets, market]),
+        fingerprint=hash_json(
+            [
+                contents,
+                dict(manifest),
+                to_mapping(config),
+                sectors,
+                sector,
+                markets,
+                market,
+                lineage.get("continues", ""),
+            ]
+        ),
         index_fingerprint=hash_index(dates, order),
         sectors=sectors,
         markets=markets,

@@ -123,6 +123,7 @@ class Panel:
         meta: what it says of itself.
         index: its axes.
         columns: positions of the features that are seen; ``None`` for all.
+        first: record batch of the first day; above 0 for the last days alone.
     """
 
     def __init__(
@@ -132,12 +133,14 @@ class Panel:
         meta: PanelMeta,
         index: PanelIndex,
         columns: npt.NDArray[np.int64] | None = None,
+        first: int = 0,
     ) -> None:
         self.path = path
         self.meta = meta
         self.index = index
         self._reader = reader
         self._columns = columns
+        self._first = first
 
     @classmethod
     def open(cls, path: Path) -> "Panel":
@@ -162,9 +165,9 @@ class Panel:
         index = PanelIndex(**{field.name: _tuple(document["index"][field.name]) for field in fields(PanelIndex)})
         return cls(path, reader, meta, index)
 
-    def __reduce__(self) -> tuple[Any, tuple[Path, tuple[str, ...] | None]]:
+    def __reduce__(self) -> tuple[Any, tuple[Path, tuple[str, ...], int]]:
         """Pickle as the path: every process maps the file itself and shares the page cache."""
-        return _reopen, (self.path, None if self._columns is None else self.meta.feature_names)
+        return _reopen, (self.path, self.meta.feature_names, len(self.index.dates))
 
     def select(self, patterns: Sequence[str]) -> "Panel":
         """The same panel seen through some of its features, in the panel's order.
@@ -187,7 +190,7 @@ class Panel:
         market = tuple(name for name in self.meta.market_features if name in kept)
         meta = replace(self.meta, feature_names=kept, market_features=market)
         columns = np.array(places) if self._columns is None else self._columns[places]
-        return Panel(self.path, self._reader, meta, self.index, columns)
+        return Panel(self.path, self._reader, meta, self.index, columns, self._first)
 
     @cached_property
     def dates(self) -> npt.NDArray[np.datetime64]:
@@ -226,7 +229,13 @@ class Panel:
 
     def batch(self, day: int) -> pa.RecordBatch:
         """The record batch of a day."""
-        return self._reader.get_batch(day)
+        return self._reader.get_batch(self._first + day)
+
+    def tail(self, days: int) -> "Panel":
+        """The last days alone, with all listings; the file is shared, nothing is copied."""
+        first = max(len(self.index.dates) - days, 0)
+        index = replace(self.index, dates=self.index.dates[first:], rows=self.index.rows[first:])
+        return Panel(self.path, self._reader, self.meta, index, self._columns, self._first + first)
 
     def day(self, day: int) -> PanelDay:
         """Views of one day (a copy of the features where only some are seen); valid while the panel is open."""
@@ -246,9 +255,8 @@ def _matches(name: str, pattern: str) -> bool:
     return name == pattern or fnmatchcase(name, pattern)
 
 
-def _reopen(path: Path, features: tuple[str, ...] | None) -> Panel:
-    panel = Panel.open(path)
-    return panel if features is None else panel.select(features)
+def _reopen(path: Path, features: tuple[str, ...], days: int) -> Panel:
+    return Panel.open(path).select(features).tail(days)
 
 
 def _matrix(column: Any, width: int) -> npt.NDArray[Any]:

@@ -2,12 +2,11 @@
 
 A label of day t looks at the days up to t + span. A training day and an evaluation day must therefore be more than
 ``span`` sessions apart, on both sides (purge), and an embargo of further sessions is left out of training beside them,
-because features reach back. Lopez de Prado, Advances in Financial Machine Learning (2018), chapter 7.
+because features reach back. Lopez de Prado, Advances in Financial Machine Learning (2018), chapter 7. Schemes of
+several folds: :mod:`atft_pipeline.panel.schemes`.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +47,7 @@ class SplitConfig:
             f"validation_share + test_share must be below 1, got {self.validation_share + self.test_share}",
         )
         for name in ("validation_start", "test_start", "test_end"):
-            _parse(getattr(self, name), name)
+            parse_date(getattr(self, name), name)
         if self.validation_start and self.test_start:
             require(
                 self.validation_start < self.test_start,
@@ -98,64 +97,12 @@ def single_split(dates: Dates, config: SplitConfig, span: int) -> Split:
     return split
 
 
-def walk_forward(
-    count: int, *, span: int, embargo: int, first_train: int, validation: int, test: int, rolling: bool = False
-) -> Iterator[Split]:
-    """Yield folds whose tests follow one another without gap or overlap.
-
-    Args:
-        count: number of sessions.
-        span: sessions that the longest label looks ahead.
-        embargo: further sessions between the parts.
-        first_train: training sessions of the first fold.
-        validation: validation sessions of each fold.
-        test: test sessions of each fold; the last fold may have fewer.
-        rolling: keep the training part at ``first_train`` sessions instead of letting it grow.
+def parse_date(text: str | None, name: str) -> None:
+    """Refuse a parameter that is no ISO date.
 
     Raises:
-        ConfigError: not even one fold fits.
+        ConfigError: naming it.
     """
-    for name, value in (("first_train", first_train), ("validation", validation), ("test", test)):
-        require(value >= 1, f"{name} must be at least 1, got {value}")
-    gap = span + embargo
-    start = first_train + gap + validation + gap
-    if start >= count:
-        msg = f"walk_forward: the first test would begin at session {start} of {count}; lower first_train or validation"
-        raise ConfigError(msg)
-    while start < count:
-        until = start - gap - validation - gap
-        yield Split(
-            train=tuple(range(until - first_train if rolling else 0, until)),
-            validation=tuple(range(start - gap - validation, start - gap)),
-            test=tuple(range(start, min(start + test, count))),
-        )
-        start += test
-
-
-def purged_kfold(count: int, folds: int, *, span: int, embargo: int) -> Iterator[tuple[Days, Days]]:
-    """Yield (train, evaluation) day indices of each fold; purge and embargo on both sides.
-
-    Args:
-        count: number of sessions.
-        folds: number of contiguous folds.
-        span: sessions that the longest label looks ahead.
-        embargo: further sessions left out.
-
-    Raises:
-        ConfigError: fewer sessions than folds, or a fold without training days.
-    """
-    require(2 <= folds <= count, f"folds must lie between 2 and the number of sessions {count}, got {folds}")
-    edges = np.linspace(0, count, folds + 1).round().astype(int)
-    gap = span + embargo
-    for start, stop in pairwise(edges.tolist()):
-        train = (*range(max(start - gap, 0)), *range(min(stop + gap, count), count))
-        if not train:
-            msg = f"purged_kfold: fold of sessions {start}..{stop - 1} leaves no training session; use more sessions"
-            raise ConfigError(msg)
-        yield train, tuple(range(start, stop))
-
-
-def _parse(text: str | None, name: str) -> None:
     if text is None:
         return
     try:

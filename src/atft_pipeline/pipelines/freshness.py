@@ -22,6 +22,8 @@ from atft_pipeline.errors import ArtifactError
 from atft_pipeline.lineage import FileHashes, code_fingerprint, hash_json
 
 RECORD = "lineage.json"
+# Names of inputs that an update continues.
+CONTINUED = "previous_"
 
 
 @dataclass(frozen=True)
@@ -209,19 +211,24 @@ def _grow(catalog: CatalogProtocol[Any, Any], record: Mapping[str, Any], tree: T
             _grow(catalog, entry["made"], branch)
 
 
-def check(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], hashes: FileHashes) -> list[Status]:
+def check(
+    pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], hashes: FileHashes, updates: Pipeline | None = None
+) -> list[Status]:
     """Compare every artifact of a pipeline with what a run would make now.
 
     Args:
         pipeline: nodes in any order.
         catalog: with the parameters of the run.
         hashes: of raw files.
+        updates: nodes that continue artifacts; one that they made counts as fresh where it holds all that a run would
+            make now.
 
     Returns:
         One status an artifact, in the order of the nodes.
     """
     recipes = Recipes(catalog, hashes)
     found: list[Status] = []
+    continuing = {node.name: node for node in updates.nodes} if updates is not None else {}
     for node in pipeline.nodes:
         recipe = recipes.of(node)
         for name in node.outputs:
@@ -232,7 +239,11 @@ def check(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], hashes: FileHa
             if folder is None:
                 found.append(Status(name, node.name, "missing", "", f"kedro run --nodes={node.name}"))
                 continue
-            reason = difference(read_record(folder), recipe)
+            record = read_record(folder)
+            maker = continuing.get(record.get("node", ""))
+            reason = difference(record, recipe if maker is None else recipes.of(maker))
+            if maker is not None and not reason:
+                recipes.made[name] = record["fingerprint"]
             found.append(Status(name, node.name, "stale" if reason else "fresh", folder.name, reason))
     hashes.save()
     return found
@@ -245,13 +256,14 @@ def difference(record: Mapping[str, Any], recipe: Recipe) -> str:
     if record["fingerprint"] == recipe.fingerprint:
         return ""
     old_inputs = {name: entry["fingerprint"] for name, entry in record["inputs"].items()}
-    changed = [f"input {name}" for name in _changed(old_inputs, recipe.inputs)]
+    # What an update continued is the version before: by now it is the update itself.
+    changed = [f"input {name}" for name in _changed(old_inputs, recipe.inputs) if not name.startswith(CONTINUED)]
     changed += [
         f"parameter {name.removeprefix('params:')}" for name in _changed(record["parameters"], recipe.parameters)
     ]
     if record["code"] != recipe.code:
         changed.append("code")
-    return f"{', '.join(changed)} changed"
+    return f"{', '.join(changed)} changed" if changed else ""
 
 
 def stale_nodes(found: list[Status]) -> list[str]:

@@ -112,6 +112,19 @@ def load_model(folder: Path) -> tuple[ATFTGATFAN, ModelCard]:
     return model.eval(), card
 
 
+def start_from(network: ATFTGATFAN, folder: Path) -> None:
+    """Give a new model the weights of an earlier one of the same shape.
+
+    Raises:
+        ArtifactError: the earlier model has other parameters or inputs.
+    """
+    earlier, card = load_model(folder)
+    if (card.model, card.spec) != (network.config, network.spec):
+        msg = f"{folder}: its model parameters or inputs differ from those of this training; start without its weights"
+        raise ArtifactError(msg)
+    network.load_state_dict(earlier.state_dict())
+
+
 def panel_for(card: ModelCard, panel: Panel) -> Panel:
     """See a panel as the model was trained to read it.
 

@@ -79,6 +79,7 @@ def train(
     checkpoint_dir: Path,
     observer: Observer | None = None,
     resident: ResidentPanel | None = None,
+    initial: Path | None = None,
 ) -> TrainingResult:
     """Train a model and keep its best weights by validation RankIC.
 
@@ -95,6 +96,7 @@ def train(
         checkpoint_dir: states and best weights of this run.
         observer: hears every epoch; what it raises ends the training, whose states stay on disk.
         resident: the panel in memory where it is loaded already, as trials of a study share it.
+        initial: model folder whose weights training starts from; ``None`` = fresh ones.
 
     Returns:
         The best model's folder, the history and the run card.
@@ -104,7 +106,7 @@ def train(
         TrainingError: the numbers mean nothing: NaN, or scores that collapsed to a constant.
     """
     session = build_session(
-        panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir, resident
+        panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir, resident, initial
     )
     began = time.perf_counter()
     for record in run_epochs(session):

@@ -82,10 +82,20 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
     if device.value == "cpu":
         keep_freed_memory()
     torch.set_float32_matmul_precision("high" if precision.value == "tf32" else "highest")
-    torch.use_deterministic_algorithms(config.deterministic, warn_only=device.value == "cuda")
+    _set_determinism(runtime)
     # Determinism needs fixed kernels, not filled memory: no value here is read before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return runtime
+
+
+def _set_determinism(runtime: Runtime) -> None:
+    warn_only = runtime.device.value == "cuda"
+    if runtime.compile.value != "none":
+        torch.use_deterministic_algorithms(runtime.deterministic, warn_only=warn_only)
+        return
+    # The same switch without the compiler's own, whose import takes seconds.
+    level = "warn" if warn_only else "error"
+    torch.set_deterministic_debug_mode(level if runtime.deterministic else "default")
 
 
 def compile_module(module: ATFTGATFAN, choice: Choice) -> None:

@@ -5,18 +5,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from atft_pipeline.config import from_mapping, require, to_mapping
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.lineage import hash_json
+from atft_pipeline.lineage import hash_file, hash_json
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN, ModelOutput
 from atft_pipeline.model.config import InputSpec, ModelConfig
@@ -25,12 +24,15 @@ from atft_pipeline.panel.loader import BatchSource, WorkerLoader
 from atft_pipeline.panel.panel import Panel, PanelMeta
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
-from atft_pipeline.training.checkpoint import ModelCard, columns_hash
+from atft_pipeline.training.checkpoint import MODEL_TENSORS, ModelCard, columns_hash, start_from
 from atft_pipeline.training.config import PhaseConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.monitor import PartTimer
 from atft_pipeline.training.optimizers import build_optimizer
 from atft_pipeline.training.runtime import Runtime, choose_runtime, compile_module
 from atft_pipeline.training.state import StateStore, TrainingState
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 @dataclass
@@ -70,7 +72,7 @@ class Session:
     validation_batches: DayBatches
     model: ATFTGATFAN
     module: nn.Module
-    fabric: Fabric
+    fabric: "Fabric"
     optimizer: torch.optim.Optimizer
     optimizer_reason: str
     store: StateStore
@@ -176,6 +178,7 @@ def build_session(
     runtime: RuntimeConfig,
     checkpoint_dir: Path,
     resident: ResidentPanel | None = None,
+    initial: Path | None = None,
 ) -> Session:
     """Build the objects of a training; requests that cannot be met raise before the data are loaded.
 
@@ -183,8 +186,10 @@ def build_session(
 
     Raises:
         UnavailableError: an explicit request that this machine cannot meet.
-        ArtifactError: graphs of another panel, or nothing to resume from.
+        ArtifactError: graphs of another panel, nothing to resume from, or initial weights of another model.
     """
+    from lightning.fabric import Fabric  # noqa: PLC0415  (takes seconds to import, and only a training needs it)
+
     chosen = choose_runtime(runtime)
     panel = panel.select(batches.features)
     require(
@@ -203,12 +208,16 @@ def build_session(
     fabric = Fabric(accelerator=device.type, devices=1, precision=chosen.fabric_precision)
     torch.manual_seed(training.seed)
     network = ATFTGATFAN(model, input_spec(panel.meta, batches.window)).to(device)
+    if initial is not None:
+        start_from(network, initial)
     compile_module(network, chosen.compile)
     built = build_optimizer(network, training.optimizer)
     module, optimizer = fabric.setup(network, built.optimizer)
     resident = resident or ResidentPanel.load(panel, residency, device)
     aligned = graphs.align(panel.dates) if graphs is not None else None
     fingerprint = run_fingerprint(panel.meta, graphs, split, model, loss, training, batches, runtime)
+    if initial is not None:
+        fingerprint = hash_json([fingerprint, hash_file(initial / MODEL_TENSORS)])
     train_batches = DayBatches(resident, aligned, split.train, batches, shuffle=True, seed=training.seed)
     source: BatchSource = train_batches
     if residency.workers:

@@ -22,13 +22,16 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import Params
 
 
-def connect_listings(clean_prices: pl.DataFrame, panel: Panel, config: Params[GraphConfig]) -> Write:
-    """Return the function that writes the graphs of all months."""
+def connect_listings(
+    clean_prices: pl.DataFrame, panel: Panel, config: Params[GraphConfig], previous: MonthlyGraphs | None = None
+) -> Write:
+    """Return the function that writes the graphs of all months; those that earlier graphs have are copied."""
     return partial(
         _write,
         returns=daily_returns(clean_prices, panel.dates, panel.listings),
         panel=panel,
         config=config.root,
+        previous=previous.path if previous is not None else None,
     )
 
 
@@ -42,7 +45,9 @@ def report_graphs(graphs: MonthlyGraphs) -> tuple[list[dict[str, Any]], go.Figur
     return plain, graph_stability(rows)
 
 
-def _write(path: Path, *, returns: npt.NDArray[np.float32], panel: Panel, config: GraphConfig) -> None:
+def _write(
+    path: Path, *, returns: npt.NDArray[np.float32], panel: Panel, config: GraphConfig, previous: Path | None
+) -> None:
     build_graphs(
         returns,
         panel.dates,
@@ -53,4 +58,5 @@ def _write(path: Path, *, returns: npt.NDArray[np.float32], panel: Panel, config
         panel.meta.index_fingerprint,
         path,
         lineage={"panel": panel.meta.fingerprint},
+        previous=previous,
     )

@@ -2,16 +2,25 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from atft_pipeline.pipelines.predict.nodes import score_newest
+from atft_pipeline.pipelines.predict.nodes import predict_newest
 
 
 def create_pipeline() -> Pipeline:
-    """Model, panel, graphs -> scores and ranks of the newest days."""
+    """Model, panel, graphs -> scores and ranks of the newest days; refused where newer prices are there."""
     return Pipeline(
         [
             Node(
-                score_newest,
-                inputs=["model", "panel", "graphs", "params:predict", "params:runtime"],
+                predict_newest,
+                inputs={
+                    "model": "model",
+                    "panel": "panel",
+                    "graphs": "graphs",
+                    "quality": "data_quality",
+                    "prices": "given_prices",
+                    "predict": "params:predict",
+                    "ingest": "params:ingest",
+                    "runtime": "params:runtime",
+                },
                 outputs="newest_scores",
                 name="predict",
             ),
