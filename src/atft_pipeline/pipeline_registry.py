@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from atft_pipeline.pipelines import audit, evaluate, features, graphs, ingest, panel, predict, sample_market, train
+from atft_pipeline.pipelines import audit, evaluate, features, graphs, hpo, ingest, panel, predict, sample_market, train
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -14,6 +14,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "panel": panel.create_pipeline(),
         "graphs": graphs.create_pipeline(),
         "train": train.create_pipeline(),
+        "hpo": hpo.create_pipeline(),
         "evaluate": evaluate.create_pipeline(),
         "predict": predict.create_pipeline(),
         "audit": audit.create_pipeline(),
