@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from atft_pipeline.config import config, require
 
 Scalar = bool | int | float | str | None
+Direction = Literal["maximize", "minimize"]
 PRESETS = {"quick": (5, 5), "medium": (10, 10), "full": (20, 20), "dry_run": (1, 2)}
 """Trials and epochs by name."""
 
@@ -208,7 +209,7 @@ class HpoConfig:
         return Size(self.trials or trials, self.epochs or epochs)
 
     @property
-    def directions(self) -> tuple[str, ...]:
+    def directions(self) -> tuple[Direction, ...]:
         """Optuna's direction of each objective."""
         if self.second_objective == "none":
             return ("maximize",)

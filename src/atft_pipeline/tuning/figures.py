@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import optuna
 import plotly.graph_objects as go
@@ -47,7 +48,7 @@ def study_figures(study: optuna.Study, config: HpoConfig) -> dict[str, go.Figure
 
 
 def _draw(draw: Draw, study: optuna.Study, config: HpoConfig) -> go.Figure:
-    options = {}
+    options: dict[str, Any] = {}
     if draw is not plot_timeline:
         options = {"target": lambda trial: trial.values[0], "target_name": config.objective}
     if draw is plot_param_importances:

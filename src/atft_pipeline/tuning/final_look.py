@@ -28,8 +28,8 @@ def look_at_test(
 ) -> dict[str, Any]:
     """Evaluate the winner of a finished study on the test days, unless a worker has done it.
 
-    Every look is written into the study. A study that goes on with more trials and finds another winner looks again, and
-    its report says so.
+    Every look is written into the study. A study that goes on with more trials and finds another winner looks again,
+    and its report says so.
 
     Args:
         shared: the study.

@@ -28,8 +28,8 @@ def refuse_test_days(days: Sequence[int], split: Split, panel: Panel, use: str) 
     found = [day for day in days if day + reach >= first and day <= last + reach]
     if found:
         msg = (
-            f"hpo: session {panel.dates[found[0]]} ({use}) belongs to the test, which begins at {panel.dates[first]}, or "
-            f"its label of {reach} sessions reaches into it; a search that sees the test proves nothing: move the split"
+            f"hpo: session {panel.dates[found[0]]} ({use}) belongs to the test, which begins at {panel.dates[first]}, "
+            f"or its label of {reach} sessions reaches it; a search that sees the test proves nothing: move the split"
         )
         raise ConfigError(msg)
 

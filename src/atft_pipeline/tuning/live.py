@@ -40,7 +40,7 @@ class TrialLog:
         self._best: tuple[float, int] | None = None
 
     def on_trial(self, trial: TrialStart) -> None:
-        """Name the point, the default's values left out."""
+        """Name the point."""
         what = (
             "the default configuration"
             if trial.slot == 0
@@ -48,7 +48,7 @@ class TrialLog:
         )
         log.info("trial %d%s: %s", trial.number, f" (retry {trial.retry})" if trial.retry else "", what)
 
-    def on_epoch(self, trial: TrialStart, record: Mapping[str, Any]) -> None:
+    def on_epoch(self, _trial: TrialStart, _record: Mapping[str, Any], /) -> None:
         """Leave epochs to the training's own line."""
 
     def on_outcome(self, trial: TrialStart, outcome: Outcome) -> None:
@@ -102,14 +102,14 @@ class LiveTable:
         self._lines.append(Line(name, "RUNNING", trial.epochs))
         self._draw()
 
-    def on_epoch(self, trial: TrialStart, record: Mapping[str, Any]) -> None:
+    def on_epoch(self, _trial: TrialStart, record: Mapping[str, Any], /) -> None:
         """Move a line on."""
         line = self._lines[-1]
         line.epoch, line.seconds = int(record["epoch"]), float(record["seconds"])
         line.value = max(float(record["val_rank_ic"]), -1.0 if line.value is None else line.value)
         self._draw()
 
-    def on_outcome(self, trial: TrialStart, outcome: Outcome) -> None:
+    def on_outcome(self, _trial: TrialStart, outcome: Outcome, /) -> None:
         """End a line."""
         line = self._lines[-1]
         line.state, line.note = outcome.state, outcome.reason

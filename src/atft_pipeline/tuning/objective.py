@@ -252,7 +252,9 @@ def planned(settings: Settings, epochs: int | None, seed: int) -> Settings:
     training = replace(settings.training, seed=(settings.training.seed + seed) % 2**32, resume=False, from_study=None)
     if epochs is not None:
         if training.phases:
-            msg = "hpo: the training lists phases, whose epochs stand; search them with --params hpo.preset=custom,hpo.trials=N"
+            msg = (
+                "hpo: the training lists phases, whose epochs stand; use --params hpo.preset=custom,hpo.trials=<count>"
+            )
             raise ConfigError(msg)
         training = replace(training, epochs=epochs)
     return replace(settings, training=training)

@@ -54,11 +54,11 @@ class Outcome:
 class StudyObserver(Protocol):
     """Whoever wants to hear of the search."""
 
-    def on_trial(self, trial: TrialStart) -> None:
+    def on_trial(self, trial: TrialStart, /) -> None:
         """Hear that a trial begins."""
 
-    def on_epoch(self, trial: TrialStart, record: Mapping[str, Any]) -> None:
+    def on_epoch(self, trial: TrialStart, record: Mapping[str, Any], /) -> None:
         """Hear the numbers of an epoch."""
 
-    def on_outcome(self, trial: TrialStart, outcome: Outcome) -> None:
+    def on_outcome(self, trial: TrialStart, outcome: Outcome, /) -> None:
         """Hear how a trial ended."""

@@ -110,7 +110,7 @@ def parameters_of(trial: FrozenTrial, config: HpoConfig) -> dict[str, Any]:
 def parameters_text(trial: FrozenTrial, config: HpoConfig, study: str) -> str:
     """The winner's parameters as YAML: a file of parameters, as it is."""
     head = (
-        f"# Winner of study {study}: trial {trial.number}, {config.objective} {trial.values[0]:+.4f} on the validation days.\n"
+        f"# Winner of study {study}: trial {trial.number}, validation {config.objective} {trial.values[0]:+.4f}.\n"
         "# Train it: kedro run --pipeline=train --params training.from_study=best\n"
         "# or copy this file to conf/local/parameters_tuned.yml.\n"
     )
@@ -139,16 +139,13 @@ def study_report(
     planned = sum(int(trial.user_attrs.get("planned", 0)) for trial in last)
     trained = sum(int(trial.user_attrs.get("epochs") or 0) for trial in last)
     rank_ic = float(winner.user_attrs["best_rank_ic"])
+    saved = 1 - trained / planned if planned else 0.0
     return {
         "study": study,
         "objective": config.objective,
         "second_objective": config.second_objective,
         "trials": dict(sorted(table.group_by("state").len().iter_rows())),
-        "epochs": {
-            "trained": trained,
-            "planned": planned,
-            "saved_by_pruning": 1 - trained / planned if planned else 0.0,
-        },
+        "epochs": {"trained": trained, "planned": planned, "saved": saved},
         "winner": {
             "trial": winner.number,
             "is_default": bool(winner.user_attrs.get(DEFAULT)),
@@ -199,7 +196,7 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
     winner, bias, epochs = report["winner"], report["selection_bias"], report["epochs"]
     states = ", ".join(f"{count} {state}" for state, count in report["trials"].items())
     lines = [
-        f"trials: {states}; {epochs['trained']} of {epochs['planned']} epochs trained, {epochs['saved_by_pruning']:.0%} saved",
+        f"trials: {states}; {epochs['trained']} of {epochs['planned']} epochs trained, {epochs['saved']:.0%} saved",
         f"winner: trial {winner['trial']}"
         + (" (the default configuration: nothing better was found)" if winner["is_default"] else "")
         + f", validation RankIC {winner['val_rank_ic']:+.4f}"

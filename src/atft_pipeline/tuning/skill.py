@@ -35,7 +35,9 @@ class Skill:
     @property
     def rank_ic(self) -> npt.NDArray[np.float64]:
         """Mean over the horizons [T]; days on which one of them is undefined are left out."""
-        return self.by_horizon[np.isfinite(self.by_horizon).all(axis=1)].mean(axis=1)
+        complete = np.isfinite(self.by_horizon).all(axis=1)
+        mean: npt.NDArray[np.float64] = self.by_horizon[complete].mean(axis=1)
+        return mean
 
 
 def daily_skill(
@@ -59,7 +61,6 @@ def daily_skill(
     aligned = graphs.align(panel.dates) if graphs is not None else None
     scores = score_days(model, resident, aligned, days, card.batches, choose_runtime(runtime))
     returns = resident.returns.cpu()
-    horizons = range(len(card.horizons))
     daily: list[list[float]] = []
     book: list[torch.Tensor] = []
     for day in np.unique(scores.day).tolist():
@@ -67,9 +68,8 @@ def daily_skill(
         score = torch.from_numpy(scores.score[rows])
         label = returns[day, torch.from_numpy(scores.listing[rows])]
         there = torch.isfinite(label)
-        daily.append(
-            [float(daily_rank_ic(score[None, :, q], label[None, :, q], there[None, :, q])[0]) for q in horizons]
-        )
+        # One row a horizon instead of one a day: the ranks are those of a row either way.
+        daily.append(daily_rank_ic(score.T, label.T, there.T).tolist())
         book.append(book_returns(score[:, 0], label[:, 0], there[:, 0]))
     table = np.array(daily, dtype=np.float64)
     return Skill(table, summarise(table, card.horizons), float(-sharpe(torch.stack(book).double())))

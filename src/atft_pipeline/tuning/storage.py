@@ -1,8 +1,8 @@
 """Where a study lies, and how workers share it.
 
-A study holds a fixed number of **slots**. A worker claims one under a lock that all workers of the storage share; a trial
-whose worker died is failed by Optuna's heartbeat and its slot is given to a retry of the same point. So a study ends with
-exactly one result in each slot, whatever is killed.
+A study holds a fixed number of **slots**. A worker claims one under a lock that all workers of the storage share; a
+trial whose worker died is failed by Optuna's heartbeat and its slot is given to a retry of the same point. So a study
+ends with exactly one result in each slot, whatever is killed.
 """
 
 import fcntl
@@ -120,8 +120,8 @@ class SharedStudy:
                 self.study.set_user_attr(FINGERPRINT, fingerprint)
             elif known != fingerprint:
                 msg = (
-                    f"study {name} was made from another panel, split, space or other parameters (fingerprint {known[:8]}, "
-                    f"now {fingerprint[:8]}); its values cannot be compared: give another name in hpo.study"
+                    f"study {name} was made from another panel, split, space or other parameters (fingerprint "
+                    f"{known[:8]}, now {fingerprint[:8]}); its values cannot be compared: give another hpo.study"
                 )
                 raise ArtifactError(msg)
         self._study_id = storage.get_study_id_from_name(name)
@@ -163,7 +163,7 @@ class SharedStudy:
             self.storage.record_heartbeat(self._id(trial.number))
             trial.set_user_attr(CLAIMED, trial.number)
             trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
-            history = self._history(self.study.trials[trial.number])
+            history = history_of(self.study.trials[trial.number])
             first = history[0] if history else trial.number
             order = [found[0] for found in slots(self.study.get_trials(deepcopy=False))]
             return Claim(trial, order.index(first), len(history))
@@ -186,7 +186,7 @@ class SharedStudy:
         optuna.storages.fail_stale_trials(self.study)
         # A worker may die between failing a trial and queueing its retry.
         trials = self.study.get_trials(deepcopy=True)
-        retried = {number for trial in trials for number in self._history(trial)}
+        retried = {number for trial in trials for number in history_of(trial)}
         for trial in trials:
             if trial.state == TrialState.FAIL and REASON not in trial.user_attrs and trial.number not in retried:
                 again = self.storage.get_heartbeat_stale_trial_callback()
@@ -195,10 +195,6 @@ class SharedStudy:
 
     def _id(self, number: int) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-
-    @staticmethod
-    def _history(trial: FrozenTrial) -> list[int]:
-        return history_of(trial)
 
 
 def history_of(trial: FrozenTrial) -> list[int]:

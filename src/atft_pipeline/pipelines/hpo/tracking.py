@@ -26,16 +26,15 @@ class MlflowTrials:
         mlflow.start_run(run_name=f"trial {trial.number}", nested=True)
         self._open = True
         mlflow.set_tags({"trial": trial.number, "slot": trial.slot, "retry": trial.retry})
-        log_flat(
-            {key: value for name in trial.parameters for key, value in flatten(name, trial.parameters[name]).items()}
-        )
+        groups = [flatten(name, group) for name, group in trial.parameters.items()]
+        log_flat({key: value for group in groups for key, value in group.items()})
 
-    def on_epoch(self, trial: TrialStart, record: Mapping[str, Any]) -> None:
+    def on_epoch(self, _trial: TrialStart, record: Mapping[str, Any], /) -> None:
         """Log one epoch's numbers."""
         if self._open:
             mlflow.log_metrics(numbers(record), step=int(record["epoch"]))
 
-    def on_outcome(self, trial: TrialStart, outcome: Outcome) -> None:
+    def on_outcome(self, _trial: TrialStart, outcome: Outcome, /) -> None:
         """Log how the trial ended, and its run card."""
         if not self._open:
             return

@@ -41,7 +41,7 @@ def train_model(
     """
     require(
         training.root.from_study is None or tuned is not None,
-        "training.from_study: give it on the command line: kedro run --pipeline=train --params training.from_study=best",
+        "training.from_study: give it on the command line, as in kedro run --params training.from_study=best",
     )
     result = train(
         panel,
