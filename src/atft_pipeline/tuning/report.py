@@ -22,6 +22,7 @@ STATES = {
     TrialState.WAITING: "WAITING",
 }
 KINDS = {"float": pl.Float64, "log": pl.Float64, "int": pl.Int64, "categorical": pl.String}
+DRY = "# Dry run: nothing was searched.\n"
 NO_WINNER = "no trial of the study completed; the trial table says why each one failed"
 
 
@@ -109,7 +110,8 @@ def parameters_of(trial: FrozenTrial, config: HpoConfig) -> dict[str, Any]:
 
 def parameters_text(trial: FrozenTrial, config: HpoConfig, study: str) -> str:
     """The winner's parameters as YAML: a file of parameters, as it is."""
-    head = (
+    head = DRY if config.preset == "dry_run" else ""
+    head += (
         f"# Winner of study {study}: trial {trial.number}, validation {config.objective} {trial.values[0]:+.4f}.\n"
         "# Train it: kedro run --pipeline=train --params training.from_study=best\n"
         "# or copy this file to conf/local/parameters_tuned.yml.\n"

@@ -121,12 +121,13 @@ def report_study(
     winner = winner_of(trials, config)
     whole = single_split(panel.dates, split.root, panel.meta.label_span)
     folder = checkpoints / "hpo" / finished.name / f"trial-{winner.number:04d}"
-    test = look_at_test(shared, winner, folder, panel, graphs, whole, runtime.root)
+    dry = config.preset == "dry_run"
+    test = None if dry else look_at_test(shared, winner, folder, panel, graphs, whole, runtime.root)
     report = study_report(trials, config, finished.name, max(panel.meta.horizons), test)
     parameters = parameters_text(winner, config, finished.name)
     figures = study_figures(shared.study, config)
     log_study(report, parameters, figures)
-    for line in summary_lines(report):
+    for line in [] if dry else summary_lines(report):
         log.info(line)
     return trial_table(trials, config), parameters, report, *figures.values()
 

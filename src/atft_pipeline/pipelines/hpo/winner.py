@@ -9,6 +9,7 @@ from kedro.config import AbstractConfigLoader
 
 from atft_pipeline.datasets.raw import newest
 from atft_pipeline.errors import ArtifactError, ConfigError
+from atft_pipeline.tuning.report import DRY
 
 STORAGE_CREDENTIALS = "hpo_storage"
 BEST = Path("data/06_models/best_parameters.yml")
@@ -34,7 +35,14 @@ def use_study(loader: AbstractConfigLoader, project: Path) -> None:
     if not path.is_file():
         msg = f"training.from_study: {BEST} does not exist; make it with: kedro run --pipeline=hpo"
         raise ArtifactError(msg)
-    winner = yaml.safe_load(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    if text.startswith(DRY):
+        msg = (
+            "training.from_study: the newest search was a dry run; kedro run --pipeline=hpo searches, or writes the "
+            "winner of a finished study again"
+        )
+        raise ArtifactError(msg)
+    winner = yaml.safe_load(text)
     loader["parameters"] = overlay({**parameters, **winner}, loader.runtime_params or {})
 
 
