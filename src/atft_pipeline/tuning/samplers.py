@@ -47,7 +47,6 @@ def build_sampler(config: HpoConfig, claimed: int) -> BaseSampler:
             n_startup_trials=startup,
             multivariate=True,
             constant_liar=True,
-            warn_independent_sampling=False,
             seed=seed,
         )
 
