@@ -74,7 +74,7 @@ class Script:
     def __init__(self, folder: Path, seconds: float = 0.0, act: Callable[[int], Outcome | None] | None = None) -> None:
         self.folder, self.seconds, self.act = folder, seconds, act
 
-    def __call__(self, trial: Any, start: Any, settings: Settings, slowest: float | None) -> Outcome:
+    def __call__(self, _trial: Any, start: Any, _settings: Settings, _slowest: float | None) -> Outcome:
         for _ in range(start.epochs):
             time.sleep(self.seconds)
         found = self.act(start.slot) if self.act else None

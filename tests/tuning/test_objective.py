@@ -34,12 +34,12 @@ class Ears:
         self.epochs: list[tuple[int, int]] = []
         self.outcomes: list[Outcome] = []
 
-    def on_trial(self, trial: TrialStart, /) -> None: ...
+    def on_trial(self, _trial: TrialStart, /) -> None: ...
 
     def on_epoch(self, trial: TrialStart, record: Mapping[str, Any], /) -> None:
         self.epochs.append((trial.number, record["epoch"]))
 
-    def on_outcome(self, trial: TrialStart, outcome: Outcome, /) -> None:
+    def on_outcome(self, _trial: TrialStart, outcome: Outcome, /) -> None:
         self.outcomes.append(outcome)
 
 

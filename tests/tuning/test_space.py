@@ -209,7 +209,10 @@ def test_the_default_point_lies_in_the_space_and_changes_nothing() -> None:
     point = default_point(BASE, SPACE)
     assert point == {"training.optimizer.lr": 1e-2, "model.graph.layers": 1, "model.width": 8}
     assert apply(BASE, point) == BASE
-    assert all(distribution(dimension)._contains(dimension.choices.index(8) if dimension.choices else point[dimension.path]) for dimension in SPACE)  # type: ignore[arg-type]
+    assert all(
+        distribution(dimension)._contains(dimension.choices.index(8) if dimension.choices else point[dimension.path])
+        for dimension in SPACE
+    )  # type: ignore[arg-type]
 
 
 def test_settings_survive_the_way_through_plain_types() -> None:

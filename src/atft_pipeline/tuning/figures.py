@@ -50,12 +50,17 @@ def study_figures(study: optuna.Study, config: HpoConfig) -> dict[str, go.Figure
 def _draw(draw: Draw, study: optuna.Study, config: HpoConfig) -> go.Figure:
     options: dict[str, Any] = {}
     if draw is not plot_timeline:
-        options = {"target": lambda trial: trial.values[0], "target_name": config.objective}
+        options["target_name"] = config.objective
+        if len(config.directions) > 1:
+            options["target"] = lambda trial: trial.values[0]
     if draw is plot_param_importances:
+        # It explains low values of a target; of a study with one objective it knows the direction by itself.
         options["evaluator"] = optuna.importance.PedAnovaImportanceEvaluator()
+        if len(config.directions) > 1:
+            options["target"] = lambda trial: -trial.values[0]
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.filterwarnings("ignore", message=".*multi-objective.*")
+        warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes")
         return draw(study, **options).update_layout(template=TEMPLATE)
 
 

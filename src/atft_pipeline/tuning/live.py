@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from atft_pipeline.progress import hidden_bars
 from atft_pipeline.tuning.acceptance import Check
@@ -119,12 +120,12 @@ class LiveTable:
                 self._best = (line.value, line.trial)
         self._draw()
 
-    def table(self) -> Table:
+    def table(self) -> Group:
         """The table as it stands."""
         best = "none yet" if self._best is None else f"{self._best[0]:+.4f} (trial {self._best[1]})"
         done = sum(line.state != "RUNNING" for line in self._lines)
         title = f"{self._study}   {done} of {self._trials} trials here   best so far {best}"
-        table = Table(title=title, title_justify="left", box=None, header_style="bold", padding=(0, 2, 0, 0))
+        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
         for name, justify in (("trial", "left"), ("state", "left"), ("value", "right"), ("epoch", "right")):
             table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
         table.add_column("ETA", justify="right", no_wrap=True)
@@ -138,9 +139,7 @@ class LiveTable:
                 self._eta(line),
                 line.note,
             )
-        table.caption = self._remaining(done)
-        table.caption_justify = "left"
-        return table
+        return Group(Text(title, style="bold"), table, Text(self._remaining(done), style="dim"))
 
     def _eta(self, line: Line) -> str:
         if line.state != "RUNNING" or not line.epoch:
