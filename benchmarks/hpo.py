@@ -39,7 +39,7 @@ BASE = Settings(
         graph=GraphAttentionConfig(layers=1, heads=2),
     ),
     loss=LossConfig(),
-    training=TrainingConfig(epochs=6, patience=0, max_batches=40),
+    training=TrainingConfig(epochs=6, patience=0, max_batches=20),
     batches=BatchConfig(window=5, batch_size=384, bucket=64, min_history=3),
     runtime=RuntimeConfig(device="cpu"),
 )
@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data/05_model_input"), help="panel and graphs")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--trials", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--pruner", default="median")
     options = parser.parse_args()

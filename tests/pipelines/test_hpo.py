@@ -4,12 +4,15 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import yaml
 
-from atft_pipeline.pipelines.hpo.winner import overlay
+from atft_pipeline.errors import ArtifactError, ConfigError
+from atft_pipeline.pipelines.hpo.winner import overlay, use_study
+from atft_pipeline.tuning.report import DRY
 from tests.project import kedro, kedro_ok, make_project, newest
 
 pytestmark = pytest.mark.slow
@@ -102,21 +105,50 @@ def test_the_winners_file_is_parameters_as_it_is(searched: tuple[Path, str]) -> 
     assert card["result"]["val_rank_ic"] == pytest.approx(report["winner"]["val_rank_ic"], abs=1e-12)
 
 
-def test_wrong_requests_are_one_clear_line(searched: tuple[Path, str], tmp_path: Path) -> None:
-    project, _ = searched
-    for parameters, message in [
-        ("training.from_study=worst", "training.from_study: must be best or null, got worst"),
-        ("hpo.preset=huge", "hpo.preset"),
-        ("hpo.study=other,split.embargo=0,split.validation_share=0.3", ""),
-    ]:
-        if not message:
-            continue
-        done = kedro(
-            project, "run", "--pipeline=train" if "study" in parameters else "--pipeline=hpo", f"--params={parameters}"
-        )
-        assert done.returncode == 1
-        assert message in done.stderr
-        assert "Traceback" not in done.stderr
+def test_a_preset_that_does_not_exist_is_one_clear_line(searched: tuple[Path, str]) -> None:
+    done = kedro(searched[0], "run", "--pipeline=hpo", "--params=hpo.preset=huge")
+    assert done.returncode == 1
+    assert "parameter hpo.preset: input should be 'quick', 'medium'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+class Loader(dict[str, Any]):
+    """Parameters as Kedro's loader holds them."""
+
+    runtime_params: dict[str, Any] = {}
+
+
+def asking(value: Any) -> Loader:
+    return Loader(parameters={"training": {"from_study": value, "epochs": 4}, "split": {"embargo": 1}})
+
+
+def test_a_winner_that_is_not_there_is_named_with_its_command(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training\.from_study: must be best or null, got worst"):
+        use_study(asking("worst"), tmp_path)
+    with pytest.raises(ArtifactError, match="make it with: kedro run --pipeline=hpo"):
+        use_study(asking("best"), tmp_path)
+    write_winner(tmp_path, DRY + "training: {epochs: 2}\n")
+    with pytest.raises(ArtifactError, match="the newest search was a dry run"):
+        use_study(asking("best"), tmp_path)
+
+
+def test_the_winner_replaces_groups_and_the_command_line_stays(tmp_path: Path) -> None:
+    write_winner(tmp_path, "training: {epochs: 5, seed: 3}\n")
+    untouched, loader = asking(None), asking("best")
+    loader.runtime_params = {"training": {"from_study": "best", "epochs": 9}}
+    use_study(untouched, tmp_path)
+    use_study(loader, tmp_path)
+    assert untouched == asking(None)
+    assert loader["parameters"] == {
+        "training": {"epochs": 9, "seed": 3, "from_study": "best"},
+        "split": {"embargo": 1},
+    }
+
+
+def write_winner(project: Path, text: str) -> None:
+    path = project / "data/06_models/best_parameters.yml/2026-01-01T00.00.00.000Z/best_parameters.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 @pytest.mark.parametrize(

@@ -81,13 +81,13 @@ class PrunerConfig:
     Attributes:
         name: ``median`` (below the median of the other trials at the same epoch), ``hyperband`` (Li et al., JMLR 2018)
             or ``none``.
-        startup: finished trials before the first one is pruned; ``null``: a fifth of the trials, at least 1.
+        startup: finished trials before the first one is pruned; ``null``: a fifth of the trials, at least 2.
         warmup: epochs that every trial may train.
     """
 
     name: Literal["median", "hyperband", "none"] = "median"
     startup: int | None = None
-    warmup: int = 1
+    warmup: int = 2
 
     def __post_init__(self) -> None:
         require(self.startup is None or self.startup >= 0, f"startup must not be negative, got {self.startup}")

@@ -58,5 +58,5 @@ def build_pruner(config: HpoConfig) -> BasePruner:
         return NopPruner()
     if pruner.name == "hyperband":
         return HyperbandPruner(min_resource=max(1, pruner.warmup), max_resource=epochs or "auto", reduction_factor=3)
-    startup = pruner.startup if pruner.startup is not None else max(1, config.size.trials // 5)
+    startup = pruner.startup if pruner.startup is not None else max(2, config.size.trials // 5)
     return MedianPruner(n_startup_trials=startup, n_warmup_steps=pruner.warmup)
