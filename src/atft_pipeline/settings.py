@@ -2,9 +2,9 @@
 
 from kedro.config import OmegaConfigLoader
 
-from atft_pipeline.hooks import ArtifactHooks, LineageHooks, ParameterHooks, ReportHooks, TrackingHooks
+from atft_pipeline.hooks import ArtifactHooks, LineageHooks, ParameterHooks, ReportHooks, StudyHooks, TrackingHooks
 
-HOOKS = (ParameterHooks(), ArtifactHooks(), LineageHooks(), TrackingHooks(), ReportHooks())
+HOOKS = (StudyHooks(), ParameterHooks(), ArtifactHooks(), LineageHooks(), TrackingHooks(), ReportHooks())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
 CONFIG_LOADER_CLASS = OmegaConfigLoader

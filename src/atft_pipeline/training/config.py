@@ -148,6 +148,8 @@ class TrainingConfig:
         max_batches: batches of an epoch, for debugging only; 0 = the full data.
         resume: continue from the last saved state of the same settings.
         keep_states: saved states kept.
+        from_study: ``best``: the winner of the newest search replaces model, loss, training and batches, except what
+            ``--params`` names; ``null``: nothing does. Give it with ``--params``.
     """
 
     seed: int = 1
@@ -164,6 +166,7 @@ class TrainingConfig:
     max_batches: int = 0
     resume: bool = False
     keep_states: int = 2
+    from_study: Literal["best"] | None = None
 
     def __post_init__(self) -> None:
         require(

@@ -6,7 +6,7 @@ Legend: B days of a batch, n listings padded, Q horizons.
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,7 @@ from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.config import PhaseConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.run_card import build_run_card
 from atft_pipeline.training.schedules import learning_rate
-from atft_pipeline.training.session import Session, build_session
+from atft_pipeline.training.session import Session, build_session, nothing
 from atft_pipeline.training.validation import RankICSummary, daily_rank_ic, summarise
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ def train(
     observer: Observer | None = None,
     resident: ResidentPanel | None = None,
     initial: Path | None = None,
+    interrupt: Callable[[], None] = nothing,
 ) -> TrainingResult:
     """Train a model and keep its best weights by validation RankIC.
 
@@ -97,6 +98,7 @@ def train(
         observer: hears every epoch; what it raises ends the training, whose states stay on disk.
         resident: the panel in memory where it is loaded already, as trials of a study share it.
         initial: model folder whose weights training starts from; ``None`` = fresh ones.
+        interrupt: called at each step; what it raises ends the training.
 
     Returns:
         The best model's folder, the history and the run card.
@@ -108,10 +110,13 @@ def train(
     session = build_session(
         panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir, resident, initial
     )
+    session.interrupt = interrupt
     began = time.perf_counter()
     for record in run_epochs(session):
         log.info(epoch_line(record))
         if observer is not None:
+            # The card of every epoch is that of a run which ends there, as one does that its observer stops.
+            observer.on_run_card(build_run_card(session, time.perf_counter() - began))
             observer.on_epoch(record)
     card = build_run_card(session, time.perf_counter() - began)
     if observer is not None:
@@ -185,6 +190,7 @@ def train_epoch(session: Session, phase: PhaseConfig, loss: CompositeLoss) -> Re
             with timer.part("optimizer"):
                 lr, norm = optimizer_step(session, phase)
             sums.norm(norm)
+            session.interrupt()
             if session.device.type == "cpu" or session.state.step % CHECK_EVERY == 0:
                 sums.refuse_nan(session.state.epoch + 1)
             bar.update(task, note=sums.note(session.state.history))

@@ -1,7 +1,7 @@
 """Everything that a training needs, built and checked before the first step."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass
 class Session:
     """The objects of one training.
@@ -59,6 +63,7 @@ class Session:
         timer: seconds by part.
         terms_seen: loss terms of the last epoch.
         samples_seen: samples of all epochs of this process.
+        interrupt: called at each step; what it raises ends the training.
     """
 
     training: TrainingConfig
@@ -80,6 +85,7 @@ class Session:
     timer: PartTimer = field(default_factory=PartTimer)
     terms_seen: dict[str, dict[str, float]] = field(default_factory=dict)
     samples_seen: int = 0
+    interrupt: Callable[[], None] = nothing
 
     @property
     def device(self) -> torch.device:

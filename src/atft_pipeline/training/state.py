@@ -122,6 +122,11 @@ class StateStore:
             if old != self.folder / f"best-{epoch:04d}":
                 remove_folder(old)
 
+    def forget_states(self) -> None:
+        """Drop the states and keep the best weights, once nothing will be resumed."""
+        for old in self._states():
+            remove_folder(old)
+
     def best_folder(self) -> Path:
         """Folder of the best weights.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from atft_pipeline.config import require
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import ModelConfig
@@ -29,8 +30,19 @@ def train_model(
     loss: Params[LossConfig],
     training: Params[TrainingConfig],
     runtime: Params[RuntimeConfig],
+    tuned: Path | None,
 ) -> tuple[Path, pl.DataFrame, dict[str, Any]]:
-    """Train; return the best checkpoint's folder, the history and the run card."""
+    """Train; return the best checkpoint's folder, the history and the run card.
+
+    ``tuned`` is the file of a winner whose parameters are among the others already; as an input it is in the lineage.
+
+    Raises:
+        ConfigError: ``training.from_study`` was not given on the command line.
+    """
+    require(
+        training.root.from_study is None or tuned is not None,
+        "training.from_study: give it on the command line, as in kedro run --params training.from_study=best",
+    )
     result = train(
         panel,
         graphs,

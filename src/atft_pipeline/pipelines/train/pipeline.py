@@ -22,6 +22,7 @@ def create_pipeline() -> Pipeline:
                     "loss": "params:loss",
                     "training": "params:training",
                     "runtime": "params:runtime",
+                    "tuned": "tuned_parameters",
                 },
                 outputs=["model", "training_history", "run_card"],
                 name="train",

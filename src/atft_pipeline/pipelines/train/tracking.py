@@ -39,6 +39,11 @@ def log_parameters(inputs: Mapping[str, Any]) -> None:
     for name, value in inputs.items():
         if isinstance(value, Params):
             flat |= flatten(name.removeprefix("params:"), to_mapping(value.root))
+    log_flat(flat)
+
+
+def log_flat(flat: Mapping[str, Any]) -> None:
+    """Log values by their dotted names to the active run, within the limits of MLflow's store."""
     items = [(name, str(value)[:LONGEST]) for name, value in flat.items()]
     for first in range(0, len(items), BATCH):
         mlflow.log_params(dict(items[first : first + BATCH]))

@@ -1,0 +1,41 @@
+"""The storage of a search: where it lies, with the password kept out of parameters and logs."""
+
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+
+class StudyStorageDataset(AbstractDataset[str, str]):
+    """Loads as the address of an Optuna storage: that of the credentials, else a SQLite file.
+
+    Args:
+        filepath: SQLite file for a search without credentials.
+        credentials: ``{url: postgresql+psycopg://user:password@host:port/database}`` or empty.
+        metadata: anything that plugins want to keep with the dataset, such as kedro-viz's layer.
+    """
+
+    def __init__(
+        self, filepath: str, credentials: dict[str, str] | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._filepath = filepath
+        self._url = (credentials or {}).get("url")
+        self.metadata = metadata
+        unknown = sorted(set(credentials or {}) - {"url"})
+        if unknown:
+            msg = f"credentials hpo_storage: unknown key {', '.join(unknown)}; it takes url alone"
+            raise DatasetError(msg)
+
+    def load(self) -> str:
+        """Return the address."""
+        return self._url or f"sqlite:///{self._filepath}"
+
+    def save(self, data: str) -> None:
+        """Refuse: trials are written by the search itself."""
+        msg = f"{self._filepath} is written by the search, refused to replace it by {data[:9]}"
+        raise DatasetError(msg)
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath, "credentials": "given" if self._url else "none"}

@@ -1,0 +1,5 @@
+"""Stage ``hpo``: panel and graphs to a study, its best parameters and an honest report."""
+
+from atft_pipeline.pipelines.hpo.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,146 @@
+"""Nodes of the stage ``hpo``."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import polars as pl
+from rich.console import Console
+
+from atft_pipeline.errors import TrainingError
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.model.config import ModelConfig
+from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.panel import Panel
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.splits import SplitConfig, single_split
+from atft_pipeline.pipelines.hpo.tracking import MlflowTrials, log_study
+from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.tuning.acceptance import acceptance_checks
+from atft_pipeline.tuning.config import HpoConfig
+from atft_pipeline.tuning.figures import study_figures
+from atft_pipeline.tuning.final_look import look_at_test
+from atft_pipeline.tuning.guard import blank_test_days, without_test
+from atft_pipeline.tuning.live import LiveTable, TrialLog, checks_table
+from atft_pipeline.tuning.objective import Market, Objective
+from atft_pipeline.tuning.report import parameters_text, study_report, summary_lines, trial_table, winner_of
+from atft_pipeline.tuning.space import Settings, check_space
+from atft_pipeline.tuning.storage import SharedStudy, hidden, open_storage
+from atft_pipeline.tuning.study import Worker, study_fingerprint, study_name
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FinishedStudy:
+    """A study in which every slot has its result.
+
+    Attributes:
+        name: of the study.
+        fingerprint: of what makes its values comparable.
+        folder: of its trials' weights on this machine.
+    """
+
+    name: str
+    fingerprint: str
+    folder: Path
+
+
+def search(
+    panel: Panel,
+    graphs: MonthlyGraphs,
+    checkpoints: Path,
+    storage: str,
+    split: Params[SplitConfig],
+    batches: Params[BatchConfig],
+    residency: Params[ResidencyConfig],
+    model: Params[ModelConfig],
+    loss: Params[LossConfig],
+    training: Params[TrainingConfig],
+    runtime: Params[RuntimeConfig],
+    hpo: Params[HpoConfig],
+) -> FinishedStudy:
+    """Work on the study until every trial of it has ended, here or in other workers.
+
+    Raises:
+        ConfigError: the space holds an invalid point, or training and validation touch the test.
+        TrainingError: a dry run failed an acceptance check.
+    """
+    config = hpo.root
+    base = Settings(model.root, loss.root, training.root, batches.root, runtime.root)
+    check_space(base, config.space)
+    market = load_market(panel, graphs, split.root, residency.root, runtime.root)
+    fingerprint = study_fingerprint(market, base, config)
+    name = study_name(config, fingerprint)
+    folder = checkpoints / "hpo" / name
+    shared = SharedStudy(open_storage(storage, config.heartbeat), name, fingerprint, config)
+    log.info("study %s: %d trials in %s", name, config.size.trials, hidden(storage))
+    live, tracked = LiveTable(name, config.size.trials), MlflowTrials()
+    observers = (TrialLog(), live, tracked)
+    worker = Worker(shared, base, config, Objective(market, config, folder, observers), observers)
+    try:
+        with live.showing():
+            worker.run()
+    finally:
+        tracked.close("KILLED")
+    if config.preset == "dry_run":
+        _accept(worker, config)
+    return FinishedStudy(name, fingerprint, folder)
+
+
+def load_market(
+    panel: Panel, graphs: MonthlyGraphs, split: SplitConfig, residency: ResidencyConfig, runtime: RuntimeConfig
+) -> Market:
+    """Load the panel once for all trials, without its test days."""
+    whole = single_split(panel.dates, split, panel.meta.label_span)
+    apart = without_test(whole, panel)
+    resident = ResidentPanel.load(panel, residency, choose_runtime(runtime).torch_device)
+    blank_test_days(resident, whole)
+    return Market(panel, graphs, apart, resident, residency)
+
+
+def report_study(
+    finished: FinishedStudy,
+    panel: Panel,
+    graphs: MonthlyGraphs,
+    checkpoints: Path,
+    storage: str,
+    split: Params[SplitConfig],
+    runtime: Params[RuntimeConfig],
+    hpo: Params[HpoConfig],
+) -> tuple[pl.DataFrame, str, dict[str, Any], *tuple[go.Figure, ...]]:
+    """Tell what the study found; evaluate its winner on the test days, once."""
+    config = hpo.root
+    shared = SharedStudy(open_storage(storage, config.heartbeat), finished.name, finished.fingerprint, config)
+    trials = shared.study.get_trials(deepcopy=False)
+    winner = winner_of(trials, config)
+    whole = single_split(panel.dates, split.root, panel.meta.label_span)
+    folder = checkpoints / "hpo" / finished.name / f"trial-{winner.number:04d}"
+    dry = config.preset == "dry_run"
+    test = None if dry else look_at_test(shared, winner, folder, panel, graphs, whole, runtime.root)
+    report = study_report(trials, config, finished.name, max(panel.meta.horizons), test)
+    parameters = parameters_text(winner, config, finished.name)
+    figures = study_figures(shared.study, config)
+    log_study(report, parameters, figures)
+    for line in [] if dry else summary_lines(report):
+        log.info(line)
+    return trial_table(trials, config), parameters, report, *figures.values()
+
+
+def _accept(worker: Worker, config: HpoConfig) -> None:
+    """Print the acceptance checks of a dry run.
+
+    Raises:
+        TrainingError: one of them failed.
+    """
+    checks = acceptance_checks(worker.trials()[0], config.acceptance)
+    Console(width=max(Console().width, 110)).print(checks_table(checks))
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        msg = f"dry run: {', '.join(failed)} failed; the limits are hpo.acceptance"
+        raise TrainingError(msg)

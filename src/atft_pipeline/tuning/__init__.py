@@ -1,0 +1,1 @@
+"""Hyper-parameter search: search space, trials, study, and what the search says of itself."""

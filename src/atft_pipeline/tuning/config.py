@@ -1,0 +1,216 @@
+"""Parameters of the search."""
+
+import math
+from typing import Literal, NamedTuple
+
+from atft_pipeline.config import config, require
+
+Scalar = bool | int | float | str | None
+Direction = Literal["maximize", "minimize"]
+PRESETS = {"quick": (5, 5), "medium": (10, 10), "full": (20, 20), "dry_run": (1, 2)}
+"""Trials and epochs by name."""
+
+
+@config
+class DimensionConfig:
+    """One dimension of the search space.
+
+    Attributes:
+        path: dotted path of the parameter, such as ``training.optimizer.lr``; a number picks an entry of a list.
+        kind: ``float``, ``log`` (a float whose logarithm is uniform), ``int`` or ``categorical``.
+        low: lowest value of a number.
+        high: highest value of a number, itself included.
+        step: distance of the values of an ``int``.
+        choices: values of a ``categorical``.
+    """
+
+    path: str
+    kind: Literal["float", "log", "int", "categorical"]
+    low: float | None = None
+    high: float | None = None
+    step: int = 1
+    choices: tuple[Scalar, ...] = ()
+
+    def __post_init__(self) -> None:
+        require("." in self.path, f"path must lead into a group, such as training.optimizer.lr, got {self.path}")
+        if self.kind == "categorical":
+            distinct = {(type(choice), choice) for choice in self.choices}
+            require(
+                len(distinct) == len(self.choices) >= 2 and self.low is None and self.high is None,
+                f"{self.path}: categorical takes at least two different choices and no low or high",
+            )
+            return
+        require(
+            self.low is not None and self.high is not None and self.low < self.high and not self.choices,
+            f"{self.path}: {self.kind} takes low < high and no choices, got {self.low}, {self.high}",
+        )
+        assert self.low is not None
+        assert self.high is not None
+        require(self.kind != "log" or self.low > 0, f"{self.path}: low of log must be positive, got {self.low}")
+        whole = math.floor(self.low) == self.low and math.floor(self.high) == self.high
+        require(self.kind != "int" or whole, f"{self.path}: low and high of int must be whole numbers")
+        require(self.step >= 1, f"{self.path}: step must be at least 1, got {self.step}")
+        require(
+            self.kind != "int" or (self.high - self.low) % self.step == 0,
+            f"{self.path}: high must lie whole steps of {self.step} above low",
+        )
+
+
+@config
+class SamplerConfig:
+    """Who proposes the points.
+
+    Attributes:
+        name: ``tpe`` (multivariate, with the constant liar, so that parallel workers do not propose the same),
+            ``cmaes`` (Hansen, 2016; numbers only, choices are drawn at random) or ``random``.
+        startup: trials that are drawn at random before the sampler learns from them; ``null``: a fifth of the trials,
+            at least 2.
+    """
+
+    name: Literal["tpe", "cmaes", "random"] = "tpe"
+    startup: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.startup is None or self.startup >= 1, f"startup must be at least 1, got {self.startup}")
+
+
+@config
+class PrunerConfig:
+    """Who stops a trial before its last epoch, by the validation RankIC after each epoch.
+
+    Attributes:
+        name: ``median`` (below the median of the other trials at the same epoch), ``hyperband`` (Li et al., JMLR 2018)
+            or ``none``.
+        startup: finished trials before the first one is pruned; ``null``: a fifth of the trials, at least 2.
+        warmup: epochs that every trial may train.
+    """
+
+    name: Literal["median", "hyperband", "none"] = "median"
+    startup: int | None = None
+    warmup: int = 2
+
+    def __post_init__(self) -> None:
+        require(self.startup is None or self.startup >= 0, f"startup must not be negative, got {self.startup}")
+        require(self.warmup >= 0, f"warmup must not be negative, got {self.warmup}")
+
+
+@config
+class HeartbeatConfig:
+    """How a dead worker is found.
+
+    Attributes:
+        interval: seconds between two signs of life of a running trial.
+        grace: seconds without one after which the trial counts as dead.
+        retries: times that a trial whose worker died is tried again.
+    """
+
+    interval: int = 10
+    grace: int = 60
+    retries: int = 2
+
+    def __post_init__(self) -> None:
+        require(self.interval >= 1, f"interval must be at least 1, got {self.interval}")
+        require(self.grace > self.interval, f"grace must exceed interval {self.interval}, got {self.grace}")
+        require(self.retries >= 0, f"retries must not be negative, got {self.retries}")
+
+
+@config
+class AcceptanceConfig:
+    """What a dry run must reach.
+
+    Attributes:
+        device_busy: share of the step time in which the device does not wait for data.
+        epoch_seconds: longest epoch.
+        rank_ic: lowest validation RankIC.
+        compile: ``yes``: the model must be compiled; ``auto``: only where the device gains from it.
+    """
+
+    device_busy: float = 0.85
+    epoch_seconds: float = 180.0
+    rank_ic: float = 0.0
+    compile: Literal["auto", "yes"] = "auto"
+
+
+class Size(NamedTuple):
+    """Trials of a study and epochs of a trial (``None`` = as the training says)."""
+
+    trials: int
+    epochs: int | None
+
+
+@config
+class HpoConfig:
+    """The search.
+
+    Attributes:
+        preset: ``quick`` (5 trials x 5 epochs), ``medium`` (10 x 10), ``full`` (20 x 20), ``dry_run`` (1 x 2, with
+            acceptance checks) or ``custom`` (``trials`` and ``epochs`` as given).
+        trials: trials of the study, in place of the preset's.
+        epochs: epochs of a trial, in place of the preset's; of ``custom``, ``null`` takes those of the training, which
+            may then have phases.
+        study: name of the study; ``null`` names it after the preset and a fingerprint of panel, split, parameters and
+            space, so that whatever changes them begins another one.
+        seed: of the sampler. Trial n trains with ``training.seed + n``; trial 0 is the default configuration.
+        objective: what is maximised: mean validation RankIC over the horizons (``rank_ic``), or the Sharpe ratio a day
+            of the soft book at the shortest horizon (``sharpe``), both of the epoch that is kept.
+        second_objective: searched for as well; the study then keeps the Pareto front and prunes nothing. ``seconds``
+            (of an epoch) and ``parameters`` (of the model) are minimised.
+        space: dimensions.
+        sampler: sampler.
+        pruner: pruner.
+        heartbeat: of running trials.
+        time_limit: a trial may take this many times its planned epochs times the measured seconds of its first epoch;
+            its first epoch may take ten times as long as the slowest one measured in the study.
+        oom_retries: times that a trial which runs out of memory is begun again with half the batch and twice the
+            accumulation.
+        resamples: draws for the selection bias.
+        acceptance: what a dry run must reach.
+    """
+
+    preset: Literal["quick", "medium", "full", "dry_run", "custom"] = "quick"
+    trials: int | None = None
+    epochs: int | None = None
+    study: str | None = None
+    seed: int = 1
+    objective: Literal["rank_ic", "sharpe"] = "rank_ic"
+    second_objective: Literal["none", "rank_ic", "sharpe", "seconds", "parameters"] = "none"
+    space: tuple[DimensionConfig, ...] = ()
+    sampler: SamplerConfig = SamplerConfig()
+    pruner: PrunerConfig = PrunerConfig()
+    heartbeat: HeartbeatConfig = HeartbeatConfig()
+    time_limit: float = 3.0
+    oom_retries: int = 3
+    resamples: int = 2000
+    acceptance: AcceptanceConfig = AcceptanceConfig()
+
+    def __post_init__(self) -> None:
+        require(self.preset != "custom" or self.trials is not None, "trials must be given with preset custom")
+        for name in ("trials", "epochs"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
+        paths = [dimension.path for dimension in self.space]
+        twice = sorted({path for path in paths if paths.count(path) > 1})
+        require(not twice, f"space: {', '.join(twice)} appears more than once")
+        require(0 <= self.seed < 2**31, f"seed must lie in [0, 2^31), got {self.seed}")
+        require(self.time_limit >= 1, f"time_limit must be at least 1, got {self.time_limit}")
+        require(self.oom_retries >= 0, f"oom_retries must not be negative, got {self.oom_retries}")
+        require(self.resamples >= 1, f"resamples must be at least 1, got {self.resamples}")
+        if self.second_objective != "none":
+            require(
+                self.pruner.name == "none" and self.sampler.name != "cmaes",
+                "second_objective: set pruner.name to none, and sampler.name to tpe or random",
+            )
+            require(self.second_objective != self.objective, f"second_objective equals objective {self.objective}")
+
+    @property
+    def size(self) -> Size:
+        """Trials and epochs, from the preset unless they are given."""
+        trials, epochs = PRESETS.get(self.preset, (self.trials or 1, None))
+        return Size(self.trials or trials, self.epochs or epochs)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Optuna's direction of each objective."""
+        if self.second_objective == "none":
+            return ("maximize",)
+        return ("maximize", "minimize" if self.second_objective in {"seconds", "parameters"} else "maximize")

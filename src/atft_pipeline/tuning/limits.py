@@ -1,0 +1,83 @@
+"""Limits of a trial: time, from measured epochs, and memory."""
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from atft_pipeline.errors import TrainingError
+from atft_pipeline.tuning.space import Settings
+
+# A first epoch also compiles and warms up.
+FIRST_EPOCH = 10.0
+
+
+class TimeLimitError(TrainingError):
+    """A trial took much longer than its own epochs say."""
+
+
+class Deadline:
+    """Time limit of a trial. The first epoch sets it; until then the slowest epoch of the study stands in.
+
+    Args:
+        factor: times the planned epochs times the seconds of the first epoch.
+        epochs: planned.
+        slowest: seconds of the slowest epoch measured in the study, ``None`` in its first trial.
+        clock: gives seconds.
+    """
+
+    def __init__(
+        self, factor: float, epochs: int, slowest: float | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._factor, self._epochs, self._clock = factor, epochs, clock
+        self._start = clock()
+        self._measured = False
+        self._limit = None if slowest is None else FIRST_EPOCH * slowest
+        self._basis = f"{FIRST_EPOCH:g} x the slowest epoch of the study, {slowest or 0:.1f} s"
+
+    def measure(self, seconds: float) -> None:
+        """Hear how long an epoch took; the first one sets the limit."""
+        if self._measured:
+            return
+        self._measured = True
+        self._limit = self._factor * self._epochs * seconds
+        self._basis = f"{self._factor:g} x {self._epochs} epochs x {seconds:.1f} s, measured in its first"
+
+    def check(self) -> None:
+        """Stop a trial that is over its limit.
+
+        Raises:
+            TimeLimitError: with the limit and what it was measured from.
+        """
+        spent = self._clock() - self._start
+        if self._limit is not None and spent > self._limit:
+            msg = f"time limit: {spent:.1f} s, limit {self._limit:.1f} s ({self._basis})"
+            raise TimeLimitError(msg)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell errors of exhausted memory, on a GPU or in the host."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def release_memory() -> None:
+    """Give back what a trial has left."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def halved(settings: Settings) -> Settings | None:
+    """Half the micro-batch and twice the accumulation, so the same samples a step; ``None`` when it is one bucket."""
+    size = settings.batches.batch_size // 2
+    if size < settings.batches.bucket:
+        return None
+    return replace(
+        settings,
+        batches=replace(settings.batches, batch_size=size),
+        training=replace(settings.training, accumulation=2 * settings.training.accumulation),
+    )

@@ -1,0 +1,260 @@
+"""One trial: train a point, report every epoch, stop when it is hopeless, and say honestly how it ended."""
+
+import logging
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+
+from atft_pipeline.errors import ConfigError, TrainingError
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.lineage import hash_json
+from atft_pipeline.panel.panel import Panel
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.splits import Split
+from atft_pipeline.training.loop import train
+from atft_pipeline.training.state import StateStore
+from atft_pipeline.tuning.config import HpoConfig
+from atft_pipeline.tuning.limits import Deadline, halved, out_of_memory, release_memory
+from atft_pipeline.tuning.observer import Outcome, StudyObserver, TrialStart
+from atft_pipeline.tuning.skill import daily_skill
+from atft_pipeline.tuning.space import Settings
+
+log = logging.getLogger(__name__)
+METRIC = "val_rank_ic"
+STEP_FACTS = ("epoch", METRIC, "loss", "seconds", "samples_per_second")
+
+
+@dataclass(frozen=True)
+class Market:
+    """What all trials share, loaded once.
+
+    Attributes:
+        panel: features and labels.
+        graphs: monthly graphs, ``None`` for a model without.
+        split: training and validation days; it has no test days.
+        resident: the panel in memory, test days erased.
+        residency: where it lies.
+    """
+
+    panel: Panel
+    graphs: MonthlyGraphs | None
+    split: Split
+    resident: ResidentPanel
+    residency: ResidencyConfig
+
+
+Trainer = Callable[..., Any]
+
+
+class Objective:
+    """Trains points.
+
+    Args:
+        market: shared by all trials.
+        config: of the search.
+        folder: of the trials' checkpoints.
+        observers: hear of everything.
+        trainer: trains; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        config: HpoConfig,
+        folder: Path,
+        observers: tuple[StudyObserver, ...] = (),
+        trainer: Trainer = train,
+    ) -> None:
+        self.market, self.config, self.folder = market, config, folder
+        self.observers, self.trainer = observers, trainer
+        self._shape = ""
+
+    def __call__(
+        self, trial: optuna.trial.Trial, start: TrialStart, settings: Settings, slowest: float | None
+    ) -> Outcome:
+        """Train a trial.
+
+        Args:
+            trial: Optuna's.
+            start: of the trial.
+            settings: its parameters, epochs and seed among them.
+            slowest: seconds of the slowest epoch measured in the study.
+
+        Returns:
+            How it ended. Whatever is not the point's own fault (a programming error, a request that the machine cannot
+            meet) is raised instead.
+        """
+        hearing = Hearing(self, trial, start, Deadline(self.config.time_limit, start.epochs, slowest))
+        for _ in range(self.config.oom_retries + 1):
+            hearing.begin()
+            try:
+                result = self._train(settings, start, hearing)
+                return self._complete(result.checkpoint, settings, hearing)
+            except optuna.TrialPruned as stop:
+                return self._ended("PRUNED", str(stop), settings, start, hearing)
+            except TrainingError as error:
+                return self._ended("FAILED", str(error), settings, start, hearing)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                reason = f"out of memory at batch_size {settings.batches.batch_size}"
+            release_memory()
+            smaller = halved(settings)
+            if smaller is None:
+                break
+            log.warning("trial %d: %s; again with half of it and twice the accumulation", start.number, reason)
+            settings = smaller
+        return Outcome("FAILED", reason, (), tuple(hearing.history), hearing.facts(settings), hearing.card)
+
+    def _train(self, settings: Settings, start: TrialStart, hearing: "Hearing") -> Any:
+        """Train; compiled graphs are kept from the trial before where the shapes are the same."""
+        shape = hash_json([start.parameters["model"], start.parameters["batches"], settings.batches.batch_size])
+        if shape != self._shape:
+            torch.compiler.reset()
+            self._shape = shape
+        market = self.market
+        return self.trainer(
+            market.panel,
+            market.graphs,
+            market.split,
+            settings.model,
+            settings.loss,
+            settings.training,
+            settings.batches,
+            market.residency,
+            settings.runtime,
+            checkpoint_dir=self.checkpoints(start.number),
+            observer=hearing,
+            resident=market.resident,
+            interrupt=hearing.deadline.check,
+        )
+
+    def checkpoints(self, number: int) -> Path:
+        """Folder of a trial's checkpoints."""
+        return self.folder / f"trial-{number:04d}"
+
+    def _complete(self, checkpoint: Path, settings: Settings, hearing: "Hearing") -> Outcome:
+        facts = hearing.facts(settings) | self._skill(checkpoint, settings)
+        best = max(hearing.history, key=lambda record: record[METRIC])
+        known = {
+            "rank_ic": best[METRIC],
+            "sharpe": facts["sharpe"],
+            "seconds": facts["epoch_seconds"],
+            "parameters": hearing.card.get("model", {}).get("parameters", math.nan),
+        }
+        names = [self.config.objective, self.config.second_objective]
+        values = tuple(float(known[name]) for name in names if name != "none")
+        if not all(math.isfinite(value) for value in values):
+            reason = f"the objective is undefined: {dict(zip(names, values, strict=False))}"
+            return Outcome("FAILED", reason, (), tuple(hearing.history), facts, hearing.card)
+        return Outcome("COMPLETE", "", values, tuple(hearing.history), facts, hearing.card)
+
+    def _ended(self, state: Any, reason: str, settings: Settings, start: TrialStart, hearing: "Hearing") -> Outcome:
+        """An outcome without a value; what its epochs showed is kept beside it."""
+        facts = hearing.facts(settings)
+        best = sorted(self.checkpoints(start.number).glob("*/best-*"))
+        if state == "PRUNED" and best:
+            facts |= self._skill(best[-1], settings)
+        return Outcome(state, reason, (), tuple(hearing.history), facts, hearing.card)
+
+    def _skill(self, checkpoint: Path, settings: Settings) -> dict[str, Any]:
+        """Skill of the kept weights by validation day."""
+        market = self.market
+        skill = daily_skill(checkpoint, market.resident, market.graphs, market.split.validation, settings.runtime)
+        return {"daily_rank_ic": np.round(skill.rank_ic, 6).tolist(), "sharpe": skill.sharpe}
+
+    def tidy(self, number: int, *, keep: bool) -> None:
+        """Drop what a finished trial need not keep: its states, and its weights unless it leads."""
+        folder = self.checkpoints(number)
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        for run in folder.glob("*"):
+            StateStore(run, "", keep=1).forget_states()
+
+
+class Hearing:
+    """Hears a training for a trial: passes its epochs on, reports them to Optuna, and ends it when it is hopeless."""
+
+    def __init__(self, owner: Objective, trial: optuna.trial.Trial, start: TrialStart, deadline: Deadline) -> None:
+        self.owner, self.trial, self.start, self.deadline = owner, trial, start, deadline
+        self.history: list[Mapping[str, Any]] = []
+        self.card: Mapping[str, Any] = {}
+        self._reported: set[int] = set()
+
+    def begin(self) -> None:
+        """A new attempt, after memory ran out."""
+        self.history.clear()
+
+    def on_epoch(self, record: Mapping[str, Any]) -> None:
+        """Pass an epoch on; prune.
+
+        Raises:
+            TrainingError: the validation RankIC is no number.
+            TrialPruned: the trial is hopeless.
+        """
+        self.history.append(record)
+        self.deadline.measure(float(record["seconds"]))
+        for observer in self.owner.observers:
+            observer.on_epoch(self.start, record)
+        value, epoch = float(record[METRIC]), int(record["epoch"])
+        if not math.isfinite(value):
+            msg = f"epoch {epoch}: the validation RankIC is {value}"
+            raise TrainingError(msg)
+        if self.owner.config.second_objective != "none" or epoch >= self.start.epochs:
+            return
+        if epoch not in self._reported:
+            self._reported.add(epoch)
+            self.trial.report(value, step=epoch)
+        if self.trial.should_prune():
+            best = max(record[METRIC] for record in self.history)
+            msg = f"pruned after epoch {epoch} of {self.start.epochs}, best RankIC {best:+.4f}"
+            raise optuna.TrialPruned(msg)
+
+    def on_run_card(self, card: Mapping[str, Any]) -> None:
+        """Keep what was active."""
+        self.card = card
+
+    def facts(self, settings: Settings) -> dict[str, Any]:
+        """What is kept beside the trial."""
+        seconds = [float(record["seconds"]) for record in self.history]
+        best = max(self.history, key=lambda record: record[METRIC], default=None)
+        return {
+            "epochs": len(self.history),
+            "epoch_seconds": float(np.median(seconds)) if seconds else None,
+            "slowest_epoch": max(seconds, default=None),
+            "best_epoch": None if best is None else best["epoch"],
+            "best_rank_ic": None if best is None else best[METRIC],
+            "batch_size": settings.batches.batch_size,
+            "accumulation": settings.training.accumulation,
+            "history": [{name: record[name] for name in STEP_FACTS if name in record} for record in self.history],
+        }
+
+
+def planned(settings: Settings, epochs: int | None, seed: int) -> Settings:
+    """Settings with the trial's epochs and seed.
+
+    Args:
+        settings: of the point.
+        epochs: of the preset; ``None`` = as the training says, phases included.
+        seed: added to the training's.
+
+    Raises:
+        ConfigError: the preset names epochs, but the training lists phases.
+    """
+    training = replace(settings.training, seed=(settings.training.seed + seed) % 2**32, resume=False, from_study=None)
+    if epochs is not None:
+        if training.phases:
+            msg = (
+                "hpo: the training lists phases, whose epochs stand; use --params hpo.preset=custom,hpo.trials=<count>"
+            )
+            raise ConfigError(msg)
+        training = replace(training, epochs=epochs)
+    return replace(settings, training=training)

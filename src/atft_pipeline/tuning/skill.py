@@ -1,0 +1,75 @@
+"""Skill of kept weights, day by day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.losses.book import book_returns, sharpe
+from atft_pipeline.panel.resident import ResidentPanel
+from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.training.config import RuntimeConfig
+from atft_pipeline.training.inference import score_days
+from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.training.validation import RankICSummary, daily_rank_ic, summarise
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Skill by day.
+
+    Attributes:
+        by_horizon: [T, Q] daily RankIC, NaN where undefined.
+        summary: mean and error of each horizon.
+        sharpe: a day, not annualised, of the soft book at the shortest horizon.
+    """
+
+    by_horizon: npt.NDArray[np.float64]
+    summary: RankICSummary
+    sharpe: float
+
+    @property
+    def rank_ic(self) -> npt.NDArray[np.float64]:
+        """Mean over the horizons [T]; days on which one of them is undefined are left out."""
+        complete = np.isfinite(self.by_horizon).all(axis=1)
+        mean: npt.NDArray[np.float64] = self.by_horizon[complete].mean(axis=1)
+        return mean
+
+
+def daily_skill(
+    checkpoint: Path,
+    resident: ResidentPanel,
+    graphs: MonthlyGraphs | None,
+    days: Sequence[int],
+    runtime: RuntimeConfig,
+) -> Skill:
+    """Score days with kept weights and measure each day.
+
+    Args:
+        checkpoint: folder of the weights.
+        resident: the panel in memory.
+        graphs: of the same panel.
+        days: day indices.
+        runtime: device and precision.
+    """
+    model, card = load_model(checkpoint)
+    panel = resident.panel
+    aligned = graphs.align(panel.dates) if graphs is not None else None
+    scores = score_days(model, resident, aligned, days, card.batches, choose_runtime(runtime))
+    returns = resident.returns.cpu()
+    daily: list[list[float]] = []
+    book: list[torch.Tensor] = []
+    for day in np.unique(scores.day).tolist():
+        rows = scores.day == day
+        score = torch.from_numpy(scores.score[rows])
+        label = returns[day, torch.from_numpy(scores.listing[rows])]
+        there = torch.isfinite(label)
+        # One row a horizon instead of one a day: the ranks are those of a row either way.
+        daily.append(daily_rank_ic(score.T, label.T, there.T).tolist())
+        book.append(book_returns(score[:, 0], label[:, 0], there[:, 0]))
+    table = np.array(daily, dtype=np.float64)
+    return Skill(table, summarise(table, card.horizons), float(-sharpe(torch.stack(book).double())))

@@ -1,0 +1,251 @@
+"""The search space: points become configurations, and every point becomes a valid one.
+
+A point is a value for each dimension. It is laid over the configuration of the training stage, then fitted, so that
+dimensions may be chosen independently of each other (see :func:`fit`).
+"""
+
+import copy
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from pydantic import TypeAdapter, ValidationError
+
+from atft_pipeline.config import require, to_mapping
+from atft_pipeline.errors import ConfigError
+from atft_pipeline.losses.composite import TERMS, LossConfig
+from atft_pipeline.model.config import ModelConfig
+from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.tuning.config import DimensionConfig, Scalar
+
+Point = Mapping[str, Scalar]
+PROBES = 200
+"""Points of a space that are built before the first trial."""
+QUANTILES = [0.1, 0.5, 0.9]
+GROUPS: dict[str, type[Any]] = {
+    "model": ModelConfig,
+    "loss": LossConfig,
+    "training": TrainingConfig,
+    "batches": BatchConfig,
+    "runtime": RuntimeConfig,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a trial may change; each field is a configuration of the train stage."""
+
+    model: ModelConfig
+    loss: LossConfig
+    training: TrainingConfig
+    batches: BatchConfig
+    runtime: RuntimeConfig
+
+    def as_mapping(self) -> dict[str, Any]:
+        """The settings as plain JSON types, by group."""
+        return {name: to_mapping(getattr(self, name)) for name in GROUPS}
+
+    @classmethod
+    def of(cls, mapping: Mapping[str, Any]) -> "Settings":
+        """Build the settings from plain types.
+
+        Raises:
+            ConfigError: with the dotted name of each value that is unknown, ill-typed or out of range.
+        """
+        built: dict[str, Any] = {}
+        for name, group in GROUPS.items():
+            try:
+                built[name] = TypeAdapter(group).validate_python(mapping[name])
+            except ValidationError as error:
+                lines = [f"{'.'.join([name, *map(str, item['loc'])])}: {item['msg']}" for item in error.errors()]
+                raise ConfigError("; ".join(lines)) from error
+        return cls(**built)
+
+
+def distribution(dimension: DimensionConfig) -> BaseDistribution:
+    """Optuna's distribution of a dimension."""
+    if dimension.kind == "categorical":
+        return CategoricalDistribution(dimension.choices)
+    assert dimension.low is not None
+    assert dimension.high is not None
+    if dimension.kind == "int":
+        return IntDistribution(int(dimension.low), int(dimension.high), step=dimension.step)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.kind == "log")
+
+
+def suggest(trial: optuna.trial.Trial, space: tuple[DimensionConfig, ...]) -> dict[str, Scalar]:
+    """Ask a trial for its point."""
+    point: dict[str, Scalar] = {}
+    for dimension in space:
+        if dimension.kind == "categorical":
+            point[dimension.path] = trial.suggest_categorical(dimension.path, dimension.choices)
+            continue
+        assert dimension.low is not None
+        assert dimension.high is not None
+        if dimension.kind == "int":
+            point[dimension.path] = trial.suggest_int(
+                dimension.path, int(dimension.low), int(dimension.high), step=dimension.step
+            )
+        else:
+            point[dimension.path] = trial.suggest_float(
+                dimension.path, dimension.low, dimension.high, log=dimension.kind == "log"
+            )
+    return point
+
+
+def apply(base: Settings, point: Point) -> Settings:
+    """Lay a point over the settings and fit the rest to it.
+
+    Raises:
+        ConfigError: a path leads nowhere, or a value does not fit its parameter.
+    """
+    mapping = base.as_mapping()
+    for path, value in point.items():
+        put(mapping, path, value)
+    fit(mapping)
+    return Settings.of(mapping)
+
+
+def put(mapping: dict[str, Any], path: str, value: Any) -> None:
+    """Replace the value at a dotted path.
+
+    Raises:
+        ConfigError: with the part of the path that does not exist and the nearest name that does.
+    """
+    node: Any = mapping
+    parts = path.split(".")
+    for place, part in enumerate(parts):
+        key: Any = int(part) if isinstance(node, list) and part.isdigit() else part
+        known = (isinstance(node, list) and isinstance(key, int) and key < len(node)) or (
+            isinstance(node, dict) and key in node
+        )
+        # Weights by horizon are a mapping whose keys are free; all other mappings are configuration classes.
+        free = place == len(parts) - 1 and parts[:-1] == ["loss", "horizon_weights"]
+        if not known and not free:
+            names = [str(name) for name in node] if isinstance(node, dict) else []
+            near = difflib.get_close_matches(part, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'no parts'}"
+            msg = f"hpo.space: {path}: no parameter {part}; {hint}"
+            raise ConfigError(msg)
+        if place == len(parts) - 1:
+            node[key] = value
+        else:
+            node = node[key]
+
+
+def fit(mapping: dict[str, Any]) -> None:
+    """Make dependent parameters follow, so that dimensions need not know each other.
+
+    * Heads become the largest divisor of the width that does not exceed what was asked for.
+    * A window's least history never exceeds the window.
+    * A loss term that reads a head switches the head on.
+    """
+    model, loss, batches = mapping["model"], mapping["loss"], mapping["batches"]
+    for block in ("encoder", "graph"):
+        model[block]["heads"] = largest_divisor(model["width"], model[block]["heads"])
+    batches["min_history"] = min(batches["min_history"], batches["window"])
+    if loss["quantile"] and not model["heads"]["quantiles"]:
+        model["heads"]["quantiles"] = QUANTILES
+    model["heads"]["student_t"] = bool(model["heads"]["student_t"] or loss["student_t"])
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """Largest divisor of ``number`` that does not exceed ``limit``; both at least 1."""
+    if not isinstance(number, int) or not isinstance(limit, int) or number < 1 or limit < 1:
+        return limit
+    return next(divisor for divisor in range(min(number, limit), 0, -1) if number % divisor == 0)
+
+
+def default_point(base: Settings, space: tuple[DimensionConfig, ...]) -> dict[str, Scalar]:
+    """The point of the default configuration.
+
+    Raises:
+        ConfigError: a dimension does not contain the default, so that the search could end below it.
+    """
+    mapping = base.as_mapping()
+    point: dict[str, Scalar] = {}
+    for dimension in space:
+        value = _get(mapping, dimension.path)
+        inside = distribution(dimension)
+        ok = (
+            any(value == choice and type(value) is type(choice) for choice in dimension.choices)
+            if dimension.kind == "categorical"
+            else isinstance(value, int | float) and inside._contains(float(value))  # noqa: SLF001  Optuna's own test
+        )
+        require(
+            ok,
+            f"hpo.space: {dimension.path}: the default {value} lies outside of the dimension; trial 0 is the default "
+            "configuration, so include it",
+        )
+        point[dimension.path] = value
+    return point
+
+
+def check_space(base: Settings, space: tuple[DimensionConfig, ...]) -> None:
+    """Build the configurations of the edges of every dimension and of many points, before any training.
+
+    Raises:
+        ConfigError: one of them is not valid.
+    """
+    for dimension in space:
+        group = dimension.path.split(".", maxsplit=1)[0]
+        require(group in GROUPS, f"hpo.space: {dimension.path}: no group {group}; there are: {', '.join(GROUPS)}")
+        require(
+            dimension.path not in {"training.epochs", "training.seed", "training.resume", "training.from_study"},
+            f"hpo.space: {dimension.path} belongs to the search itself and is no dimension",
+        )
+        for value in dimension.choices or (dimension.low, dimension.high):
+            whole = dimension.kind == "int" and isinstance(value, float)
+            apply(base, {dimension.path: int(value) if whole and value is not None else value})
+    default_point(base, space)
+    _refuse_empty_loss(base, space)
+    generator = np.random.default_rng(0)
+    for _ in range(PROBES):
+        apply(base, draw(space, generator))
+
+
+def draw(space: tuple[DimensionConfig, ...], generator: np.random.Generator) -> dict[str, Scalar]:
+    """Draw a point uniformly."""
+    point: dict[str, Scalar] = {}
+    for dimension in space:
+        if dimension.kind == "categorical":
+            point[dimension.path] = dimension.choices[int(generator.integers(len(dimension.choices)))]
+            continue
+        assert dimension.low is not None
+        assert dimension.high is not None
+        if dimension.kind == "int":
+            steps = int((dimension.high - dimension.low) // dimension.step)
+            point[dimension.path] = int(dimension.low) + dimension.step * int(generator.integers(steps + 1))
+        elif dimension.kind == "log":
+            point[dimension.path] = float(np.exp(generator.uniform(np.log(dimension.low), np.log(dimension.high))))
+        else:
+            point[dimension.path] = float(generator.uniform(dimension.low, dimension.high))
+    return point
+
+
+def _refuse_empty_loss(base: Settings, space: tuple[DimensionConfig, ...]) -> None:
+    """Some loss term must weigh more than 0 at every point."""
+    loss = base.as_mapping()["loss"]
+    least = {name: loss[name] for name in TERMS}
+    for dimension in space:
+        name = dimension.path.removeprefix("loss.")
+        if dimension.path.startswith("loss.") and name in least:
+            least[name] = min(dimension.choices or (dimension.low,))  # type: ignore[type-var]
+    require(any(least.values()), "hpo.space: at some point every loss term weighs 0; give one of them a low above 0")
+
+
+def _get(mapping: Any, path: str) -> Any:
+    put(copy.deepcopy(mapping), path, None)
+    for part in path.split("."):
+        mapping = mapping[int(part)] if isinstance(mapping, list) else mapping.get(part, 1.0)
+    return mapping

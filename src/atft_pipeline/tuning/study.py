@@ -1,0 +1,167 @@
+"""The search: claim a slot, train its point, tell how it ended, until every slot has its result."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from atft_pipeline.config import to_mapping
+from atft_pipeline.errors import AtftError, TrainingError
+from atft_pipeline.lineage import hash_json
+from atft_pipeline.tuning.config import HpoConfig
+from atft_pipeline.tuning.objective import Market, Objective, planned
+from atft_pipeline.tuning.observer import Outcome, StudyObserver, TrialStart
+from atft_pipeline.tuning.samplers import quiet
+from atft_pipeline.tuning.space import Settings, apply, default_point, suggest
+from atft_pipeline.tuning.storage import REASON, Claim, SharedStudy, slots
+
+log = logging.getLogger(__name__)
+OPTUNA_STATE = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
+WAIT = 1.0
+
+
+def study_fingerprint(market: Market, base: Settings, config: HpoConfig) -> str:
+    """Hash of everything that makes the values of two trials comparable; where and how fast they run does not."""
+    graphs = market.graphs.meta.fingerprint if market.graphs is not None else ""
+    days = [list(market.split.train), list(market.split.validation)]
+    settings = planned(base, config.size.epochs, 0).as_mapping()
+    aims = [config.objective, config.second_objective, config.seed]
+    return hash_json([market.panel.meta.fingerprint, graphs, days, settings, to_mapping(config.space), aims])
+
+
+def study_name(config: HpoConfig, fingerprint: str) -> str:
+    """Name of the study: the one that was given, or preset and fingerprint."""
+    return config.study or f"{config.preset}-{fingerprint[:8]}"
+
+
+@dataclass
+class Worker:
+    """One process that works on a study.
+
+    Attributes:
+        shared: the study.
+        base: settings of the train stage.
+        config: of the search.
+        objective: trains points.
+        observers: hear of every trial.
+    """
+
+    shared: SharedStudy
+    base: Settings
+    config: HpoConfig
+    objective: Objective
+    observers: tuple[StudyObserver, ...] = ()
+
+    def run(self) -> None:
+        """Work until every slot of the study has its result.
+
+        Raises:
+            Exception: a programming error in a trial; the trial is failed with it, and nothing is caught.
+        """
+        default = default_point(self.base, self.config.space)
+        while True:
+            claim = self.shared.claim(dict(default))
+            if claim is not None:
+                self.work(claim)
+            elif self.shared.finished():
+                return
+            else:
+                # Others still train. If one of them dies, its slot comes back.
+                time.sleep(WAIT)
+
+    def work(self, claim: Claim) -> None:
+        """Run a claimed trial to its end and tell it."""
+        trial = claim.trial
+        with self.shared.beat(claim):
+            with quiet():
+                point = suggest(trial, self.config.space)
+            settings = planned(apply(self.base, point), self.config.size.epochs, claim.slot)
+            epochs = sum(phase.epochs for phase in settings.training.plan)
+            start = TrialStart(trial.number, claim.slot, claim.retry, point, settings.as_mapping(), epochs)
+            trial.set_user_attr("slot", claim.slot)
+            trial.set_user_attr("parameters", start.parameters)
+            trial.set_user_attr("planned", epochs)
+            for observer in self.observers:
+                observer.on_trial(start)
+            try:
+                outcome = self.objective(trial, start, settings, slowest_epoch(self.trials()))
+            except Exception as error:
+                self.tell(start, Outcome("FAILED", stop_reason(error)))
+                raise
+            except KeyboardInterrupt:
+                # No reason: the slot is free again, and a resumed study trains it anew.
+                self.shared.study.tell(trial.number, state=TrialState.FAIL)
+                raise
+            self.tell(start, outcome)
+
+    def tell(self, start: TrialStart, outcome: Outcome) -> None:
+        """Write an outcome into the study, let everyone hear it, and drop weights that do not lead."""
+        study, number = self.shared.study, start.number
+        write_facts(self.shared, number, outcome)
+        with quiet():
+            values = list(outcome.values) if outcome.state == "COMPLETE" else None
+            study.tell(number, values, state=OPTUNA_STATE[outcome.state])
+        for observer in self.observers:
+            observer.on_outcome(start, outcome)
+        leaders = {trial.number for trial in best_trials(self.trials(), self.config.directions)}
+        for folder in self.objective.folder.glob("trial-*"):
+            other = int(folder.name.removeprefix("trial-"))
+            if other == number or (other not in leaders and self._over(other)):
+                self.objective.tidy(other, keep=other in leaders)
+
+    def trials(self) -> list[FrozenTrial]:
+        """The last try of every slot, in order."""
+        return [trial for _, trial in slots(self.shared.study.get_trials(deepcopy=False))]
+
+    def _over(self, number: int) -> bool:
+        trials = self.shared.study.get_trials(deepcopy=False)
+        return number < len(trials) and trials[number].state.is_finished()
+
+
+def write_facts(shared: SharedStudy, number: int, outcome: Outcome) -> None:
+    """Keep reason and facts beside a running trial."""
+    facts: Mapping[str, Any] = {**outcome.facts, "run_card": dict(outcome.run_card)}
+    trial_id = shared.storage.get_trial_id_from_study_id_trial_number(
+        shared.storage.get_study_id_from_name(shared.name), number
+    )
+    if outcome.state != "COMPLETE":
+        facts = {**facts, REASON: outcome.reason}
+    for name, value in facts.items():
+        shared.storage.set_trial_user_attr(trial_id, name, value)
+
+
+def stop_reason(error: Exception) -> str:
+    """Reason of a trial that stopped the study."""
+    kind = "" if isinstance(error, AtftError) and not isinstance(error, TrainingError) else f"{type(error).__name__}: "
+    return f"stopped the study: {kind}{error}"
+
+
+def best_trials(trials: list[FrozenTrial], directions: tuple[str, ...]) -> list[FrozenTrial]:
+    """The best trial, or the Pareto front ordered by the first objective.
+
+    Args:
+        trials: of the study; those without a value are passed over.
+        directions: ``maximize`` or ``minimize`` of each objective.
+    """
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    signs = [1 if direction == "maximize" else -1 for direction in directions]
+    value = {trial.number: [sign * found for sign, found in zip(signs, trial.values, strict=True)] for trial in done}
+
+    def beaten(trial: FrozenTrial) -> bool:
+        own = value[trial.number]
+        others = (value[other.number] for other in done if other.number != trial.number)
+        return any(all(a >= b for a, b in zip(found, own, strict=True)) and found != own for found in others)
+
+    front = sorted(
+        (trial for trial in done if not beaten(trial)), key=lambda found: (-value[found.number][0], found.number)
+    )
+    return front if len(directions) > 1 else front[:1]
+
+
+def slowest_epoch(trials: list[FrozenTrial]) -> float | None:
+    """Seconds of the slowest epoch measured in the study, ``None`` before the first trial."""
+    seconds = [trial.user_attrs.get("slowest_epoch") for trial in trials if trial.state.is_finished()]
+    return max((value for value in seconds if value is not None), default=None)

@@ -1,0 +1,163 @@
+"""``kedro run --pipeline=hpo`` and the training of its winner, as a user types them, on a small market."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from atft_pipeline.errors import ArtifactError, ConfigError
+from atft_pipeline.pipelines.hpo.winner import overlay, use_study
+from atft_pipeline.tuning.report import DRY
+from tests.project import kedro, kedro_ok, make_project, newest
+
+pytestmark = pytest.mark.slow
+
+SIZE = "sample_market.listings=40,sample_market.sessions=320"
+SMALL = "split.embargo=5,model.width=8,batches.window=10,batches.min_history=5"
+SPACE = [
+    {"path": "training.optimizer.lr", "kind": "log", "low": 5e-4, "high": 1e-2},
+    {"path": "model.width", "kind": "categorical", "choices": [8, 16]},
+]
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A project after a search of three trials of two epochs, and what it printed."""
+    project = make_project(tmp_path_factory.mktemp("project"))
+    text = yaml.safe_dump({"hpo": {"preset": "custom", "trials": 3, "epochs": 2, "space": SPACE}})
+    (project / "conf/local/parameters_hpo.yml").write_text(text)
+    kedro_ok(project, "run", "--pipeline=sample_market", f"--params={SIZE}")
+    kedro_ok(project, "run", "--pipeline=data")
+    return project, kedro_ok(project, "run", "--pipeline=hpo", f"--params={SMALL}")
+
+
+def read(project: Path, artifact: str) -> str:
+    return newest(project, artifact).read_text()
+
+
+def test_the_search_leaves_its_artifacts(searched: tuple[Path, str]) -> None:
+    project, printed = searched
+    report = json.loads(read(project, "data/08_reporting/hpo_report.json"))
+    table = pl.read_parquet(newest(project, "data/08_reporting/trial_table.parquet"))
+    assert set(table["state"]) <= {"COMPLETE", "PRUNED"}
+    assert table.height == 3
+    assert report["winner"]["val_rank_ic"] == table["best_rank_ic"].max()
+    assert report["test"]["looks"] == 1
+    assert "worthless trials" in printed
+    assert "Traceback" not in printed
+    for name in ["history", "importance", "slices", "parallel", "timeline"]:
+        assert newest(project, f"data/08_reporting/hpo_{name}.json").exists()
+
+
+def test_every_trial_is_a_nested_run_with_parameters_epochs_and_card(searched: tuple[Path, str]) -> None:
+    project, _ = searched
+    with closing(sqlite3.connect(project / "mlflow.db")) as store:
+        nested = store.execute("select run_uuid from tags where key = 'mlflow.parentRunId'").fetchall()
+        widths = store.execute("select value from params where key = 'model.width'").fetchall()
+        names = dict(store.execute("select run_uuid, name from runs").fetchall())
+        for (run,) in nested:
+            epochs = store.execute(
+                "select count(*) from metrics where key = 'val_rank_ic' and run_uuid = ?", (run,)
+            ).fetchone()
+            assert epochs[0] in {1, 2}
+            assert names[run].startswith("trial ")
+    assert len(nested) == 3
+    assert len(widths) == 4  # of the search itself and of each trial
+    assert len(list(project.rglob("run_card.json"))) >= 3
+    assert list(project.rglob("best_parameters.yml"))
+
+
+def test_a_finished_search_trains_nothing_again(searched: tuple[Path, str]) -> None:
+    project, _ = searched
+    printed = kedro_ok(project, "run", "--pipeline=hpo", f"--params={SMALL}")
+    assert "epoch " not in printed
+    assert json.loads(read(project, "data/08_reporting/hpo_report.json"))["test"]["looks"] == 1
+
+
+def test_train_takes_the_winner_and_says_so(searched: tuple[Path, str]) -> None:
+    project, _ = searched
+    report = json.loads(read(project, "data/08_reporting/hpo_report.json"))
+    kedro_ok(project, "run", "--pipeline=train", f"--params={SMALL.split(',', maxsplit=1)[0]},training.from_study=best")
+    card = json.loads(read(project, "data/08_reporting/run_card.json"))
+    assert card["result"]["val_rank_ic"] == pytest.approx(report["winner"]["val_rank_ic"], abs=1e-12)
+    record = json.loads((newest(project, "data/06_models/model").parent / "lineage.json").read_text())
+    assert record["inputs"]["tuned_parameters"]["fingerprint"]
+    with closing(sqlite3.connect(project / "mlflow.db")) as store:
+        rates = store.execute("select value from params where key = 'training.optimizer.lr'").fetchall()
+    assert str(report["winner"]["parameters"]["training.optimizer.lr"]) in {value for (value,) in rates[-1:]}
+
+
+def test_the_winners_file_is_parameters_as_it_is(searched: tuple[Path, str]) -> None:
+    project, _ = searched
+    report = json.loads(read(project, "data/08_reporting/hpo_report.json"))
+    tuned = project / "conf/local/parameters_tuned.yml"
+    tuned.write_text(read(project, "data/06_models/best_parameters.yml"))
+    try:
+        kedro_ok(project, "run", "--pipeline=train", f"--params={SMALL.split(',', maxsplit=1)[0]}")
+    finally:
+        tuned.unlink()
+    card = json.loads(read(project, "data/08_reporting/run_card.json"))
+    assert card["result"]["val_rank_ic"] == pytest.approx(report["winner"]["val_rank_ic"], abs=1e-12)
+
+
+def test_a_preset_that_does_not_exist_is_one_clear_line(searched: tuple[Path, str]) -> None:
+    done = kedro(searched[0], "run", "--pipeline=hpo", "--params=hpo.preset=huge")
+    assert done.returncode == 1
+    assert "parameter hpo.preset: input should be 'quick', 'medium'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+class Loader(dict[str, Any]):
+    """Parameters as Kedro's loader holds them."""
+
+    runtime_params: dict[str, Any] = {}
+
+
+def asking(value: Any) -> Loader:
+    return Loader(parameters={"training": {"from_study": value, "epochs": 4}, "split": {"embargo": 1}})
+
+
+def test_a_winner_that_is_not_there_is_named_with_its_command(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training\.from_study: must be best or null, got worst"):
+        use_study(asking("worst"), tmp_path)
+    with pytest.raises(ArtifactError, match="make it with: kedro run --pipeline=hpo"):
+        use_study(asking("best"), tmp_path)
+    write_winner(tmp_path, DRY + "training: {epochs: 2}\n")
+    with pytest.raises(ArtifactError, match="the newest search was a dry run"):
+        use_study(asking("best"), tmp_path)
+
+
+def test_the_winner_replaces_groups_and_the_command_line_stays(tmp_path: Path) -> None:
+    write_winner(tmp_path, "training: {epochs: 5, seed: 3}\n")
+    untouched, loader = asking(None), asking("best")
+    loader.runtime_params = {"training": {"from_study": "best", "epochs": 9}}
+    use_study(untouched, tmp_path)
+    use_study(loader, tmp_path)
+    assert untouched == asking(None)
+    assert loader["parameters"] == {
+        "training": {"epochs": 9, "seed": 3, "from_study": "best"},
+        "split": {"embargo": 1},
+    }
+
+
+def write_winner(project: Path, text: str) -> None:
+    path = project / "data/06_models/best_parameters.yml/2026-01-01T00.00.00.000Z/best_parameters.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "given", "merged"),
+    [
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}, {"a": {"b": 3, "c": 2}}),
+        ({"a": 1}, {"b": {"c": 2}}, {"a": 1, "b": {"c": 2}}),
+        ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
+    ],
+)
+def test_what_the_command_line_names_stays(parameters: dict, given: dict, merged: dict) -> None:
+    assert overlay(parameters, given) == merged

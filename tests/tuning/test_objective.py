@@ -1,0 +1,296 @@
+"""A trial ends honestly: a score only where it completed, its reason otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from atft_pipeline.errors import ConfigError, TrainingError
+from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, TrainingConfig
+from atft_pipeline.training.loop import train
+from atft_pipeline.tuning.config import PrunerConfig, SamplerConfig
+from atft_pipeline.tuning.limits import Deadline, TimeLimitError, halved, out_of_memory
+from atft_pipeline.tuning.objective import Market, planned
+from atft_pipeline.tuning.observer import Outcome, TrialStart
+from atft_pipeline.tuning.samplers import quiet
+from atft_pipeline.tuning.study import best_trials
+from tests.training.runs import run
+from tests.tuning.studies import BASE, Script, load, scripted, search_config, worker
+
+
+@pytest.fixture(scope="module")
+def shared_market(tmp_path_factory: pytest.TempPathFactory) -> Market:
+    return load(tmp_path_factory.mktemp("market"))[0]
+
+
+class Ears:
+    """Remembers what it heard."""
+
+    def __init__(self) -> None:
+        self.epochs: list[tuple[int, int]] = []
+        self.outcomes: list[Outcome] = []
+
+    def on_trial(self, _trial: TrialStart, /) -> None: ...
+
+    def on_epoch(self, trial: TrialStart, record: Mapping[str, Any], /) -> None:
+        self.epochs.append((trial.number, record["epoch"]))
+
+    def on_outcome(self, _trial: TrialStart, outcome: Outcome, /) -> None:
+        self.outcomes.append(outcome)
+
+
+def failing(error: Exception) -> Any:
+    """A trainer that fails from the second trial on."""
+    calls = []
+
+    def trainer(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 1:
+            raise error
+        return train(*arguments, **options)
+
+    return trainer
+
+
+def test_the_default_trial_equals_a_training_of_the_default(shared_market: Market, tmp_path: Path) -> None:
+    """The shared panel, without its test days, gives the same numbers as a training of its own."""
+    ears = Ears()
+    worker(shared_market, search_config(1), tmp_path, observers=(ears,)).run()
+    same = {"epochs": 2, "optimizer": BASE.training.optimizer}
+    own = run(shared_market.panel, shared_market.graphs, tmp_path / "own", **same)
+    (outcome,) = ears.outcomes
+    assert outcome.state == "COMPLETE"
+    assert outcome.values == (own.run_card["result"]["val_rank_ic"],)
+    # The kept weights, scored again day by day, say the same.
+    daily = outcome.facts["daily_rank_ic"]
+    assert sum(daily) / len(daily) == pytest.approx(outcome.values[0], abs=1e-4)
+    assert outcome.run_card["optimizer"]["class"] == "torch.optim.adamw.AdamW"
+
+
+def test_trials_differ_in_seed_and_are_repeatable(shared_market: Market, tmp_path: Path) -> None:
+    values = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        made = worker(shared_market, search_config(3, epochs=1), tmp_path / name)
+        made.run()
+        trials = made.trials()
+        values.append([trial.value for trial in trials])
+        assert [trial.user_attrs["parameters"]["training"]["seed"] for trial in trials] == [1, 2, 3]
+    assert values[0] == values[1]
+
+
+def test_a_hopeless_trial_is_pruned_while_it_trains(shared_market: Market, tmp_path: Path) -> None:
+    """The first trial learns; a median of one and a rate that learns nothing end the others after an epoch."""
+    ears = Ears()
+    config = search_config(2, epochs=4, pruner=PrunerConfig(startup=1, warmup=1))
+    made = worker(shared_market, config, tmp_path, observers=(ears,))
+    made.work(made.shared.claim({"training.optimizer.lr": 1e-2, "model.graph.layers": 1, "model.width": 8}))  # type: ignore[arg-type]
+    made.shared.study.enqueue_trial({"training.optimizer.lr": 1e-4, "model.graph.layers": 0, "model.width": 8})
+    made.work(made.shared.claim({}))  # type: ignore[arg-type]
+    good, bad = ears.outcomes
+    assert (good.state, len(good.history)) == ("COMPLETE", 4)
+    assert bad.state == "PRUNED"
+    assert len(bad.history) < 4
+    assert "pruned after epoch" in bad.reason
+    assert bad.values == ()
+    assert bad.run_card["result"]["epochs"] == len(bad.history)
+    assert len(bad.facts["daily_rank_ic"]) == len(good.facts["daily_rank_ic"])
+    frozen = made.trials()[1]
+    assert frozen.state == TrialState.PRUNED
+    assert list(frozen.intermediate_values) == [record["epoch"] for record in bad.history]
+
+
+def test_a_failed_trial_has_a_reason_and_no_score(shared_market: Market, tmp_path: Path) -> None:
+    ears = Ears()
+    trainer = failing(TrainingError("epoch 1: the loss is nan"))
+    made = worker(shared_market, search_config(3, epochs=1), tmp_path, observers=(ears,), trainer=trainer)
+    made.run()
+    assert [outcome.state for outcome in ears.outcomes] == ["COMPLETE", "FAILED", "FAILED"]
+    frozen = made.trials()[1]
+    assert frozen.state == TrialState.FAIL
+    assert frozen.values is None
+    assert frozen.user_attrs["reason"] == "epoch 1: the loss is nan"
+    assert made.shared.study.best_trial.number == 0
+
+
+def test_a_diverged_training_fails_its_trial_alone(shared_market: Market, tmp_path: Path) -> None:
+    wild = replace(BASE, training=TrainingConfig(epochs=2, clip_norm=0.0, optimizer=OptimizerConfig(lr=1e-2)))
+    made = worker(shared_market, search_config(2), tmp_path, base=wild)
+    made.work(made.shared.claim({"training.optimizer.lr": 1e-2, "model.graph.layers": 0, "model.width": 8}))  # type: ignore[arg-type]
+    claim = made.shared.claim({})
+    assert claim is not None
+    start = TrialStart(claim.trial.number, 1, 0, {}, wild.as_mapping(), 2)
+    broken = replace(wild, training=replace(wild.training, optimizer=OptimizerConfig(lr=1e30)))
+    outcome = made.objective(claim.trial, start, broken, None)
+    assert outcome.state == "FAILED"
+    assert "loss is" in outcome.reason or "collapsed" in outcome.reason
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), ConfigError("a point that should not exist")])
+def test_a_programming_error_stops_the_study_loudly(shared_market: Market, tmp_path: Path, error: Exception) -> None:
+    made = worker(shared_market, search_config(4, epochs=1), tmp_path, trainer=failing(error))
+    with pytest.raises(type(error), match=str(error)):
+        made.run()
+    states = [trial.state for trial in made.trials()]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL]
+    assert "stopped the study" in made.trials()[1].user_attrs["reason"]
+
+
+def test_an_interrupted_trial_is_tried_again(tmp_path: Path) -> None:
+    def interrupt(slot: int) -> Outcome | None:
+        if slot == 1:
+            raise KeyboardInterrupt
+        return None
+
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    made = scripted(url, search_config(3), tmp_path, Script(tmp_path, act=interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+    scripted(url, search_config(3), tmp_path).run()
+    assert [trial.state for trial in made.trials()] == [TrialState.COMPLETE] * 3
+    assert [trial.number for trial in made.trials()] == [0, 2, 3]
+
+
+class SmallMemory:
+    """A trainer on a device that holds batches up to a size."""
+
+    def __init__(self, largest: int, error: Exception) -> None:
+        self.largest, self.error = largest, error
+        self.asked: list[tuple[int, int]] = []
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        training, batches = arguments[5], arguments[6]
+        self.asked.append((batches.batch_size, training.accumulation))
+        if batches.batch_size > self.largest:
+            raise self.error
+        return train(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+)
+def test_out_of_memory_halves_the_batch_and_doubles_the_accumulation(
+    shared_market: Market, tmp_path: Path, error: Exception
+) -> None:
+    trainer = SmallMemory(16, error)
+    ears = Ears()
+    made = worker(shared_market, search_config(1, epochs=1), tmp_path, observers=(ears,), trainer=trainer)
+    made.run()
+    assert trainer.asked == [(64, 1), (32, 2), (16, 4)]
+    assert ears.outcomes[0].state == "COMPLETE"
+    assert (ears.outcomes[0].facts["batch_size"], ears.outcomes[0].facts["accumulation"]) == (16, 4)
+
+
+def test_memory_that_never_suffices_fails_that_trial_alone(shared_market: Market, tmp_path: Path) -> None:
+    trainer = SmallMemory(1, torch.OutOfMemoryError("CUDA out of memory"))
+    made = worker(shared_market, search_config(2, epochs=1), tmp_path, trainer=trainer)
+    made.run()
+    assert [trial.state for trial in made.trials()] == [TrialState.FAIL] * 2
+    assert made.trials()[0].user_attrs["reason"] == "out of memory at batch_size 8"
+
+
+def test_only_memory_errors_count_as_such() -> None:
+    assert not out_of_memory(RuntimeError("shapes do not match"))
+    assert out_of_memory(MemoryError())
+    assert halved(replace(BASE, batches=replace(BASE.batches, batch_size=8))) is None
+
+
+def test_the_time_limit_comes_from_the_first_measured_epoch() -> None:
+    now = [0.0]
+    deadline = Deadline(2.0, 5, None, clock=lambda: now[0])
+    now[0] = 1e6
+    deadline.check()  # nothing was measured yet, so there is nothing to compare with
+    deadline = Deadline(2.0, 5, None, clock=lambda: now[0])
+    deadline.measure(10.0)
+    deadline.measure(99.0)
+    now[0] += 100.0
+    deadline.check()
+    now[0] += 0.1
+    with pytest.raises(TimeLimitError, match=r"limit 100\.0 s \(2 x 5 epochs x 10\.0 s, measured in its first\)"):
+        deadline.check()
+
+
+def test_a_first_epoch_is_limited_by_the_slowest_one_of_the_study() -> None:
+    now = [0.0]
+    deadline = Deadline(2.0, 5, 3.0, clock=lambda: now[0])
+    now[0] = 30.1
+    with pytest.raises(TimeLimitError, match="10 x the slowest epoch"):
+        deadline.check()
+
+
+def test_a_trial_over_its_time_stops_inside_an_epoch(shared_market: Market, tmp_path: Path) -> None:
+    class Stuck(Ears):
+        """Hears the epochs, and makes the second one take for ever."""
+
+        def on_epoch(self, trial: TrialStart, record: Mapping[str, Any], /) -> None:
+            super().on_epoch(trial, record)
+            hearing.deadline._start -= 1e6
+
+    ears = Stuck()
+    made = worker(shared_market, search_config(1, epochs=3), tmp_path, observers=(ears,))
+    original = made.objective._train
+
+    def watch(settings: Any, start: Any, heard: Any) -> Any:
+        nonlocal hearing
+        hearing = heard
+        return original(settings, start, heard)
+
+    hearing: Any = None
+    made.objective._train = watch  # type: ignore[method-assign]
+    made.run()
+    assert made.trials()[0].state == TrialState.FAIL
+    assert made.trials()[0].user_attrs["reason"].startswith("time limit")
+    assert ears.epochs == [(0, 1)]
+
+
+def test_only_the_leader_keeps_its_weights(shared_market: Market, tmp_path: Path) -> None:
+    made = worker(shared_market, search_config(3, epochs=1), tmp_path)
+    made.run()
+    best = made.shared.study.best_trial.number
+    assert [path.name for path in made.objective.folder.glob("trial-*")] == [f"trial-{best:04d}"]
+    assert not list(made.objective.folder.glob("*/*/epoch-*"))
+    assert list(made.objective.folder.glob("*/*/best-*"))
+
+
+def test_a_second_objective_leaves_a_pareto_front(shared_market: Market, tmp_path: Path) -> None:
+    made = worker(shared_market, search_config(3, epochs=1, second_objective="parameters"), tmp_path)
+    made.run()
+    trials = made.trials()
+    assert all(len(trial.values) == 2 and trial.values[1] > 100 for trial in trials)
+    with quiet():
+        front = {trial.number for trial in made.shared.study.best_trials}
+    assert {trial.number for trial in best_trials(trials, ("maximize", "minimize"))} == front
+
+
+def test_sharpe_is_an_objective(shared_market: Market, tmp_path: Path) -> None:
+    made = worker(shared_market, search_config(1, epochs=1, objective="sharpe"), tmp_path)
+    made.run()
+    (trial,) = made.trials()
+    assert trial.value == trial.user_attrs["sharpe"]
+    assert trial.value > 0
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random"])
+@pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
+def test_every_sampler_and_pruner_runs(tmp_path: Path, sampler: Any, pruner: Any) -> None:
+    config = search_config(5, sampler=SamplerConfig(name=sampler, startup=1), pruner=PrunerConfig(name=pruner))
+    made = scripted(f"sqlite:///{tmp_path}/optuna.db", config, tmp_path)
+    made.run()
+    assert len(made.trials()) == 5
+    names = {"tpe": "TPESampler", "cmaes": "CmaEsSampler", "random": "RandomSampler"}
+    assert type(made.shared.study.sampler).__name__ == names[sampler]
+    prune = {"median": "MedianPruner", "hyperband": "HyperbandPruner", "none": "NopPruner"}
+    assert type(made.shared.study.pruner).__name__ == prune[pruner]
+
+
+def test_epochs_of_a_preset_and_phases_of_a_training_do_not_mix() -> None:
+    phased = replace(BASE, training=TrainingConfig(epochs=None, phases=(PhaseConfig(epochs=2),)))
+    with pytest.raises(ConfigError, match="the training lists phases"):
+        planned(phased, 5, 0)
+    assert planned(phased, None, 3).training.seed == 4
+    assert planned(BASE, 7, 0).training.epochs == 7

@@ -1,0 +1,193 @@
+"""What a study says of itself."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from atft_pipeline.errors import ArtifactError
+from atft_pipeline.tuning.acceptance import acceptance_checks
+from atft_pipeline.tuning.config import AcceptanceConfig, HpoConfig
+from atft_pipeline.tuning.figures import FIGURES, study_figures
+from atft_pipeline.tuning.live import LiveTable, checks_table, duration
+from atft_pipeline.tuning.observer import Outcome, TrialStart
+from atft_pipeline.tuning.report import (
+    DRY,
+    NO_WINNER,
+    parameters_text,
+    study_report,
+    summary_lines,
+    trial_table,
+    winner_of,
+)
+from atft_pipeline.tuning.space import Settings
+from atft_pipeline.tuning.study import Worker
+from tests.tuning.studies import BASE, Script, complete, scripted, search_config
+
+VALUES = [0.10, 0.30, -0.20, 0.20, 0.0]
+
+
+def finished(folder: Path) -> tuple[Worker, HpoConfig]:
+    """Slot 2 is pruned after one epoch of two, slot 4 fails; slot 1 wins."""
+
+    def act(slot: int) -> Outcome:
+        if slot == 2:
+            facts = {"epochs": 1, "best_rank_ic": -0.2, "best_epoch": 1, "daily_rank_ic": [-0.1, -0.3, -0.2]}
+            return Outcome("PRUNED", "pruned after epoch 1", (), (), facts)
+        if slot == 4:
+            return Outcome("FAILED", "epoch 1: the loss is nan", (), (), {"epochs": 1})
+        series = [VALUES[slot] + 0.1, VALUES[slot] - 0.1, VALUES[slot]]
+        return complete(VALUES[slot], daily_rank_ic=series, batch_size=32, accumulation=2)
+
+    config = search_config(5)
+    made = scripted(f"sqlite:///{folder}/optuna.db", config, folder, Script(folder, act=act))
+    made.run()
+    return made, config
+
+
+def test_the_table_holds_every_trial_with_its_state_and_point(tmp_path: Path) -> None:
+    made, config = finished(tmp_path)
+    table = trial_table(made.trials(), config)
+    assert table["state"].to_list() == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE", "FAILED"]
+    assert table["value"].to_list() == [0.1, 0.3, None, 0.2, None]
+    assert table["reason"].to_list()[4] == "epoch 1: the loss is nan"
+    assert table["training.optimizer.lr"].null_count() == 0
+    assert table["model.width"].to_list()[0] == "8"
+
+
+def test_the_report_tells_trials_epochs_winner_default_and_bias(tmp_path: Path) -> None:
+    made, config = finished(tmp_path)
+    report = study_report(made.trials(), config, "study", 1, None)
+    assert report["trials"] == {"COMPLETE": 3, "FAILED": 1, "PRUNED": 1}
+    # Three trials of two epochs, one of one, and one that failed in its first: 8 of 10.
+    assert report["epochs"] == {"trained": 8, "planned": 10, "saved": pytest.approx(0.2)}
+    assert report["winner"]["trial"] == 1
+    assert not report["winner"]["is_default"]
+    assert report["default"] == {"trial": 0, "val_rank_ic": 0.1, "winner_better_by": pytest.approx(0.2)}
+    bias = report["selection_bias"]
+    assert (bias["trials_tried"], bias["trials_resampled"], bias["epochs_looked_at"]) == (5, 4, 8)
+    # The four series differ by their means alone: worthless, they are one trial, whose best is 0 on average.
+    assert bias["expected_best_of_worthless"] == pytest.approx(0.0, abs=0.02)
+    assert bias["upper_95_of_worthless"] <= 0.1 + 1e-9
+    assert bias["share_of_draws_above_winner"] == 0
+    assert report["failures"] == [{"trial": 4, "reason": "epoch 1: the loss is nan"}]
+    text = "\n".join(summary_lines(report))
+    assert "1 FAILED" in text
+    assert "worthless trials" in text
+
+
+def test_the_winners_yaml_is_a_whole_configuration_of_training(tmp_path: Path) -> None:
+    made, config = finished(tmp_path)
+    winner = winner_of(made.trials(), config)
+    groups = yaml.safe_load(parameters_text(winner, config, "study"))
+    assert set(groups) == {"model", "loss", "training", "batches"}
+    built = Settings.of({**BASE.as_mapping(), **groups})
+    assert built.training.optimizer.lr == winner.params["training.optimizer.lr"]
+    assert built.model.width == winner.params["model.width"]
+    assert built.training.seed == BASE.training.seed + 1
+    # It ran out of memory on the way: the winner goes on with what fitted.
+    assert (built.batches.batch_size, built.training.accumulation) == (32, 2)
+
+
+def test_a_study_without_a_completed_trial_has_no_winner(tmp_path: Path) -> None:
+    config = search_config(1)
+    script = Script(tmp_path, act=lambda _: Outcome("FAILED", "collapsed"))
+    made = scripted(f"sqlite:///{tmp_path}/optuna.db", config, tmp_path, script)
+    made.run()
+    with pytest.raises(ArtifactError, match=NO_WINNER):
+        winner_of(made.trials(), config)
+
+
+def test_a_dry_run_is_marked(tmp_path: Path) -> None:
+    made, _ = finished(tmp_path)
+    dry = HpoConfig(preset="dry_run")
+    assert parameters_text(made.trials()[0], dry, "study").startswith(DRY)
+
+
+def test_every_figure_is_drawn(tmp_path: Path) -> None:
+    made, config = finished(tmp_path)
+    figures = study_figures(made.shared.study, config)
+    assert set(figures) == set(FIGURES)
+    assert all(len(drawn.data) > 0 for drawn in figures.values())
+
+
+def test_figures_of_a_single_trial_say_what_they_need(tmp_path: Path) -> None:
+    config = search_config(1)
+    made = scripted(f"sqlite:///{tmp_path}/optuna.db", config, tmp_path)
+    made.run()
+    figures = study_figures(made.shared.study, config)
+    assert "needs 3 completed trials" in figures["hpo_importance"].layout.title.text
+
+
+def begun(number: int) -> TrialStart:
+    return TrialStart(number, number, 0, {}, {}, 3)
+
+
+def test_the_live_table_shows_state_value_epoch_eta_and_best() -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=120)
+    table = LiveTable("study", 3, console)
+    with table.showing():
+        table.on_trial(begun(0))
+        table.on_epoch(begun(0), {"epoch": 1, "val_rank_ic": 0.12, "seconds": 61.0})
+        half = draw(table)
+        table.on_outcome(begun(0), complete(0.15))
+        table.on_trial(begun(1))
+        table.on_outcome(begun(1), Outcome("FAILED", "epoch 1: the loss is nan"))
+    done = draw(table)
+    for expected in ["0 default", "RUNNING", "+0.1200", "1/3", "2:02", "none yet"]:
+        assert expected in half
+    for expected in ["COMPLETE", "FAILED", "the loss is nan", "best so far +0.1500 (trial 0 default)"]:
+        assert expected in done
+
+
+def test_the_live_table_draws_nothing_where_there_is_no_terminal() -> None:
+    output = StringIO()
+    table = LiveTable("study", 1, Console(file=output))
+    with table.showing():
+        table.on_trial(begun(0))
+    assert output.getvalue() == ""
+
+
+def draw(table: LiveTable) -> str:
+    console = Console(file=StringIO(), width=120)
+    console.print(table.table())
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def card(compiled: str = "full", device: str = "cuda") -> dict[str, Any]:
+    return {
+        "time": {"data_wait_share": 0.05},
+        "compile": {"value": compiled, "reason": "asked for"},
+        "device": {"value": device},
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "failed"),
+    [
+        ({}, []),
+        ({"run_card": card("none")}, ["compile active"]),
+        ({"run_card": card("none", "cpu")}, []),
+        ({"slowest_epoch": 999.0}, ["epoch time"]),
+        ({"best_rank_ic": -0.01}, ["RankIC"]),
+    ],
+)
+def test_acceptance_checks(tmp_path: Path, facts: dict[str, Any], failed: list[str]) -> None:
+    made = scripted(
+        f"sqlite:///{tmp_path}/optuna.db", search_config(1), tmp_path, Script(tmp_path, act=lambda _: complete(0.1))
+    )
+    made.run()
+    (trial,) = made.trials()
+    trial.user_attrs.update({"run_card": card(), "slowest_epoch": 10.0, "best_rank_ic": 0.1} | facts)
+    checks = acceptance_checks(trial, AcceptanceConfig())
+    assert [check.name for check in checks if not check.passed] == failed
+    assert [check.name for check in checks] == ["device busy", "epoch time", "RankIC", "compile active", "no crash"]
+    assert checks_table(checks).row_count == 5
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (61, "1:01"), (3600, "60:00")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
