@@ -27,3 +27,7 @@ class UnavailableError(AtftError):
 
 class TrainingError(AtftError):
     """Training was stopped because its numbers mean nothing: NaN, divergence, collapsed scores."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a training after a step; the message says what was saved and how to continue."""

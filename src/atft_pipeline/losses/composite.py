@@ -221,8 +221,17 @@ class CompositeLoss:
         self._terms = {name: term for name, term in terms.items() if getattr(config, name)}
 
     def reset(self) -> None:
-        """Forget the days before, at the start of an epoch, so that a resumed epoch equals an unbroken one."""
+        """Forget the days before, at the start of an epoch."""
         self._past = None
+
+    @property
+    def memory(self) -> Tensor | None:
+        """Book returns [days, Q] that the Sharpe term remembers, so that a resumed epoch equals an unbroken one."""
+        return self._past
+
+    def remember(self, past: Tensor | None) -> None:
+        """Continue with the memory of another loss."""
+        self._past = past
 
     def __call__(
         self,

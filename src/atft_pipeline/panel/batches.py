@@ -204,7 +204,11 @@ class DayBatches:
 
     def epoch(self, epoch: int = 0) -> Iterator[DayBatch]:
         """Yield the batches of an epoch; the same (seed, epoch) gives the same batches, bit for bit."""
-        return map(self.build, self.plan(epoch))
+        return self.build_all(self.plan(epoch))
+
+    def build_all(self, plans: Sequence[BatchPlan]) -> Iterator[DayBatch]:
+        """Build batches one after the other, each when it is asked for."""
+        return map(self.build, plans)
 
     def plan(self, epoch: int = 0) -> list[BatchPlan]:
         """List what each batch of an epoch holds."""

@@ -8,7 +8,7 @@ hold them, and hangs. The limits of all thread pools are in the environment befo
 :mod:`atft_pipeline.process`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -18,10 +18,10 @@ from atft_pipeline.panel.batches import BatchPlan, DayBatch, DayBatches
 
 
 class BatchSource(Protocol):
-    """Whoever gives the batches of an epoch."""
+    """Whoever builds the batches of a training."""
 
-    def epoch(self, epoch: int = 0) -> Iterator[DayBatch]:
-        """Yield the batches of an epoch."""
+    def build_all(self, plans: Sequence[BatchPlan]) -> Iterator[DayBatch]:
+        """Yield the batches of some plans, in order."""
         ...
 
 
@@ -75,7 +75,11 @@ class WorkerLoader:
 
     def epoch(self, epoch: int = 0) -> Iterator[DayBatch]:
         """Yield the batches of an epoch."""
-        self._plans.plans = self._batches.plan(epoch)
+        yield from self.build_all(self._batches.plan(epoch))
+
+    def build_all(self, plans: Sequence[BatchPlan]) -> Iterator[DayBatch]:
+        """Yield the batches of some plans, in order."""
+        self._plans.plans = list(plans)
         yield from self._loader
 
 

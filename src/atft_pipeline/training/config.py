@@ -73,6 +73,8 @@ class RuntimeConfig:
         compile: ``full`` (one graph, no break), ``selective`` (temporal encoder and heads), ``none``.
         attention: kernel of scaled-dot-product attention.
         deterministic: only kernels that give the same bits every time.
+        devices: processes that share the days of each step, one a device; they are started by the run itself, or by
+            ``torchrun``, whose number of processes must then agree.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -80,6 +82,10 @@ class RuntimeConfig:
     compile: Literal["auto", "full", "selective", "none"] = "auto"
     attention: Literal["auto", "flash", "efficient", "math"] = "auto"
     deterministic: bool = True
+    devices: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.devices >= 1, f"devices must be at least 1, got {self.devices}")
 
 
 @config
@@ -90,16 +96,20 @@ class AugmentationConfig:
         feature_mask: share of features zeroed, drawn for each day.
         noise: standard deviation added to every feature.
         listing_dropout: share of listings left out of each day.
+        mix_days: parameter a of the share Beta(a, a) by which each day is mixed, window and label, with another day of
+            its batch, listing by listing (mixup, Zhang et al., ICLR 2018); 0 = off.
     """
 
     feature_mask: float = 0.0
     noise: float = 0.0
     listing_dropout: float = 0.0
+    mix_days: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("feature_mask", "listing_dropout"):
             require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        require(self.noise >= 0, f"noise must not be negative, got {self.noise}")
+        for name in ("noise", "mix_days"):
+            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
 
 
 @config
@@ -148,6 +158,9 @@ class TrainingConfig:
         max_batches: batches of an epoch, for debugging only; 0 = the full data.
         resume: continue from the last saved state of the same settings.
         keep_states: saved states kept.
+        keep_best: models kept, the best by validation RankIC.
+        save_minutes: within long epochs the state is saved this often too; 0 = only after each epoch.
+        profile_steps: steps of the first epoch that torch.profiler traces into ``trace.json``; 0 = none.
         from_study: ``best``: the winner of the newest search replaces model, loss, training and batches, except what
             ``--params`` names; ``null``: nothing does. Give it with ``--params``.
     """
@@ -166,6 +179,9 @@ class TrainingConfig:
     max_batches: int = 0
     resume: bool = False
     keep_states: int = 2
+    keep_best: int = 1
+    save_minutes: float = 10.0
+    profile_steps: int = 0
     from_study: Literal["best"] | None = None
 
     def __post_init__(self) -> None:
@@ -179,11 +195,12 @@ class TrainingConfig:
         )
         require(self.epochs is None or self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
         require(0 <= self.seed < 2**32, f"seed must lie in [0, 2^32), got {self.seed}")
-        for name in ("clip_norm", "patience", "min_delta", "max_batches"):
+        for name in ("clip_norm", "patience", "min_delta", "max_batches", "save_minutes", "profile_steps"):
             require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
         require(self.accumulation >= 1, f"accumulation must be at least 1, got {self.accumulation}")
         require(0 <= self.ema_decay < 1, f"ema_decay must lie in [0, 1), got {self.ema_decay}")
-        require(self.keep_states >= 1, f"keep_states must be at least 1, got {self.keep_states}")
+        for name in ("keep_states", "keep_best"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
 
     @property
     def plan(self) -> tuple[PhaseConfig, ...]:

@@ -1,7 +1,8 @@
 """Everything that a training needs, built and checked before the first step."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,23 +14,27 @@ import torch
 from torch import Tensor, nn
 
 from atft_pipeline.config import from_mapping, require, to_mapping
+from atft_pipeline.errors import Interrupted
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_file, hash_json
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.composite import CompositeLoss, LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN, ModelOutput
 from atft_pipeline.model.config import InputSpec, ModelConfig
-from atft_pipeline.panel.batches import BatchConfig, DayBatch, DayBatches
+from atft_pipeline.panel.batches import BatchConfig, BatchPlan, DayBatch, DayBatches
 from atft_pipeline.panel.loader import BatchSource, WorkerLoader
 from atft_pipeline.panel.panel import Panel, PanelMeta
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
 from atft_pipeline.training.checkpoint import MODEL_TENSORS, ModelCard, columns_hash, start_from
 from atft_pipeline.training.config import PhaseConfig, RuntimeConfig, TrainingConfig
+from atft_pipeline.training.distributed import Ranks, build_fabric
+from atft_pipeline.training.gpu import GpuSampler, nvml_reader
 from atft_pipeline.training.monitor import PartTimer
 from atft_pipeline.training.optimizers import build_optimizer
 from atft_pipeline.training.runtime import Runtime, choose_runtime, compile_module
 from atft_pipeline.training.state import StateStore, TrainingState
+from atft_pipeline.training.sums import Sums
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -37,6 +42,10 @@ if TYPE_CHECKING:
 
 def nothing() -> None:
     """Do nothing."""
+
+
+# Parameters of the training that change no weight.
+WITHOUT_EFFECT = frozenset({"resume", "keep_states", "keep_best", "save_minutes", "profile_steps", "from_study"})
 
 
 @dataclass
@@ -64,6 +73,13 @@ class Session:
         terms_seen: loss terms of the last epoch.
         samples_seen: samples of all epochs of this process.
         interrupt: called at each step; what it raises ends the training.
+        ranks: this process among its peers.
+        sampler: of the GPU, ``None`` without one.
+        phase: the running phase.
+        stop: somebody asked the training to end.
+        steps_here: steps of this process, counted up to its warm-up.
+        last_lr: learning rate of the last step.
+        last_save: when the state was last saved, by the monotonic clock.
     """
 
     training: TrainingConfig
@@ -86,11 +102,19 @@ class Session:
     terms_seen: dict[str, dict[str, float]] = field(default_factory=dict)
     samples_seen: int = 0
     interrupt: Callable[[], None] = nothing
+    ranks: Ranks = field(default_factory=Ranks)
+    sampler: GpuSampler | None = None
+    phase: PhaseConfig = field(default_factory=PhaseConfig)
+    stop: bool = False
+    steps_here: int = 0
+    last_lr: float = 0.0
+    last_save: float = field(default_factory=time.monotonic)
 
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
-        return self.runtime.torch_device
+        device: torch.device = self.fabric.device
+        return device
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -106,12 +130,50 @@ class Session:
     @property
     def epoch_steps(self) -> int:
         """Optimiser steps of an epoch."""
-        return math.ceil(self.batches_per_epoch / self.training.accumulation)
+        return math.ceil(self.batches_per_epoch / self.group_size)
+
+    @property
+    def group_size(self) -> int:
+        """Batches of an optimiser step, over all processes."""
+        return self.training.accumulation * self.ranks.world
 
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole plan."""
         return self.epoch_steps * sum(phase.epochs for phase in self.training.plan)
+
+    def groups(self, epoch: int) -> list[list[BatchPlan]]:
+        """The batches of an epoch, one list an optimiser step; the last one may be shorter."""
+        plans = self.train_batches.plan(epoch)[: self.batches_per_epoch]
+        return [plans[first : first + self.group_size] for first in range(0, len(plans), self.group_size)]
+
+    def share_of(self, group: Sequence[BatchPlan]) -> list[BatchPlan]:
+        """This process's batches of a step."""
+        return self.ranks.mine(group)
+
+    def after_step(self, sums: Sums, loss: CompositeLoss) -> None:
+        """Save the state inside long epochs, and end where somebody asked for it.
+
+        Raises:
+            Interrupted: after the state is saved.
+        """
+        self.interrupt()
+        minutes = self.training.save_minutes
+        due = bool(minutes) and time.monotonic() - self.last_save > 60 * minutes
+        if not (due or self.stop):
+            return
+        self.last_save = time.monotonic()
+        state = self.state
+        if self.ranks.first:
+            state.sums, state.book = sums.pack(), loss.memory
+            self.store.save(state, self.model, self.optimizer)
+        if self.stop:
+            self.ranks.wait()
+            msg = (
+                f"interrupted in epoch {state.epoch + 1} after step {state.done}; the state is saved, continue with: "
+                "kedro run --pipeline=train --params training.resume=true"
+            )
+            raise Interrupted(msg)
 
     def loss_of(self, phase: PhaseConfig) -> LossConfig:
         """The loss with the weights that a phase replaces."""
@@ -185,18 +247,19 @@ def build_session(
     checkpoint_dir: Path,
     resident: ResidentPanel | None = None,
     initial: Path | None = None,
+    *,
+    fabric: "Fabric | None" = None,
 ) -> Session:
     """Build the objects of a training; requests that cannot be met raise before the data are loaded.
 
-    Args: as :func:`atft_pipeline.training.loop.train`.
+    Args: as :func:`atft_pipeline.training.loop.train`, and ``fabric`` of a process that was started already.
 
     Raises:
         UnavailableError: an explicit request that this machine cannot meet.
         ArtifactError: graphs of another panel, nothing to resume from, or initial weights of another model.
     """
-    from lightning.fabric import Fabric  # noqa: PLC0415  (takes seconds to import, and only a training needs it)
-
     chosen = choose_runtime(runtime)
+    fabric = fabric or build_fabric(chosen.torch_device.type, runtime.devices, chosen.fabric_precision)
     panel = panel.select(batches.features)
     require(
         resident is None or resident.panel.meta.feature_names == panel.meta.feature_names,
@@ -210,8 +273,7 @@ def build_session(
     )
     if graphs is not None:
         check_compatible(panel.meta, graphs.meta)
-    device = chosen.torch_device
-    fabric = Fabric(accelerator=device.type, devices=1, precision=chosen.fabric_precision)
+    device = fabric.device
     torch.manual_seed(training.seed)
     network = ATFTGATFAN(model, input_spec(panel.meta, batches.window)).to(device)
     if initial is not None:
@@ -243,14 +305,27 @@ def build_session(
         fabric=fabric,
         optimizer=optimizer,
         optimizer_reason=built.reason,
-        store=StateStore(checkpoint_dir / fingerprint[:12], fingerprint, training.keep_states),
+        store=StateStore(checkpoint_dir / fingerprint[:12], fingerprint, training.keep_states, training.keep_best),
         state=TrainingState(ema=_copies(network) if training.ema_decay else {}),
+        timer=PartTimer(device),
+        ranks=Ranks(fabric.global_rank, fabric.world_size),
     )
+    session.sampler = _sampler(session)
     if training.resume:
         session.store.restore(session.state, network, session.optimizer)
-    else:
+    elif session.ranks.first:
         session.store.clear()
+    session.ranks.wait()
+    if session.ranks.rank:
+        # Dropout and noise differ between processes; the first one draws as a run alone would.
+        torch.manual_seed(training.seed + 1_000_003 * session.ranks.rank + session.state.step)
     return session
+
+
+def _sampler(session: Session) -> GpuSampler | None:
+    """Samples the GPU of this process, where there is one and NVML."""
+    read = nvml_reader(session.device.index or 0) if session.device.type == "cuda" else None
+    return GpuSampler(read, lambda: session.timer.current) if read else None
 
 
 def input_spec(meta: PanelMeta, window: int) -> InputSpec:
@@ -276,8 +351,8 @@ def run_fingerprint(
     batches: BatchConfig,
     runtime: RuntimeConfig,
 ) -> str:
-    """Hash of all that decides the weights; ``resume`` itself does not."""
-    settings = {name: to_mapping(value) for name, value in vars(training).items() if name != "resume"}
+    """Hash of all that decides the weights; how often they are saved, watched and resumed does not."""
+    settings = {name: to_mapping(value) for name, value in vars(training).items() if name not in WITHOUT_EFFECT}
     linked = graphs.meta.fingerprint if graphs is not None else ""
     days = [list(split.train), list(split.validation)]
     others = [to_mapping(value) for value in (model, loss, batches, runtime)]

@@ -30,19 +30,35 @@ class TrainingState:
 
     Attributes:
         epoch: epochs done.
-        step: optimiser steps done.
+        done: steps done of the running epoch.
+        step: optimiser steps done in all.
         best: best validation RankIC so far.
         best_epoch: epoch that reached it, -1 before the first.
         history: one record an epoch.
+        kept: epochs whose weights are kept and their validation RankIC, the best first.
+        sums: packed sums of the running epoch, see :class:`Sums`.
+        book: what the loss remembers of the running epoch.
         ema: averaged weights by name, empty without averaging.
     """
 
     epoch: int = 0
+    done: int = 0
     step: int = 0
     best: float = -math.inf
     best_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[tuple[int, float]] = field(default_factory=list)
+    sums: dict[str, Any] = field(default_factory=dict)
+    book: Tensor | None = None
     ema: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name that sorts by progress."""
+        return f"epoch-{self.epoch:04d}" + (f"-{self.done:08d}" if self.done else "")
+
+
+PLAIN = ("epoch", "done", "step", "best", "best_epoch", "history", "kept", "sums")
 
 
 class StateStore:
@@ -52,19 +68,21 @@ class StateStore:
         folder: of this run.
         fingerprint: of everything that the run was started with.
         keep: states kept.
+        keep_best: models kept.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, keep: int) -> None:
+    def __init__(self, folder: Path, fingerprint: str, keep: int, keep_best: int) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
         self.keep = keep
+        self.keep_best = keep_best
 
     def clear(self) -> None:
         """Begin afresh: forget earlier states of the same run."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def save(self, state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Write the state after an epoch, then drop the oldest ones."""
+        """Write the state, then drop the oldest ones."""
         tensors, values = flatten_optimizer(optimizer)
         everything = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
         everything |= {f"optimizer/{name}": tensor for name, tensor in tensors.items()}
@@ -72,16 +90,11 @@ class StateStore:
         everything["random/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             everything["random/cuda"] = torch.cuda.get_rng_state()
-        document = {
-            "fingerprint": self.fingerprint,
-            "epoch": state.epoch,
-            "step": state.step,
-            "best": state.best,
-            "best_epoch": state.best_epoch,
-            "history": state.history,
-            "optimizer": values,
-        }
-        save_state(self.folder / f"epoch-{state.epoch:04d}", everything, document)
+        if state.book is not None:
+            everything["book/past"] = state.book
+        document = {"fingerprint": self.fingerprint, "optimizer": values}
+        document |= {name: getattr(state, name) for name in PLAIN}
+        save_state(self.folder / state.name, everything, document)
         for old in self._states()[: -self.keep]:
             remove_folder(old)
 
@@ -104,9 +117,12 @@ class StateStore:
             torch.set_rng_state(tensors["random/cpu"])
             if torch.cuda.is_available() and "random/cuda" in tensors:
                 torch.cuda.set_rng_state(tensors["random/cuda"])
-            for name in ("epoch", "step", "best", "best_epoch", "history"):
+            for name in PLAIN:
                 setattr(state, name, document[name])
-            log.info("resumed after epoch %d", state.epoch)
+            state.kept = [(int(epoch), float(value)) for epoch, value in state.kept]
+            state.book = tensors.get("book/past")
+            within = f", step {state.done} of the next" if state.done else ""
+            log.info("resumed after epoch %d%s", state.epoch, within)
             return
         msg = (
             f"training.resume: {self.folder} holds no readable state of these parameters on this panel; "
@@ -114,36 +130,40 @@ class StateStore:
         )
         raise ArtifactError(msg)
 
-    def save_best(self, epoch: int, weights: dict[str, Tensor], card: ModelCard) -> None:
-        """Keep the best weights; the earlier best is dropped only after the new one is complete."""
-        older = self._best()
-        save_model(self.folder / f"best-{epoch:04d}", weights, card)
-        for old in older:
-            if old != self.folder / f"best-{epoch:04d}":
-                remove_folder(old)
+    def save_best(self, state: TrainingState, value: float, weights: dict[str, Tensor], card: ModelCard) -> None:
+        """Keep the weights of an epoch that is among the best; :meth:`tidy` drops the one that it displaces."""
+        kept = sorted([*state.kept, (state.epoch, value)], key=lambda entry: -entry[1])[: self.keep_best]
+        if (state.epoch, value) in kept:
+            save_model(self._best(state.epoch), weights, card)
+            state.kept = kept
 
-    def forget_states(self) -> None:
-        """Drop the states and keep the best weights, once nothing will be resumed."""
-        for old in self._states():
+    def tidy(self, state: TrainingState) -> None:
+        """Drop models that the saved state no longer counts among the best."""
+        wanted = {self._best(epoch) for epoch, _ in state.kept}
+        for old in set(self.folder.glob("best-*")) - wanted:
             remove_folder(old)
 
-    def best_folder(self) -> Path:
+    def forget_states(self) -> None:
+        """Remove the states of a run that nobody will continue; the best weights stay."""
+        for folder in self._states():
+            remove_folder(folder)
+
+    def best_folder(self, state: TrainingState) -> Path:
         """Folder of the best weights.
 
         Raises:
             ArtifactError: no epoch was completed.
         """
-        best = self._best()
-        if not best:
+        if not state.kept:
             msg = f"{self.folder} holds no completed epoch; train with: kedro run --pipeline=train"
             raise ArtifactError(msg)
-        return best[-1]
+        return self._best(state.kept[0][0])
 
     def _states(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*"))
 
-    def _best(self) -> list[Path]:
-        return sorted(self.folder.glob("best-*"))
+    def _best(self, epoch: int) -> Path:
+        return self.folder / f"best-{epoch:04d}"
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

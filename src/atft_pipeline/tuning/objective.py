@@ -177,7 +177,7 @@ class Objective:
             shutil.rmtree(folder, ignore_errors=True)
             return
         for run in folder.glob("*"):
-            StateStore(run, "", keep=1).forget_states()
+            StateStore(run, "", keep=1, keep_best=1).forget_states()
 
 
 class Hearing:

@@ -1,0 +1,219 @@
+"""One epoch of training and one validation. Legend: B days of a batch, n listings padded, Q horizons."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import Progress, TaskID
+from torch import Tensor
+
+from atft_pipeline.losses.composite import CompositeLoss, LossResult
+from atft_pipeline.panel.batches import BatchPlan, DayBatch
+from atft_pipeline.progress import progress_bar
+from atft_pipeline.training.augmentation import augment
+from atft_pipeline.training.config import PhaseConfig
+from atft_pipeline.training.monitor import STEP, WARM_UP, tracing
+from atft_pipeline.training.schedules import learning_rate
+from atft_pipeline.training.session import Session
+from atft_pipeline.training.sums import Record, Sums
+from atft_pipeline.training.validation import RankICSummary, daily_rank_ic, summarise
+from atft_pipeline.training.watch import block_norms
+
+# Steps between two looks at what makes the host wait for the device: a loss that is no number, norms by block.
+CHECK_EVERY = 50
+
+
+def train_epoch(session: Session, phase: PhaseConfig, loss: CompositeLoss) -> Record:
+    """One pass over the training days, from the step at which the state stands.
+
+    Returns:
+        Mean loss, its terms, learning rate, gradient norms, samples per second, share of waiting for data.
+    """
+    state = session.state
+    session.module.train()
+    loss.reset()
+    sums = Sums()
+    if state.done:
+        sums.unpack(state.sums, session.device)
+        loss.remember(state.book)
+    groups = session.groups(state.epoch)
+    mine = [plan for group in groups[state.done :] for plan in session.share_of(group)]
+    batches = session.timer.waiting(session.source.build_all(mine))
+    clock = Clock(session)
+    trace = tracing(session.training.profile_steps if not state.epoch else 0, session.store.folder / "trace.json")
+    with progress_bar() as bar, trace as traced:
+        task = bar.add_task(f"epoch {state.epoch + 1}", total=len(groups), completed=state.done, note="")
+        for group in groups[state.done :]:
+            lr = train_group(session, phase, loss, sums, group, batches, clock)
+            state.done += 1
+            traced()
+            clock.step()
+            session.after_step(sums, loss)
+            if session.device.type == "cpu" or state.step % CHECK_EVERY == 0:
+                sums.refuse_nan(state.epoch + 1)
+                show(bar, task, session, sums, clock)
+            bar.advance(task)
+    sums.refuse_nan(state.epoch + 1)
+    session.timer.collect()
+    sums.gather(session.ranks.collect(sums.pack()))
+    session.terms_seen = sums.terms()
+    session.last_lr = lr
+    return {**sums.means(), "lr": lr, **clock.numbers()}
+
+
+def train_group(
+    session: Session,
+    phase: PhaseConfig,
+    loss: CompositeLoss,
+    sums: Sums,
+    group: Sequence[BatchPlan],
+    batches: Iterator[DayBatch],
+    clock: "Clock",
+) -> float:
+    """One optimiser step over this process's batches of a group; returns the learning rate."""
+    timer = session.timer
+    days = sum(len(plan.days) for plan in group)
+    for _ in session.share_of(group):
+        batch = next(batches)
+        with timer.part("forward"):
+            result = forward(session, batch, phase, loss)
+        with timer.part("backward"):
+            # A batch counts by its days, so that several, here or in other processes, equal one large batch.
+            session.fabric.backward(result.total * (batch.real_days / days))
+        sums.add(result, batch.real_days)
+        clock.samples += batch.real_samples
+        session.samples_seen += batch.real_samples
+    with timer.part("optimizer"):
+        session.stop = session.ranks.sum_gradients(session.model, stop=session.stop)
+        look = session.state.step % CHECK_EVERY == 0
+        blocks = block_norms(session.model) if look else None
+        lr, norm = optimizer_step(session, phase)
+    sums.add_norm(norm, blocks)
+    return lr
+
+
+def forward(session: Session, batch: DayBatch, phase: PhaseConfig, loss: CompositeLoss) -> LossResult:
+    """Loss of one batch, with the phase's augmentation."""
+    here = batch.to(session.device)
+    seen = augment(here, phase.augmentation)
+    output = session.score(here, seen.features, seen.mask)
+    return loss(
+        output,
+        seen.targets,
+        seen.returns,
+        seen.label_mask,
+        days=here.days,
+        listing=here.listing,
+        regime=session.regime_of(here),
+    )
+
+
+def optimizer_step(session: Session, phase: PhaseConfig) -> tuple[float, Tensor]:
+    """Clip, step, average; return the learning rate and the gradient norm before clipping."""
+    training, state = session.training, session.state
+    lr = planned_rate(session, phase, state.step)
+    for group in session.optimizer.param_groups:
+        group["lr"] = lr
+    norm = session.fabric.clip_gradients(
+        session.module, session.optimizer, max_norm=training.clip_norm or math.inf, error_if_nonfinite=False
+    )
+    session.optimizer.step()
+    session.optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    if state.ema:
+        weights = dict(session.model.named_parameters())
+        torch._foreach_lerp_(
+            list(state.ema.values()), [weights[name].detach() for name in state.ema], 1 - training.ema_decay
+        )
+    assert norm is not None
+    return lr, norm
+
+
+def planned_rate(session: Session, phase: PhaseConfig, step: int) -> float:
+    """The learning rate that the plan gives a step."""
+    training = session.training
+    return phase.lr_factor * learning_rate(
+        step,
+        steps=session.steps,
+        epoch_steps=session.epoch_steps,
+        peak=training.optimizer.lr,
+        config=training.schedule,
+    )
+
+
+@torch.no_grad()
+def validate(session: Session) -> tuple[RankICSummary, float]:
+    """Daily RankIC of the validation days with the weights that would be kept; and the mean spread of a day."""
+    session.module.eval()
+    rows: list[tuple[list[int], Any, Any]] = []
+    with session.averaged_weights():
+        for batch in session.validation_batches.build_all(session.ranks.mine(session.validation_batches.plan())):
+            here = batch.to(session.device)
+            score = session.score(here, here.inputs(), here.mask).score.float()
+            daily = daily_rank_ic(score.transpose(1, 2), here.returns.transpose(1, 2), here.label_mask.transpose(1, 2))
+            real = here.days >= 0
+            rows.append((here.days[real].tolist(), daily[real].cpu(), score_spread(score, here.mask)[real].cpu()))
+    found = [row for part in session.ranks.collect(rows) for row in part]
+    order = np.argsort([day for days, _, _ in found for day in days], kind="stable")
+    table = torch.cat([daily for _, daily, _ in found]).double().numpy()[order]
+    weights = session.loss.weights_of(session.horizons)
+    return summarise(table, session.horizons, weights), float(torch.cat([spread for _, _, spread in found]).mean())
+
+
+def score_spread(score_BnQ: Tensor, mask_Bn: Tensor) -> Tensor:
+    """Standard deviation [B, Q] of each day's scores."""
+    mask = mask_Bn[..., None]
+    count = mask_Bn.sum(dim=1).clamp(min=1)[:, None]
+    centred = (score_BnQ - ((score_BnQ * mask).sum(dim=1) / count)[:, None]) * mask
+    return (centred.square().sum(dim=1) / count).sqrt()
+
+
+class Clock:
+    """Rates of an epoch, counted after the warm-up of the process.
+
+    Attributes:
+        samples: since the count began.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._steps = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.samples = 0
+        self._seconds = dict(self._session.timer.seconds)
+        self._start = time.perf_counter()
+
+    def step(self) -> None:
+        """Hear that a step is done; the first steps of a process are left out where more follow."""
+        self._steps += 1
+        if self._session.steps_here < WARM_UP:
+            self._session.steps_here += 1
+            self._begin()
+
+    def rate(self) -> float:
+        """Samples per second of all processes together."""
+        spent = time.perf_counter() - self._start
+        return self._session.ranks.world * self.samples / spent if spent and self.samples else 0.0
+
+    def numbers(self) -> Record:
+        """Seconds by part, samples per second, and the share of waiting for data."""
+        seconds = self._session.timer.seconds
+        spent = {part: seconds[part] - self._seconds.get(part, 0.0) for part in STEP}
+        total = sum(spent.values())
+        return {
+            "samples_per_second": self._session.ranks.world * self.samples / total if total else 0.0,
+            "data_wait_share": spent["data"] / total if total else 0.0,
+            **{f"seconds_{part}": value for part, value in spent.items()},
+        }
+
+
+def show(bar: Progress, task: TaskID, session: Session, sums: Sums, clock: Clock) -> None:
+    """Write loss, best RankIC and speed beside the bar."""
+    best = max((record["val_rank_ic"] for record in session.state.history), default=math.nan)
+    known = f"  best RankIC {best:+.4f}" if session.state.history else ""
+    bar.update(task, note=f"loss {sums.loss:.4f}{known}  {clock.rate():,.0f} samples/s")
