@@ -52,6 +52,7 @@ def run(
     batches: BatchConfig = BATCHES,
     runtime: RuntimeConfig | None = None,
     observer: Any = None,
+    initial: Path | None = None,
     **training: Any,
 ) -> TrainingResult:
     return train(
@@ -66,6 +67,7 @@ def run(
         runtime or RuntimeConfig(device="cpu"),
         checkpoint_dir=folder,
         observer=observer,
+        initial=initial,
     )
 
 
