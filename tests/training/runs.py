@@ -53,6 +53,7 @@ def run(
     runtime: RuntimeConfig | None = None,
     observer: Any = None,
     resident: ResidentPanel | None = None,
+    initial: Path | None = None,
     **training: Any,
 ) -> TrainingResult:
     return train(
@@ -68,6 +69,7 @@ def run(
         checkpoint_dir=folder,
         observer=observer,
         resident=resident,
+        initial=initial,
     )
 
 

@@ -295,6 +295,20 @@ def test_all_heads_and_terms_train_together(planted: tuple[Panel, MonthlyGraphs]
     assert (np.diff(scores.quantiles, axis=-1) >= 0).all()
 
 
+def test_initial_weights_are_those_of_the_model_given(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    first = run(*planted, tmp_path / "a", epochs=1)
+    still = OptimizerConfig(lr=1e-12)
+    second = run(*planted, tmp_path / "b", epochs=1, optimizer=still, initial=first.checkpoint)
+    before, after = weights(first), weights(second)
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    # Weights of another start are another run: its states lie elsewhere.
+    run(*planted, tmp_path / "b", epochs=1, optimizer=still)
+    assert len(list((tmp_path / "b").iterdir())) == 2
+    wider = replace(MODEL, width=16)
+    with pytest.raises(ArtifactError, match="its model parameters or inputs differ"):
+        run(*planted, tmp_path / "c", model=wider, epochs=1, initial=first.checkpoint)
+
+
 def test_a_model_without_graph_needs_no_graphs(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
     model = replace(MODEL, graph=GraphAttentionConfig(layers=0))
     result = run(planted[0], None, tmp_path, model=model, epochs=1)

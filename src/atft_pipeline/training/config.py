@@ -6,6 +6,9 @@ from typing import Literal
 
 from atft_pipeline.config import config, require
 
+# Parameters of the training that change no weight: how often it is saved, watched and resumed.
+WITHOUT_EFFECT = frozenset({"resume", "keep_states", "keep_best", "save_minutes", "profile_steps", "from_study"})
+
 
 @config
 class OptimizerConfig:

@@ -27,7 +27,7 @@ from atft_pipeline.panel.panel import Panel, PanelMeta
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
 from atft_pipeline.training.checkpoint import MODEL_TENSORS, ModelCard, columns_hash, start_from
-from atft_pipeline.training.config import PhaseConfig, RuntimeConfig, TrainingConfig
+from atft_pipeline.training.config import WITHOUT_EFFECT, PhaseConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.distributed import Ranks, build_fabric
 from atft_pipeline.training.gpu import GpuSampler, nvml_reader
 from atft_pipeline.training.monitor import PartTimer
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
 
 def nothing() -> None:
     """Do nothing."""
-
-
-# Parameters of the training that change no weight.
-WITHOUT_EFFECT = frozenset({"resume", "keep_states", "keep_best", "save_minutes", "profile_steps", "from_study"})
 
 
 @dataclass

@@ -9,6 +9,7 @@ from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
+from atft_pipeline.training.checkpoint import load_model, panel_for
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.tuning.samplers import quiet
 from atft_pipeline.tuning.skill import daily_skill
@@ -60,7 +61,8 @@ def _measure(
     weights: Path, panel: Panel, graphs: MonthlyGraphs | None, split: Split, runtime: RuntimeConfig
 ) -> dict[str, Any]:
     # The trials' panel has no test days; this one streams them from the disk.
-    resident = ResidentPanel.load(panel, ResidencyConfig(mode="mmap"))
+    _, card = load_model(weights)
+    resident = ResidentPanel.load(panel_for(card, panel), ResidencyConfig(mode="mmap"))
     summary = daily_skill(weights, resident, graphs, split.test, runtime).summary
     horizons = {str(horizon): {"rank_ic": mean, "se": summary.se[horizon]} for horizon, mean in summary.mean.items()}
     return {"rank_ic": summary.average, "days": summary.days, "horizons": horizons}

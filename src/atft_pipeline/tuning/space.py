@@ -25,7 +25,7 @@ from atft_pipeline.errors import ConfigError
 from atft_pipeline.losses.composite import TERMS, LossConfig
 from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.config import WITHOUT_EFFECT, RuntimeConfig, TrainingConfig
 from atft_pipeline.tuning.config import DimensionConfig, Scalar
 
 Point = Mapping[str, Scalar]
@@ -191,6 +191,10 @@ def default_point(base: Settings, space: tuple[DimensionConfig, ...]) -> dict[st
     return point
 
 
+# What the search sets itself, what changes no weight, and the features, which all trials share in memory.
+NO_DIMENSIONS = {f"training.{name}" for name in WITHOUT_EFFECT | {"epochs", "seed"}} | {"batches.features"}
+
+
 def check_space(base: Settings, space: tuple[DimensionConfig, ...]) -> None:
     """Build the configurations of the edges of every dimension and of many points, before any training.
 
@@ -201,7 +205,7 @@ def check_space(base: Settings, space: tuple[DimensionConfig, ...]) -> None:
         group = dimension.path.split(".", maxsplit=1)[0]
         require(group in GROUPS, f"hpo.space: {dimension.path}: no group {group}; there are: {', '.join(GROUPS)}")
         require(
-            dimension.path not in {"training.epochs", "training.seed", "training.resume", "training.from_study"},
+            dimension.path not in NO_DIMENSIONS,
             f"hpo.space: {dimension.path} belongs to the search itself and is no dimension",
         )
         for value in dimension.choices or (dimension.low, dimension.high):

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -149,14 +150,17 @@ class _Runner:
         self.panel, self.graphs, self.settings = panel, graphs, settings
         self.runtime = choose_runtime(settings.runtime)
         self.code = code_fingerprint("atft_pipeline.training.loop")
-        self._resident: ResidentPanel | None = None
 
-    @property
+    @cached_property
     def resident(self) -> ResidentPanel:
-        """The panel in memory."""
-        if self._resident is None:
-            self._resident = ResidentPanel.load(self.panel, self.settings.residency, self.runtime.torch_device)
-        return self._resident
+        """The panel in memory, with the features that the model reads."""
+        seen = self.panel.select(self.settings.batches.features)
+        return ResidentPanel.load(seen, self.settings.residency, self.runtime.torch_device)
+
+    @cached_property
+    def whole(self) -> ResidentPanel:
+        """The panel with all features, for baselines, which read one day at a time."""
+        return ResidentPanel.load(self.panel, ResidencyConfig(mode="mmap"))
 
     def fingerprint(self, fold: Fold, initial: FoldStore | None) -> str:
         """Hash of all that decides a fold's contents."""
@@ -224,7 +228,7 @@ class _Runner:
             pl.Series(f"return_{horizon}", returns[:, place]).fill_nan(None)
             for place, horizon in enumerate(panel.meta.horizons)
         )
-        ridge = ridge_frame(resident, fold.split, settings.batches, settings.evaluation.ridge)
+        ridge = ridge_frame(self.whole, fold.split, settings.batches, settings.evaluation.ridge)
         return frame.join(ridge, on=["Date", "Listing"], how="left", maintain_order="left", validate="1:1")
 
 

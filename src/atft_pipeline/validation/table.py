@@ -29,12 +29,12 @@ def folds_table(folds: Sequence[Mapping[str, Any]], paths: Sequence[Mapping[str,
         pad_edge=False,
     )
     table.add_column("fold", justify="right", no_wrap=True)
-    for name in ("trained to", "days", "test", "score"):
-        table.add_column(name, justify="right" if name == "days" else "left", no_wrap=True)
+    for name in ("trained to", "test", "score"):
+        table.add_column(name, justify="left", no_wrap=True)
     for horizon in horizons:
         table.add_column(f"{horizon}d", justify="right", no_wrap=True)
     for fold in folds:
-        head = [str(fold["fold"]), fold["train"][1], str(fold["train_days"]), " .. ".join(fold["test"])]
+        head = [str(fold["fold"]), fold["train"][1], " .. ".join(fold["test"])]
         for score in SHOWN:
             table.add_row(*head, score, *(_cell(fold["rank_ic"][horizon][score]) for horizon in horizons))
             head = [""] * len(head)

@@ -74,7 +74,7 @@ def search(
     config = hpo.root
     base = Settings(model.root, loss.root, training.root, batches.root, runtime.root)
     check_space(base, config.space)
-    market = load_market(panel, graphs, split.root, residency.root, runtime.root)
+    market = load_market(panel.select(batches.root.features), graphs, split.root, residency.root, runtime.root)
     fingerprint = study_fingerprint(market, base, config)
     name = study_name(config, fingerprint)
     folder = checkpoints / "hpo" / name
