@@ -6,6 +6,7 @@ One all-reduce of all gradients a step replaces hooks on single parameters, so t
 model compiles as it does alone.
 """
 
+import pickle
 import re
 import signal
 from collections.abc import Callable, Sequence
@@ -121,12 +122,18 @@ def launch(fabric: Any, work: Callable[..., T], *arguments: Any) -> T:
     # The processes hear Ctrl-C themselves, save and end; this one waits for them.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        result: T = fabric.launch(work, *arguments)
+        # As bytes: Lightning looks for tensors in whatever it passes on, and refuses frozen objects.
+        result: T = pickle.loads(fabric.launch(_unpacked, pickle.dumps((work, arguments))))  # noqa: S301  our own
     except ProcessRaisedException as error:
         raise _as_raised(error) from error
     finally:
         signal.signal(signal.SIGINT, before)
     return result
+
+
+def _unpacked(fabric: Any, packed: bytes) -> bytes:
+    work, arguments = pickle.loads(packed)  # noqa: S301  written by launch
+    return pickle.dumps(work(fabric, *arguments))
 
 
 def _as_raised(error: Exception) -> BaseException:
