@@ -19,7 +19,7 @@ TEMPLATE = go.layout.Template(
         "title": {"font": {"size": 16}, "x": 0, "xref": "paper", "xanchor": "left", "yanchor": "top", "y": 0.97},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
-        "margin": {"l": 72, "r": 24, "t": 84, "b": 52},
+        "margin": {"l": 72, "r": 24, "t": 84, "b": 64},
         "hoverlabel": {"bgcolor": "white", "font": {"color": INK}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
         "xaxis": {

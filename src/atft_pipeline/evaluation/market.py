@@ -19,7 +19,7 @@ YEAR, QUARTER, MONTH = 252, 60, 21
 HISTORY = YEAR + 8
 RETURN_CAP = 0.5
 FACTORS = ("reversal_1d", "reversal_5d", "momentum", "random")
-STYLES = ("beta", "idio_volatility", "dollar_volume", "momentum")
+STYLES = ("beta", "idiosyncratic_volatility", "dollar_volume", "momentum")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def market_of(prices: pl.DataFrame, days: Dates, listings: tuple[str, ...]) -> M
         }
         styles = {
             "beta": beta,
-            "idio_volatility": idiosyncratic,
+            "idiosyncratic_volatility": idiosyncratic,
             "dollar_volume": np.log(traded),
             "momentum": momentum,
         }

@@ -57,30 +57,30 @@ def paired_differences(metrics: dict[str, Any]) -> go.Figure:
     """RankIC of the model less that of each other score, with 95 % intervals, every horizon."""
     drawn = figure("Model less baseline, same rows and days", "difference of mean daily RankIC, 95 % interval", "")
     horizons = list(metrics["horizons"])
+    names = [name for name in metrics["horizons"][horizons[0]]["paired"] if not name.startswith("oracle")]
     for place, horizon in enumerate(horizons):
-        paired = {
-            name: row
-            for name, row in metrics["horizons"][horizon]["paired"].items()
-            if not name.startswith("oracle") and row["rank_ic_difference"] is not None
-        }
+        paired = metrics["horizons"][horizon]["paired"]
+        shown = [name for name in names if name in paired and paired[name]["rank_ic_difference"] is not None]
+        shift = 0.6 * ((place + 0.5) / len(horizons) - 0.5)
         drawn.add_scatter(
-            x=[row["rank_ic_difference"] for row in paired.values()],
-            y=list(paired),
-            error_x={"array": [WIDE * (row["se"] or 0.0) for row in paired.values()], "thickness": 1.6, "width": 4},
+            x=[paired[name]["rank_ic_difference"] for name in shown],
+            y=[names.index(name) + shift for name in shown],
+            error_x={"array": [WIDE * (paired[name]["se"] or 0.0) for name in shown], "thickness": 1.6, "width": 3},
             mode="markers",
-            marker={"size": 8, "color": _shade(place, len(horizons))},
-            name=f"{horizon} sessions" if horizon != "1" else "1 session",
-            hovertemplate="%{y}: %{x:+.4f}<extra></extra>",
+            marker={"size": 7, "color": _shade(place, len(horizons))},
+            name=_sessions(int(horizon)),
+            customdata=shown,
+            hovertemplate="less %{customdata}: %{x:+.4f}<extra>" + _sessions(int(horizon)) + "</extra>",
         )
     drawn.add_vline(x=0, line_color=MUTED, line_width=1)
-    rows = len({name for part in metrics["horizons"].values() for name in part["paired"]})
-    drawn.update_layout(scattermode="group", scattergap=0.3, height=180 + 62 * rows)
-    return drawn.update_yaxes(autorange="reversed", type="category")
+    drawn.update_layout(height=190 + 46 * len(names))
+    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.4, -0.6]}
+    return drawn.update_yaxes(**ticks, zeroline=False)
 
 
 def book_wealth(sessions: Dates, paths: dict[str, Book], horizon: int) -> go.Figure:
     """Sum of the session returns of the model's books after costs; dotted before costs."""
-    drawn = figure(f"Books of the model, held {_sessions(horizon)}", "", "sum of returns, % of capital")
+    drawn = figure(f"Books of the model, held {_sessions(horizon)}", "", "sum of returns, % (dotted: before costs)")
     dates = sessions.astype("datetime64[D]").tolist()
     for place, (name, book) in enumerate(paths.items()):
         shade = colour("model") if name == "long_short" else SPARE_COLOURS[place % len(SPARE_COLOURS)]
@@ -90,7 +90,7 @@ def book_wealth(sessions: Dates, paths: dict[str, Book], horizon: int) -> go.Fig
                 x=dates,
                 y=100 * np.cumsum(np.nan_to_num(series)),
                 mode="lines",
-                name=f"{label}, {words}" if dash == "solid" else label,
+                name=label,
                 legendgroup=name,
                 showlegend=dash == "solid",
                 line={"color": shade, "dash": dash, "width": 2.2 if dash == "solid" else 1.2},
