@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atft_pipeline.evaluation.bootstrap import Bootstrap
 from atft_pipeline.evaluation.books import Book, capacity, drawdown, run_book
+from atft_pipeline.evaluation.bootstrap import Bootstrap
 from atft_pipeline.evaluation.grid import Dates, Floats
 from atft_pipeline.evaluation.overfitting import deflated_sharpe
 from atft_pipeline.evaluation.plausibility import Limits, judge_book

@@ -59,7 +59,7 @@ def run_book(
     """
     T, N = weights.shape
     sleeves = np.zeros((horizon if overlapping else 1, N))
-    known = np.isfinite(forward).any(axis=1)
+    known = np.asarray(np.isfinite(forward).any(axis=1))
     growth = 1.0 + np.nan_to_num(forward, nan=0.0)
     betas = None if beta is None else np.where(np.isfinite(beta), beta, 1.0)
     series = np.full((6, T), np.nan)
@@ -68,7 +68,7 @@ def run_book(
     for session in range(T):
         if session:
             sleeves *= growth[session - 1]
-        before = held * growth[session - 1] if session else held
+        before = held if session == 0 else held * growth[session - 1]
         if overlapping:
             sleeves[session % horizon] = weights[session] / horizon
         elif session % horizon == 0:
@@ -84,10 +84,13 @@ def run_book(
         series[:, session] = earned.sum(), traded * cost_bp / 1e4, traded, *exposure, net_beta
         contribution += earned
         largest[session] = int(np.abs(earned).argmax())
-    return Book(*series, contribution=contribution, largest=largest)
+    gross, cost, traded_all, size, net, slope = series
+    return Book(gross, cost, traded_all, size, net, slope, contribution, largest)
 
 
-def capacity(weights: Floats, dollar_volume: Floats, participation: float, horizon: int, *, overlapping: bool) -> Floats:
+def capacity(
+    weights: Floats, dollar_volume: Floats, participation: float, horizon: int, *, overlapping: bool
+) -> Floats:
     """Capital at which 95 % of the traded value stays within the participation, on each session [T]; NaN if none held.
 
     A sleeve buys ``|w| x capital / h`` of a listing in one session; the share of the listing's mean daily dollar volume

@@ -18,6 +18,7 @@ from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.baselines import Block
 from atft_pipeline.evaluation.grid import Floats
 from atft_pipeline.evaluation.metrics import centre_rows, correlate, rank_rows
+from atft_pipeline.evaluation.summary import mean_report
 
 
 @config
@@ -62,7 +63,7 @@ class LightGBMConfig:
             require(0 < getattr(self, name) <= 1, f"{name} must lie in (0, 1], got {getattr(self, name)}")
         require(bool(self.leaves) and min(self.leaves) >= 2, f"leaves must be 2 or more, got {self.leaves}")
         require(
-            bool(self.learning_rates) and 0 < min(self.learning_rates) and max(self.learning_rates) <= 1,
+            bool(self.learning_rates) and min(self.learning_rates) > 0 and max(self.learning_rates) <= 1,
             f"learning_rates must lie in (0, 1], got {self.learning_rates}",
         )
         require(self.l2 >= 0, f"l2 must not be negative, got {self.l2}")
@@ -84,7 +85,8 @@ class TreeModel:
         """Score rows [n, F] at all horizons [n, Q]."""
         rows = np.ascontiguousarray(features, dtype=np.float32)
         threads = int(self.card["threads"])
-        return np.stack([tree.predict(rows, num_threads=threads) for tree in self.boosters], axis=1)
+        scores = [np.asarray(tree.predict(rows, num_threads=threads)) for tree in self.boosters]
+        return np.stack(scores, axis=1)
 
 
 def thin_days(days: Sequence[int], rows: Sequence[int], most: int) -> list[int]:
@@ -107,12 +109,15 @@ def thin_days(days: Sequence[int], rows: Sequence[int], most: int) -> list[int]:
     return [days[len(days) // 2]]
 
 
-def fit_trees(training: Iterable[Block], validation: Iterable[Block], settings: LightGBMConfig) -> TreeModel:
+def fit_trees(
+    training: Iterable[Block], validation: Iterable[Block], horizons: Sequence[int], settings: LightGBMConfig
+) -> TreeModel:
     """Fit each horizon and keep its best setting and number of rounds.
 
     Args:
         training: blocks of the training days.
         validation: blocks of the validation days, one day each.
+        horizons: sessions ahead of each target [Q], for the errors of the validation RankIC.
         settings: what is tried.
 
     Raises:
@@ -125,20 +130,20 @@ def fit_trees(training: Iterable[Block], validation: Iterable[Block], settings: 
     check = dataset.create_valid(checks, label=np.zeros(len(checks), dtype=np.float32), params=parameters).construct()
     del rows, checks
     boosters, cards = [], []
-    for column in range(targets.shape[1]):
+    for column, horizon in enumerate(horizons):
         present = np.isfinite(targets[:, column])
         if not present.any():
             raise DataError(f"lightgbm: target number {column} is missing in every training row; widen the split")
         # A row without a target weighs nothing, so that all horizons share the bins.
         dataset.set_label(np.where(present, targets[:, column], 0.0).astype(np.float32))
         dataset.set_weight(present.astype(np.float32))
-        score = _mean_rank_ic(truths[:, column], sizes)
+        score = _daily_rank_ic(truths[:, column], sizes)
         tried = [
-            _fit_one(dataset, check, score, parameters | {"learning_rate": rate, "num_leaves": leaf})
+            _fit_one(dataset, check, score, horizon, parameters | {"learning_rate": rate, "num_leaves": leaf})
             for rate in settings.learning_rates
             for leaf in settings.leaves
         ]
-        best = max(tried, key=lambda item: item[1]["validation_rank_ic"])
+        best = max(tried, key=lambda item: item[1]["validation_rank_ic"]["mean"])
         boosters.append(best[0])
         cards.append({"chosen": best[1], "tried": [item[1] for item in tried]})
     card = {
@@ -191,19 +196,29 @@ def _parameters(settings: LightGBMConfig) -> dict[str, Any]:
 
 
 def _fit_one(
-    dataset: lgb.Dataset, check: lgb.Dataset, score: Callable[[Floats], float], parameters: dict[str, Any]
+    dataset: lgb.Dataset,
+    check: lgb.Dataset,
+    score: Callable[[Floats], Floats],
+    horizon: int,
+    parameters: dict[str, Any],
 ) -> tuple[lgb.Booster, dict[str, Any]]:
     """Grow trees until the validation RankIC no longer rises; return those up to its best and what was reached."""
     patience, rounds = parameters["patience"], parameters["num_iterations"]
     grown = {name: value for name, value in parameters.items() if name not in ("patience", "num_iterations")}
     booster = lgb.Booster(grown, dataset).add_valid(check, "validation")
-    best, at = -math.inf, 0
+    best, at, daily = -math.inf, 0, np.empty(0)
+    seen: list[Floats] = []
+
+    def judge(scores: Floats, _: lgb.Dataset) -> tuple[str, float, bool]:
+        seen[:] = [score(scores)]
+        return "rank_ic", _mean(seen[0]), True
+
     for number in range(1, rounds + 1):
         if booster.update():
             break
-        value = booster.eval_valid(lambda scores, _: ("rank_ic", score(scores), True))[0][2]
+        value = booster.eval_valid(judge)[0][2]
         if value > best:
-            best, at = value, number
+            best, at, daily = value, number, seen[0]
         elif number - at >= patience:
             break
     if at == 0:
@@ -212,13 +227,13 @@ def _fit_one(
         "learning_rate": grown["learning_rate"],
         "leaves": grown["num_leaves"],
         "rounds": at,
-        "validation_rank_ic": best,
+        "validation_rank_ic": mean_report(daily, horizon),
     }
     return lgb.Booster(model_str=booster.model_to_string(num_iteration=at)), reached
 
 
-def _mean_rank_ic(truth: Floats, sizes: Sequence[int]) -> Callable[[Floats], float]:
-    """A function that gives the mean daily RankIC of validation scores [n] laid day after day."""
+def _daily_rank_ic(truth: Floats, sizes: Sequence[int]) -> Callable[[Floats], Floats]:
+    """A function that gives the daily RankIC of validation scores [n] laid day after day."""
     D, width = len(sizes), max(sizes)
     row = np.repeat(np.arange(D), sizes)
     column = np.concatenate([np.arange(size) for size in sizes])
@@ -232,9 +247,13 @@ def _mean_rank_ic(truth: Floats, sizes: Sequence[int]) -> Callable[[Floats], flo
     kept = np.isfinite(realised)
     ranks = centre_rows(rank_rows(realised))
 
-    def score(scores: Floats) -> float:
-        daily = correlate(centre_rows(rank_rows(np.where(kept, lay(scores), np.nan))), ranks)
-        defined = daily[np.isfinite(daily)]
-        return float(defined.mean()) if defined.size else -math.inf
+    def score(scores: Floats) -> Floats:
+        return correlate(centre_rows(rank_rows(np.where(kept, lay(scores), np.nan))), ranks)
 
     return score
+
+
+def _mean(daily: Floats) -> float:
+    """Mean of the defined days; the worst of all where there is none."""
+    defined = daily[np.isfinite(daily)]
+    return float(defined.mean()) if defined.size else -math.inf

@@ -60,6 +60,4 @@ class EvaluationConfig:
             require(getattr(self, name) >= 2, f"{name} must be at least 2, got {getattr(self, name)}")
         for name in ("top_k", "universe", "trials"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        require(
-            self.groups >= 4 and self.groups % 2 == 0, f"groups must be even and at least 4, got {self.groups}"
-        )
+        require(self.groups >= 4 and self.groups % 2 == 0, f"groups must be even and at least 4, got {self.groups}")

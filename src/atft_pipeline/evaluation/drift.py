@@ -59,5 +59,7 @@ def score_drift(table: pl.DataFrame, horizon: int, reference: pl.DataFrame | Non
     for (month,), group in dated.group_by("month", maintain_order=True):
         values = group[column].cast(pl.Float64).to_numpy()
         chance = (BINS - 1) * (1 / max(values.size, 1) + 1 / max(base.size, 1))
-        rows.append({"month": str(month), "psi": number(stability_index(base, values)), "chance": chance, "rows": values.size})
+        rows.append(
+            {"month": str(month), "psi": number(stability_index(base, values)), "chance": chance, "rows": values.size}
+        )
     return {"reference": words, "reference_rows": int(base.size), "months": rows}

@@ -156,7 +156,9 @@ class _Evaluator:
         if wanted is None:
             return 5 if 5 in self.horizons else self.horizons[0]
         if wanted not in self.horizons:
-            raise DataError(f"headline {wanted}: the predictions have the horizons {', '.join(map(str, self.horizons))}")
+            raise DataError(
+                f"headline {wanted}: the predictions have the horizons {', '.join(map(str, self.horizons))}"
+            )
         return wanted
 
     def _horizon(self, horizon: int) -> tuple[Report, dict[str, DailyMetrics]]:
@@ -239,7 +241,9 @@ class _Evaluator:
             trial_deviation=None if self.trials is None else _deviation(self.trials),
         )
         names = ["model", *(name for name in portfolios.scores if name in daily and name != "model")]
-        report, paths = books_report({name: self._stretch(daily[name].scores) for name in names}, setting, self.bootstrap)
+        report, paths = books_report(
+            {name: self._stretch(daily[name].scores) for name in names}, setting, self.bootstrap
+        )
         return report, paths
 
     def _forward(self) -> Floats | None:

@@ -118,7 +118,7 @@ def overfitting_probability(trials: Floats, groups: int = 16) -> Overfitting:
         raise DataError("probability of overfitting: a trial's return is not finite; give every trial every session")
     if groups < 4 or groups % 2 or 2 * groups > T:
         raise DataError(
-            f"probability of overfitting: groups must be even, at least 4 and at most half of {T} sessions, got {groups}"
+            f"probability of overfitting: groups must be even and lie between 4 and half of {T} sessions, got {groups}"
         )
     parts = np.array_split(trials, groups)
     sums = np.stack([part.sum(axis=0) for part in parts])

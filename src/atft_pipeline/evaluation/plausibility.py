@@ -40,8 +40,8 @@ def check_returns(grid: Grid, returns: Floats, horizon: int) -> None:
     if wrong.size:
         day, listing = wrong[0]
         raise DataError(
-            f"return_{horizon}: {len(wrong)} returns below -1 (a fraction, not per cent), first {grid.listings[listing]} "
-            f"on {grid.days[day]}: {returns[day, listing]:g}; correct the prices and run kedro run --pipeline=data"
+            f"return_{horizon}: {len(wrong)} returns below -1 (a fraction, not per cent), first "
+            f"{grid.listings[listing]} on {grid.days[day]}: {returns[day, listing]:g}; correct the prices and run kedro run --pipeline=data"
         )
 
 
@@ -64,13 +64,12 @@ def judge_book(book: Book, sessions: Dates, listings: tuple[str, ...], limits: L
         believable, reasons (one line each, naming listings) and ``makers``: the listings with the largest
         contributions and their share of the whole return.
     """
-    reasons = []
     known = np.flatnonzero(np.isfinite(book.gross))
-    for session in known[np.abs(book.gross[known]) > limits.session][:SHOWN]:
-        reasons.append(
-            f"{book.gross[session]:+.1%} in the session after {sessions[session]}, most of it from "
-            f"{listings[book.largest[session]]}; limit {limits.session:.0%}"
-        )
+    reasons = [
+        f"{book.gross[session]:+.1%} in the session after {sessions[session]}, most of it from "
+        f"{listings[book.largest[session]]}; limit {limits.session:.0%}"
+        for session in known[np.abs(book.gross[known]) > limits.session][:SHOWN]
+    ]
     year = float(book.gross[known].mean()) * limits.sessions_a_year if known.size else 0.0
     makers = _makers(book, listings)
     if abs(year) > limits.year:

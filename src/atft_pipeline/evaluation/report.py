@@ -27,7 +27,9 @@ COLUMNS = (
 )
 
 
-def report_page(metrics: dict[str, Any], figures: dict[str, go.Figure], explanation: dict[str, Any] | None = None) -> str:
+def report_page(
+    metrics: dict[str, Any], figures: dict[str, go.Figure], explanation: dict[str, Any] | None = None
+) -> str:
     """Compose the page.
 
     Args:

@@ -59,7 +59,7 @@ def _scores(metrics: dict[str, Any]) -> Table:
         "± one Newey-West error; spread: top less bottom decile; oracle: share of the best possible; "
         "paired: model less it"
     )
-    columns = ("RankIC", "IC", "ICIR", "hit %", "spread bp", "oracle %", "paired (t)")
+    columns = ("RankIC", "IC", "ICIR", "spread bp", "oracle %", "paired (t)")
     table = _table(caption, ("score",), columns)
     for horizon, report in metrics["horizons"].items():
         names = [name for name in report["scores"] if not name.startswith("oracle_")]
@@ -91,10 +91,15 @@ def _book_cells(book: dict[str, Any]) -> list[str]:
         with_error(book["gross"]["sharpe"]["value"], book["gross"]["sharpe"]["se"], 2),
         with_error(net["sharpe"]["value"], net["sharpe"]["se"], 2),
         with_error(net["annual_return"]["mean"], net["annual_return"]["se"], 1, 100),
-        f"{_percent(net['drawdown']['value'])} [{_percent(net['drawdown']['low'])}, {_percent(net['drawdown']['high'])}]",
+        _fall(net["drawdown"]),
         with_error(book["turnover"]["mean"], book["turnover"]["se"], 1, 100),
         with_error(capacity["mean"], capacity["se"], 1, 1e-6) if capacity else "–",
     ]
+
+
+def _fall(row: dict[str, Any]) -> str:
+    """A drawdown with its interval."""
+    return f"{_percent(row['value'])} [{_percent(row['low'])}, {_percent(row['high'])}]"
 
 
 def _percent(value: float | None) -> str:
@@ -110,7 +115,6 @@ def _cells(name: str, score: dict[str, Any], report: dict[str, Any]) -> list[str
         with_error(score["rank_ic"]["mean"], score["rank_ic"]["se"], 4),
         with_error(score["ic"]["mean"], score["ic"]["se"], 4),
         with_error(score["icir"]["value"], score["icir"]["se"], 2),
-        with_error(score["hit_rate"]["mean"], score["hit_rate"]["se"], 1, 100),
         with_error(score["decile_spread"]["mean"], score["decile_spread"]["se"], 1, 1e4),
         with_error(share["value"], share["se"], 0, 100) if share else "",
         f"{_fixed(paired['rank_ic_difference'], '+.4f')} ({_fixed(paired['t'], '+.1f')})" if paired else "",

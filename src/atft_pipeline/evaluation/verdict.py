@@ -65,9 +65,8 @@ def _skill(part: dict[str, Any], where: str) -> Sentence:
         return Sentence("bad", f"{where} the RankIC is undefined: the scores of every day are equal, or too few.")
     share = part.get("share_of_oracle")
     known = f"; that is {share['value']:.0%} of what could be known" if share and share["value"] is not None else ""
-    text = (
-        f"{where} its RankIC is {rank_ic['mean']:.4f} ± {rank_ic['se']:.4f} (95 % interval {_span(rank_ic, '.4f')}){known}."
-    )
+    ends = _span(rank_ic, ".4f")
+    text = f"{where} its RankIC is {rank_ic['mean']:.4f} ± {rank_ic['se']:.4f} (95 % interval {ends}){known}."
     return Sentence("good" if rank_ic["t"] >= SURE else "open" if rank_ic["t"] > -SURE else "bad", text)
 
 
@@ -83,8 +82,8 @@ def _after_costs(part: dict[str, Any], where: str) -> list[Sentence]:
         return [Sentence("open", f"{where} the long-short book has too few sessions for a Sharpe ratio.")]
     text = (
         f"{where} its long-short deciles have a Sharpe ratio of {gross['value']:.2f} before and {net['value']:.2f} ± "
-        f"{net['se']:.2f} after costs (95 % interval {_span(net, '.2f')}), {book['net']['annual_return']['mean']:+.1%} a "
-        f"year after costs, deepest fall {book['net']['drawdown']['value']:.1%}."
+        f"{net['se']:.2f} after costs (95 % interval {_span(net, '.2f')}), "
+        f"{book['net']['annual_return']['mean']:+.1%} a year after costs, deepest fall {book['net']['drawdown']['value']:.1%}."
     )
     tone: Tone = "good" if net["low"] > 0 else "bad" if net["high"] < 0 else "open"
     return [Sentence(tone, text)]

@@ -116,7 +116,10 @@ def score_lightgbm(
     limits = ((training, settings.max_rows), (validation, settings.max_validation_rows))
     kept = [thin_days(part.days, [len(part.samples_of(day)) for day in part.days], most) for part, most in limits]
     trees = fit_trees(
-        blocks(training, "lightgbm", kept[0]), blocks(validation, "lightgbm validation", kept[1]), settings
+        blocks(training, "lightgbm", kept[0]),
+        blocks(validation, "lightgbm validation", kept[1]),
+        panel.meta.horizons,
+        settings,
     )
     fits = {str(h): fit for h, fit in zip(panel.meta.horizons, trees.card["horizons"], strict=True)}
     card = {

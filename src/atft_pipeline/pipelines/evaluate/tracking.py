@@ -1,11 +1,13 @@
 """MLflow sees the headline numbers, the page and the figures of an evaluation."""
 
+import json
 import math
 import uuid
 from typing import Any
 
 import mlflow
 import plotly.graph_objects as go
+from plotly.io import to_json
 
 
 def run_id() -> str:
@@ -43,10 +45,4 @@ def log_evaluation(metrics: dict[str, Any], figures: dict[str, go.Figure], page:
     mlflow.log_dict(metrics, "evaluation/metrics.json")
     mlflow.log_text(page, "evaluation/report.html")
     for name, drawn in figures.items():
-        mlflow.log_dict(drawn.to_plotly_json() and _plain(drawn), f"evaluation/figures/{name}.json")
-
-
-def _plain(drawn: go.Figure) -> dict[str, Any]:
-    """A figure as plain JSON types."""
-    document: dict[str, Any] = drawn.to_dict()
-    return document
+        mlflow.log_dict(json.loads(to_json(drawn)), f"evaluation/figures/{name}.json")
