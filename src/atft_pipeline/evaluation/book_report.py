@@ -60,11 +60,11 @@ class Setting:
         return None
 
 
-def books_report(scores: dict[str, Floats], setting: Setting, bootstrap: Bootstrap) -> tuple[Report, dict[str, Book]]:
+def books_report(ranks: dict[str, Floats], setting: Setting, bootstrap: Bootstrap) -> tuple[Report, dict[str, Book]]:
     """Build every book of the model, and the two plain ones of the other scores.
 
     Args:
-        scores: by name, the model first [T, N].
+        ranks: of the scores within their session by name, the model first [T, N].
         setting: what the books share.
         bootstrap: of the intervals.
 
@@ -78,8 +78,8 @@ def books_report(scores: dict[str, Floats], setting: Setting, bootstrap: Bootstr
         if reason is not None:
             report[kind] = {"left_out": reason}
             continue
-        names = list(scores) if kind in ("long_short", "top_k") else ["model"]
-        built = {name: _build(kind, scores[name], setting) for name in names}
+        names = list(ranks) if kind in ("long_short", "top_k") else ["model"]
+        built = {name: _build(kind, ranks[name], setting) for name in names}
         report[kind] = {name: _summarise(*pair, setting, bootstrap) for name, pair in built.items()}
         model = report[kind]["model"]
         if model["believable"]:
@@ -92,10 +92,10 @@ def books_report(scores: dict[str, Floats], setting: Setting, bootstrap: Bootstr
     return report, paths
 
 
-def _build(kind: Kind, scores: Floats, setting: Setting) -> tuple[Book, Floats]:
+def _build(kind: Kind, ranks: Floats, setting: Setting) -> tuple[Book, Floats]:
     """Path and weights of one book."""
     settings = setting.portfolios
-    weights = book_weights(kind, scores, settings, setting.deciles, setting.sector, setting.beta)
+    weights = book_weights(kind, ranks, settings, setting.deciles, setting.sector, setting.beta)
     book = run_book(
         weights,
         setting.forward,

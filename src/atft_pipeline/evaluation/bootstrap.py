@@ -155,12 +155,17 @@ class Bootstrap:
             return UNDEFINED
         block = self.block(series, horizon)
         weights = self.weights(series.size, block)
-        filled = np.where(defined, series, 0.0)
+        level = float(series[defined].mean())
+        # Deviations from the whole mean: squares of the values themselves would lose the digits of a small deviation.
+        filled = np.where(defined, series - level, 0.0)
+        if np.abs(filled).max() <= 1e-12:
+            return UNDEFINED
         count = weights @ defined
         mean = _ratio(weights @ filled, count)
         variance = np.maximum(_ratio(weights @ filled**2, count) - mean**2, 0.0) * _ratio(count, count - 1)
         deviation = np.sqrt(variance)
-        return self._interval(scale * np.where(deviation > 1e-12, mean / np.maximum(deviation, 1e-12), np.nan), block)
+        drawn = np.where(deviation > 1e-12, (level + mean) / np.maximum(deviation, 1e-12), np.nan)
+        return self._interval(scale * drawn, block)
 
     def drawdown(self, returns: Floats, horizon: int) -> Interval:
         """Interval of the deepest drawdown of compounded returns [D]."""

@@ -17,6 +17,7 @@ from atft_pipeline.evaluation.metrics import (
     monotonicity_rows,
     precision_rows,
     rank_rows,
+    rerank_rows,
     top_k_precision_rows,
     turnover_rows,
 )
@@ -85,14 +86,14 @@ class DailyMetrics:
     Attributes:
         values: one array [D] for each name in :data:`METRICS`.
         decile_returns: mean return of each score bucket [D, K].
-        scores: as given [D, N].
+        all_ranks: of the scores among all of their day [D, N]; NaN where not scored.
         ranks: of the scores among those of their day that counted [D, N]; NaN elsewhere.
         realised: returns on the cells that counted.
     """
 
     values: dict[str, Floats]
     decile_returns: Floats
-    scores: Floats = field(repr=False)
+    all_ranks: Floats = field(repr=False)
     ranks: Floats = field(repr=False)
     realised: Realised = field(repr=False)
 
@@ -117,11 +118,11 @@ def daily_metrics(scores: Floats, outcome: Outcome, deciles: int, min_listings: 
     both = scored & outcome.known
     realised = outcome.on(both & (both.sum(axis=1) >= min_listings)[:, None])
     kept_scores = np.where(realised.kept, scores, np.nan)
-    ranks = rank_rows(kept_scores)
+    all_ranks = rank_rows(scores)
+    ranks = rerank_rows(all_ranks, realised.kept)
     bucket = bucket_rows(ranks, deciles)
     means = bucket_means(bucket, realised.returns, deciles)
     # Turnover is a property of the scores: rows without a label yet count too.
-    all_ranks = ranks if np.array_equal(scored, realised.kept) else rank_rows(scores)
     labelled = outcome.known.sum(axis=1)
     values = {
         "rank_ic": correlate(centre_rows(ranks), realised.centred_ranks),
@@ -135,4 +136,4 @@ def daily_metrics(scores: Floats, outcome: Outcome, deciles: int, min_listings: 
         "top_turnover": turnover_rows(bucket_rows(all_ranks, deciles), outcome.horizon, deciles - 1),
         "coverage": np.where(labelled > 0, both.sum(axis=1) / np.maximum(labelled, 1), np.nan),
     }
-    return DailyMetrics(values, means, scores, ranks, realised)
+    return DailyMetrics(values, means, all_ranks, ranks, realised)

@@ -242,7 +242,7 @@ class _Evaluator:
         )
         names = ["model", *(name for name in portfolios.scores if name in daily and name != "model")]
         report, paths = books_report(
-            {name: self._stretch(daily[name].scores) for name in names}, setting, self.bootstrap
+            {name: self._stretch(daily[name].all_ranks) for name in names}, setting, self.bootstrap
         )
         return report, paths
 
@@ -297,7 +297,7 @@ class _Evaluator:
             self.settings.size_groups,
             self.settings.universe,
         )
-        styles = {name: here(values) for name, values in market.styles.items()}
+        styles = {name: rank_rows(here(values)) for name, values in market.styles.items()}
         return Places(self.grid.days, groupings, regime_of(market.regime[self.rows]), styles)
 
     def _quantiles(self, horizon: int) -> Report | None:

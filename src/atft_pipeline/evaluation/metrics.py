@@ -36,6 +36,21 @@ def rank_rows(values: Floats) -> Floats:
     return ranks
 
 
+def rerank_rows(ranks: Floats, kept: Booleans) -> Floats:
+    """Ranks among the kept cells only, from the ranks among more of them; only rows that lose a cell are sorted again.
+
+    Args:
+        ranks: [D, N], NaN where absent.
+        kept: cells to keep, all of them present [D, N].
+    """
+    changed = (np.isfinite(ranks) != kept).any(axis=1)
+    if not changed.any():
+        return ranks
+    again = ranks.copy()
+    again[changed] = rank_rows(np.where(kept[changed], ranks[changed], np.nan))
+    return again
+
+
 def _shared_ranks(order: Ints, ordered: Floats) -> Floats:
     """Mean ranks of rows with ties, from their sorting order and sorted values."""
     D, N = ordered.shape
@@ -85,11 +100,10 @@ def correlation_rows(left: Floats, right: Floats) -> Floats:
     return correlate(centre_rows(np.where(both, left, np.nan)), centre_rows(np.where(both, right, np.nan)))
 
 
-def _varies(values: Floats, both: Booleans) -> Booleans:
+def _varies(values: Floats, present: Booleans) -> Booleans:
     """Say for each row whether its cells hold two different values; exact, so that 0.1 repeated is constant."""
-    low = np.where(both, values, np.inf).min(axis=1)
-    high = np.where(both, values, -np.inf).max(axis=1)
-    varies: Booleans = high > low
+    first = values[np.arange(len(values)), present.argmax(axis=1)]
+    varies: Booleans = ((values != first[:, None]) & present).any(axis=1)
     return varies
 
 

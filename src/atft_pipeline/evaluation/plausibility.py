@@ -39,9 +39,10 @@ def check_returns(grid: Grid, returns: Floats, horizon: int) -> None:
     wrong = np.argwhere(returns < -1.0)
     if wrong.size:
         day, listing = wrong[0]
+        cell = f"{grid.listings[listing]} on {grid.days[day]}: {returns[day, listing]:g}"
         raise DataError(
-            f"return_{horizon}: {len(wrong)} returns below -1 (a fraction, not per cent), first "
-            f"{grid.listings[listing]} on {grid.days[day]}: {returns[day, listing]:g}; correct the prices and run kedro run --pipeline=data"
+            f"return_{horizon}: {len(wrong)} returns below -1 (a fraction, not per cent), first {cell}; correct the "
+            "prices and run kedro run --pipeline=data"
         )
 
 

@@ -62,7 +62,7 @@ class PortfolioConfig:
 
 def book_weights(
     kind: Kind,
-    scores: Floats,
+    ranks: Floats,
     settings: PortfolioConfig,
     deciles: int,
     sector: npt.NDArray[np.int64] | None = None,
@@ -72,7 +72,8 @@ def book_weights(
 
     Args:
         kind: which book.
-        scores: [T, N], NaN where not scored. Whether a label will be known plays no part.
+        ranks: of the scores within their session [T, N], NaN where not scored. Whether a label will be known plays no
+            part.
         settings: sizes and limits.
         deciles: buckets; the top and the bottom one are traded.
         sector: number of each listing's sector [N], for ``sector_neutral``.
@@ -82,12 +83,12 @@ def book_weights(
         A weight over ``max_weight`` is cut to it and the rest stays in cash.
     """
     if kind == "top_k":
-        weights = _top(rank_rows(scores), settings.top_k)
+        weights = _top(ranks, settings.top_k)
     elif kind == "sector_neutral":
         assert sector is not None
-        weights = _within_sectors(scores, sector, deciles)
+        weights = _within_sectors(ranks, sector, deciles)
     else:
-        bucket = bucket_rows(rank_rows(scores), deciles)
+        bucket = bucket_rows(ranks, deciles)
         weights = _sides(bucket == deciles - 1, bucket == 0)
     weights = np.clip(weights, -settings.max_weight, settings.max_weight)
     if kind == "beta_neutral":

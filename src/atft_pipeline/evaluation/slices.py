@@ -50,20 +50,26 @@ class Grouping:
         return np.where(self.index >= 0, values.ravel()[np.maximum(self.index, 0)], np.nan)
 
 
-def rank_ic_within(grouping: Grouping, scores: Floats, returns: Floats, least: int) -> Floats:
-    """RankIC within each group on each day [D, K]; NaN where a group has fewer than ``least`` members.
+def rank_ic_within(grouping: Grouping, scores: Sequence[Floats], returns: Floats, least: int) -> list[Floats]:
+    """RankIC within each group on each day [D, K] of some scores; NaN where a group has fewer than ``least`` members.
 
     Args:
         grouping: which cells belong together.
-        scores: or their ranks among the day, which order alike [D, N]; NaN where absent.
-        returns: or their ranks [D, N]; NaN on the same cells.
-        least: members needed.
+        scores: or their ranks among the day, which order alike [D, N] each; NaN where absent.
+        returns: or their ranks [D, N].
+        least: members with scores and return that a group needs.
     """
-    left, right = grouping.take(scores), grouping.take(returns)
-    both = np.isfinite(left) & np.isfinite(right)
+    realised = grouping.take(returns)
+    both = np.isfinite(realised)
+    laid = [grouping.take(values) for values in scores]
+    for values in laid:
+        both &= np.isfinite(values)
     both &= (both.sum(axis=1) >= least)[:, None]
-    left, right = (rank_rows(np.where(both, part, np.nan)) for part in (left, right))
-    return correlate(centre_rows(left), centre_rows(right)).reshape(-1, len(grouping.names))
+    ranks = centre_rows(rank_rows(np.where(both, realised, np.nan)))
+    return [
+        correlate(centre_rows(rank_rows(np.where(both, values, np.nan))), ranks).reshape(-1, len(grouping.names))
+        for values in laid
+    ]
 
 
 def quantile_labels(values: Floats, groups: int) -> Labels:
@@ -89,13 +95,13 @@ def style_neutral(ranks: Floats, styles: Sequence[Floats]) -> Floats:
 
     Args:
         ranks: score ranks [D, N], NaN where absent.
-        styles: [D, N] each.
+        styles: ranks within the day [D, N] each.
     """
     present = np.isfinite(ranks)
     count = np.maximum(present.sum(axis=1, keepdims=True), 1)
     columns = []
     for style in styles:
-        placed = centre_rows(rank_rows(np.where(present, style, np.nan))).values
+        placed = centre_rows(np.where(present, style, np.nan)).values
         columns.append(placed / count)
     y = centre_rows(ranks).values / count
     gram = np.array([[np.einsum("dn,dn->d", left, right) for right in columns] for left in columns]).transpose(2, 0, 1)

@@ -83,7 +83,8 @@ def _after_costs(part: dict[str, Any], where: str) -> list[Sentence]:
     text = (
         f"{where} its long-short deciles have a Sharpe ratio of {gross['value']:.2f} before and {net['value']:.2f} ± "
         f"{net['se']:.2f} after costs (95 % interval {_span(net, '.2f')}), "
-        f"{book['net']['annual_return']['mean']:+.1%} a year after costs, deepest fall {book['net']['drawdown']['value']:.1%}."
+        f"{book['net']['annual_return']['mean']:+.1%} a year after costs, deepest fall "
+        f"{book['net']['drawdown']['value']:.1%}."
     )
     tone: Tone = "good" if net["low"] > 0 else "bad" if net["high"] < 0 else "open"
     return [Sentence(tone, text)]

@@ -29,7 +29,7 @@ class Places:
         days: [D].
         groupings: cells by sector, size, volatility and universe.
         regime: name of each day's regime [D]; empty where not known.
-        styles: by name [D, N].
+        styles: ranks within the day by name [D, N].
     """
 
     days: Dates
@@ -93,10 +93,10 @@ def where_it_works(
         report["regime"] = _by_day(daily, difference, places.regime, horizon)
     returns = model.realised.ranks
     for kind, grouping in places.groupings.items():
-        within = rank_ic_within(grouping, model.ranks, returns, least)
-        other = None if rival is None else rank_ic_within(grouping, rival.ranks, rival.realised.ranks, least)
+        both = [model.ranks] if rival is None else [model.ranks, rival.ranks]
+        within, *other = rank_ic_within(grouping, both, returns, least)
         report[kind] = [
-            _row(name, within[:, place], None if other is None else within[:, place] - other[:, place], horizon)
+            _row(name, within[:, place], within[:, place] - other[0][:, place] if other else None, horizon)
             for place, name in enumerate(grouping.names)
         ]
     if places.styles:
