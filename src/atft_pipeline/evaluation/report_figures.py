@@ -112,7 +112,7 @@ def rank_ic_by_month(part: dict[str, Any], horizon: int) -> go.Figure:
         hovertemplate="%{x}: %{y:.4f}<extra></extra>",
         showlegend=False,
     )
-    return drawn.update_layout(bargap=0.3).update_xaxes(type="category", nticks=24)
+    return drawn.update_layout(bargap=0.3, height=340, margin_t=56).update_xaxes(type="category", nticks=24)
 
 
 def where_it_works(part: dict[str, Any], horizon: int) -> go.Figure:
@@ -181,6 +181,7 @@ def score_drift(part: dict[str, Any], horizon: int) -> go.Figure:
             annotation_font_color=MUTED,
         )
     top = max([0.3, *(row["psi"] for row in rows if row["psi"] is not None)])
+    drawn.update_layout(height=340, margin_t=56)
     return drawn.update_yaxes(range=[0, 1.15 * top]).update_xaxes(type="category", nticks=24)
 
 
