@@ -24,13 +24,13 @@ def create_pipeline() -> Pipeline:
                 outputs=["model_scores", "reference_scores"],
                 name="score_test",
             ),
-            Node(score_baselines, inputs=BASELINE, outputs="baseline_scores", name="score_baselines"),
-            Node(score_lightgbm, inputs=BASELINE, outputs=["lightgbm_scores", "lightgbm_card"], name="score_lightgbm"),
+            Node(score_baselines, inputs=BASELINE, outputs="baseline_scores", name="ridge"),
+            Node(score_lightgbm, inputs=BASELINE, outputs=["lightgbm_scores", "lightgbm_card"], name="lightgbm"),
             Node(
                 collect_scores,
                 inputs=["model_scores", "baseline_scores", "lightgbm_scores", "panel", "raw_oracle"],
                 outputs="predictions",
-                name="collect_scores",
+                name="collect",
             ),
             Node(
                 evaluate_scores,
