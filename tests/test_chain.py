@@ -14,8 +14,9 @@ import pyarrow as pa
 import pytest
 from nbclient import NotebookClient
 
-from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
+from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate, fingerprint
 from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.lineage import hash_file
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import GraphAttentionConfig, ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
@@ -67,6 +68,35 @@ def test_model_reaches_most_of_the_oracle_and_beats_ridge(finished: tuple[Path, 
     assert model > ridge
 
 
+def test_metrics_belong_to_the_run_its_model_and_its_predictions(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    metrics = json.loads(newest(project, "data/08_reporting/metrics.json").read_text())
+    predictions = pl.read_parquet(newest(project, "data/07_model_output/predictions.parquet"))
+    assert metrics["predictions"] == fingerprint(predictions)
+    assert metrics["run"]["model"] == hash_file(newest(project, "data/06_models/model") / "model.safetensors")
+    with closing(sqlite3.connect(project / "mlflow.db")) as store:
+        runs = {run for (run,) in store.execute("select run_uuid from runs").fetchall()}
+        logged = dict(store.execute("select key, value from metrics where key like 'test_rank_ic_%'").fetchall())
+    assert metrics["run"]["id"] in runs
+    assert logged["test_rank_ic_1/model"] == metrics["horizons"]["1"]["scores"]["model"]["rank_ic"]["mean"]
+    assert list(project.rglob("evaluation/report.html"))
+    page = newest(project, "data/08_reporting/evaluation.html").read_text()
+    assert metrics["run"]["id"] in page
+
+
+def test_every_baseline_is_judged_on_the_rows_of_the_model(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    metrics = json.loads(newest(project, "data/08_reporting/metrics.json").read_text())
+    scores = metrics["horizons"]["5"]["scores"]
+    assert {"lightgbm", "ridge", "model+lightgbm", "reversal_1d", "reversal_5d", "momentum", "random"} <= set(scores)
+    assert {scores[name]["coverage"]["mean"] for name in ("model", "lightgbm", "ridge", "random")} == {1.0}
+    assert abs(scores["random"]["rank_ic"]["t"]) < 3
+    assert scores["lightgbm"]["rank_ic"]["t"] > 10
+    assert set(metrics["horizons"]["5"]["books"]) == {"long_short", "top_k", "sector_neutral", "beta_neutral"}
+    card = json.loads(newest(project, "data/08_reporting/lightgbm_card.json").read_text())
+    assert card["training_rows"] <= card["available_rows"]
+
+
 def test_every_artifact_of_the_run_is_there(finished: tuple[Path, str]) -> None:
     project, _ = finished
     for artifact in [
@@ -77,6 +107,9 @@ def test_every_artifact_of_the_run_is_there(finished: tuple[Path, str]) -> None:
         "data/06_models/model",
         "data/07_model_output/predictions.parquet",
         "data/08_reporting/run_card.json",
+        "data/08_reporting/evaluation.html",
+        "data/08_reporting/lightgbm_card.json",
+        "data/08_reporting/book_wealth.json",
     ]:
         assert newest(project, artifact).exists()
     assert (project / "mlflow.db").exists()

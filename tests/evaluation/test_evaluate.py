@@ -1,12 +1,15 @@
 import json
+import warnings
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
+from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate, fingerprint
 from atft_pipeline.evaluation.table import results_table
+from atft_pipeline.evaluation.verdict import verdict
 from tests.panel.market import business_days
 
 
@@ -27,11 +30,21 @@ def predictions(days: int = 120, listings: int = 60, seed: int = 0, skill: float
     return pl.DataFrame(columns)
 
 
+def every_estimate_has_an_error(node: object) -> bool:
+    """A dictionary that gives a mean or a value also gives an error or an interval, all the way down."""
+    if isinstance(node, dict):
+        if "mean" in node or "value" in node or "rank_ic_difference" in node:
+            assert {"se", "low"} & set(node), node
+        return all(every_estimate_has_an_error(item) for item in node.values())
+    return all(map(every_estimate_has_an_error, node)) if isinstance(node, list) else True
+
+
 def test_report_holds_every_score_with_its_error() -> None:
     result = evaluate(predictions(), EvaluationConfig())
     json.dumps(result.metrics, allow_nan=False)
+    assert every_estimate_has_an_error(result.metrics["horizons"])
     horizon = result.metrics["horizons"]["1"]
-    assert list(horizon["scores"]) == ["model", "ridge", "oracle"]
+    assert list(horizon["scores"]) == ["model", "ridge", "model+ridge", "random", "oracle"]
     model, ridge, oracle = (horizon["scores"][name] for name in ("model", "ridge", "oracle"))
     assert oracle["rank_ic"]["mean"] > model["rank_ic"]["mean"] > ridge["rank_ic"]["mean"]
     for name in ("rank_ic", "ic", "hit_rate", "decile_spread", "positive_days"):
@@ -46,8 +59,16 @@ def test_report_holds_every_score_with_its_error() -> None:
 
 def test_perfect_foresight_and_noise() -> None:
     table = predictions()
-    perfect = evaluate(table.with_columns(score_1=pl.col("return_1")), EvaluationConfig()).metrics
-    assert perfect["horizons"]["1"]["scores"]["model"]["rank_ic"]["mean"] == pytest.approx(1.0)
+    perfect = evaluate(table.with_columns(score_1=pl.col("return_1")), EvaluationConfig(top_k=20)).metrics
+    model = perfect["horizons"]["1"]["scores"]["model"]
+    for name in ("rank_ic", "ic", "hit_rate", "top_precision", "top_k_precision", "monotonicity"):
+        assert model[name]["mean"] == pytest.approx(1.0, abs=0.05), name
+    opposite = evaluate(table.with_columns(score_1=-pl.col("return_1")), EvaluationConfig(top_k=20)).metrics
+    model = opposite["horizons"]["1"]["scores"]["model"]
+    for name in ("rank_ic", "ic", "monotonicity"):
+        assert model[name]["mean"] == pytest.approx(-1.0, abs=0.05), name
+    for name in ("hit_rate", "top_precision", "top_k_precision"):
+        assert model[name]["mean"] == pytest.approx(0.0, abs=0.05), name
     noise = evaluate(predictions(skill=0.0, seed=5), EvaluationConfig()).metrics["horizons"]["1"]["scores"]["model"]
     assert abs(noise["rank_ic"]["mean"]) < 3 * noise["rank_ic"]["se"]
 
@@ -89,3 +110,93 @@ def test_bad_tables_are_named() -> None:
         evaluate(table.drop("return_1"), EvaluationConfig())
     with pytest.raises(DataError, match="no rows"):
         evaluate(table.clear(), EvaluationConfig())
+
+
+def test_constant_scores_are_undefined_not_zero() -> None:
+    metrics = evaluate(predictions().with_columns(score_1=pl.lit(0.1)), EvaluationConfig()).metrics
+    model = metrics["horizons"]["1"]["scores"]["model"]
+    for name in ("rank_ic", "ic", "hit_rate", "decile_spread", "top_precision", "top_k_precision", "icir"):
+        assert model[name].get("mean", model[name].get("value")) is None, name
+    assert "RankIC is undefined" in results_table(metrics)
+
+
+def test_ic_and_quantile_returns_are_those_of_alphalens() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from alphalens.performance import factor_information_coefficient, mean_return_by_quantile
+    table = predictions(days=40)
+    settings = EvaluationConfig(deciles=5, min_listings=20)
+    result = evaluate(table, settings)
+    pandas = table.select("Date", "Listing", "score_1", "return_1").to_pandas()
+    pandas["Date"] = pd.to_datetime(pandas["Date"])
+    data = pandas.set_index(["Date", "Listing"]).rename_axis(["date", "asset"])
+    data.columns = pd.Index(["factor", "1D"])
+    data["factor_quantile"] = data.groupby("date")["factor"].transform(lambda day: pd.qcut(day, 5, labels=False) + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reference = factor_information_coefficient(data)["1D"].to_numpy()
+        by_day, _ = mean_return_by_quantile(data, by_date=True, demeaned=False)
+    daily = result.daily.filter(pl.col("score") == "model")
+    np.testing.assert_allclose(daily["rank_ic"].to_numpy(), reference, rtol=1e-9)
+    for quantile in range(1, 6):
+        expected = by_day.loc[quantile, "1D"].to_numpy()
+        np.testing.assert_allclose(daily[f"decile_{quantile}"].to_numpy(), expected, rtol=1e-9)
+
+
+def test_a_blend_is_the_mean_of_ranks() -> None:
+    table = predictions(days=30)
+    metrics = evaluate(table, EvaluationConfig()).metrics["horizons"]["1"]
+    ranks = (pl.col("score_1").rank().over("Date") + pl.col("ridge_1").rank().over("Date")) / 2
+    by_hand = evaluate(table.with_columns(mixed_1=ranks), EvaluationConfig()).metrics["horizons"]["1"]
+    assert metrics["scores"]["model+ridge"]["rank_ic"] == by_hand["scores"]["mixed"]["rank_ic"]
+
+
+def test_paired_difference_is_on_the_rows_of_both() -> None:
+    """The rival lacks half of the listings: the difference is that of both scores on the other half."""
+    table = predictions()
+    kept = pl.col("Listing") < "L30"
+    half = table.with_columns(ridge_1=pl.when(kept).then("ridge_1"))
+    found = evaluate(half, EvaluationConfig()).metrics["horizons"]["1"]["paired"]["ridge"]
+    alone = evaluate(table.filter(kept), EvaluationConfig()).metrics["horizons"]["1"]["paired"]["ridge"]
+    assert found["rank_ic_difference"] == pytest.approx(alone["rank_ic_difference"])
+    assert found["se"] == pytest.approx(alone["se"])
+
+
+def test_metrics_belong_to_their_predictions() -> None:
+    """The same table has the same fingerprint in any process; one changed score has another."""
+    table = predictions(days=30)
+    first = evaluate(table, EvaluationConfig()).metrics
+    assert first == evaluate(table.clone(), EvaluationConfig()).metrics
+    other = table.with_columns(score_1=pl.when(pl.int_range(pl.len()) == 0).then(9.0).otherwise("score_1"))
+    assert evaluate(other, EvaluationConfig()).metrics["predictions"] != first["predictions"]
+    assert fingerprint(table) == first["predictions"]
+
+
+def test_trials_deflate_and_their_table_gives_the_probability_of_overfitting() -> None:
+    table = predictions(skill=0.03)
+    rng = np.random.default_rng(0)
+    trials = pl.DataFrame({"Date": business_days(200)} | {f"t{n}": rng.standard_normal(200) for n in range(10)})
+    plain = evaluate(table, EvaluationConfig()).metrics
+    many = evaluate(table, EvaluationConfig(trials=1000)).metrics
+    study = evaluate(table, EvaluationConfig(groups=8), Extras(trials=trials)).metrics
+    books = [m["horizons"]["1"]["books"]["long_short"]["model"]["deflated_sharpe"] for m in (plain, many, study)]
+    assert books[0]["probability"] > books[1]["probability"]
+    assert [book["trials"] for book in books] == [1, 1000, 10]
+    assert plain["trials"]["probability_of_overfitting"] is None
+    assert 0 < study["trials"]["probability_of_overfitting"]["value"] <= 1
+
+
+def test_the_verdict_names_the_side_and_the_errors() -> None:
+    good = evaluate(predictions(skill=0.3), EvaluationConfig()).metrics
+    assert verdict(good)[0].tone == "good"
+    assert "beats ridge by" in verdict(good)[0].text
+    swapped = predictions(skill=0.3).rename({"score_1": "ridge_1", "ridge_1": "score_1"})
+    bad = evaluate(swapped, EvaluationConfig()).metrics
+    assert verdict(bad)[0].tone == "bad"
+    same = evaluate(predictions(skill=0.1), EvaluationConfig()).metrics
+    assert verdict(same)[0].tone == "open"
+
+
+def test_an_absent_headline_is_named() -> None:
+    with pytest.raises(DataError, match="headline 7: the predictions have the horizons 1"):
+        evaluate(predictions(days=30), EvaluationConfig(headline=7))

@@ -93,3 +93,19 @@ def test_monotonicity_and_precision() -> None:
     np.testing.assert_allclose(metrics.monotonicity_rows(rising), [1.0, -1.0])
     bucket = np.array([[0, 1, 1]], dtype=np.int8)
     assert metrics.precision_rows(bucket, np.array([[0, 1, 0]], dtype=np.int8), 2)[0] == 0.5
+
+
+def test_reranking_equals_ranking_anew() -> None:
+    scores, returns = cells()
+    ranks, kept = metrics.rank_rows(scores), np.isfinite(scores) & np.isfinite(returns)
+    again = metrics.rerank_rows(ranks, kept)
+    np.testing.assert_allclose(again, metrics.rank_rows(np.where(kept, scores, np.nan)))
+    assert metrics.rerank_rows(ranks, np.isfinite(scores)) is ranks
+
+
+def test_top_k_precision_by_hand() -> None:
+    scores = metrics.rank_rows(np.array([[4.0, 3.0, 2.0, 1.0]]))
+    # The two best scores: one return above the median, one below.
+    assert metrics.top_k_precision_rows(scores, metrics.rank_rows(np.array([[9.0, 1.0, 2.0, 8.0]])), 2)[0] == 0.5
+    assert metrics.top_k_precision_rows(scores, scores, 2)[0] == 1.0
+    assert np.isnan(metrics.top_k_precision_rows(scores, scores, 3)[0])

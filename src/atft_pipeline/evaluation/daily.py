@@ -5,17 +5,20 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from atft_pipeline.evaluation.grid import Dates, Floats
+from atft_pipeline.evaluation.grid import Booleans, Dates, Floats
 from atft_pipeline.evaluation.metrics import (
+    Centred,
     autocorrelation_rows,
     bucket_means,
     bucket_rows,
-    common,
-    correlation_rows,
+    centre_rows,
+    correlate,
     hit_rate_rows,
     monotonicity_rows,
     precision_rows,
     rank_rows,
+    rerank_rows,
+    top_k_precision_rows,
     turnover_rows,
 )
 
@@ -26,11 +29,54 @@ METRICS = (
     "decile_spread",
     "monotonicity",
     "top_precision",
+    "top_k_precision",
     "autocorrelation",
     "top_turnover",
     "coverage",
 )
 """Daily metrics by name, in the order of the daily table."""
+
+
+@dataclass(frozen=True)
+class Realised:
+    """Returns on the cells that a score is judged on.
+
+    Attributes:
+        kept: those cells [D, N].
+        returns: NaN elsewhere [D, N].
+        ranks: of the returns, within each day [D, N].
+        centred: of the returns.
+        centred_ranks: of the ranks.
+    """
+
+    kept: Booleans
+    returns: Floats
+    ranks: Floats
+    centred: Centred
+    centred_ranks: Centred
+
+
+class Outcome:
+    """The realised returns of a horizon; what is derived from them is kept, since scores mostly share their cells.
+
+    Args:
+        returns: [D, N], NaN where not known.
+        horizon: sessions ahead.
+    """
+
+    def __init__(self, returns: Floats, horizon: int) -> None:
+        self.returns = returns
+        self.horizon = horizon
+        self.known = np.isfinite(returns)
+        self._last: Realised | None = None
+
+    def on(self, kept: Booleans) -> Realised:
+        """Returns, their ranks and deviations on the given cells."""
+        if self._last is None or not np.array_equal(self._last.kept, kept):
+            returns = np.where(kept, self.returns, np.nan)
+            ranks = rank_rows(returns)
+            self._last = Realised(kept, returns, ranks, centre_rows(returns), centre_rows(ranks))
+        return self._last
 
 
 @dataclass(frozen=True)
@@ -40,14 +86,16 @@ class DailyMetrics:
     Attributes:
         values: one array [D] for each name in :data:`METRICS`.
         decile_returns: mean return of each score bucket [D, K].
-        scores: scores on the cells that counted [D, N]; NaN elsewhere. Kept for comparisons on the same cells.
-        returns: returns on the same cells [D, N].
+        all_ranks: of the scores among all of their day [D, N]; NaN where not scored.
+        ranks: of the scores among those of their day that counted [D, N]; NaN elsewhere.
+        realised: returns on the cells that counted.
     """
 
     values: dict[str, Floats]
     decile_returns: Floats
-    scores: Floats = field(repr=False)
-    returns: Floats = field(repr=False)
+    all_ranks: Floats = field(repr=False)
+    ranks: Floats = field(repr=False)
+    realised: Realised = field(repr=False)
 
     def frame(self, days: Dates, horizon: int, name: str) -> pl.DataFrame:
         """One row a day: Date, horizon, score and every metric; NaN becomes null."""
@@ -56,33 +104,36 @@ class DailyMetrics:
         return pl.DataFrame(labels | self.values | buckets).with_columns(pl.selectors.float().fill_nan(None))
 
 
-def daily_metrics(scores: Floats, returns: Floats, horizon: int, deciles: int, min_listings: int) -> DailyMetrics:
+def daily_metrics(scores: Floats, outcome: Outcome, deciles: int, min_listings: int, top_k: int) -> DailyMetrics:
     """Measure one score against the returns of one horizon.
 
     Args:
         scores: [D, N], NaN where not scored.
-        returns: realised returns of the horizon [D, N], NaN where not known.
-        horizon: sessions ahead; scores are compared with those so many sessions before for turnover.
+        outcome: realised returns; scores are compared with those ``horizon`` sessions before for turnover.
         deciles: score buckets.
         min_listings: days with fewer scored and labelled listings are undefined.
+        top_k: listings of the top-k precision.
     """
-    kept_scores, kept_returns = common(scores, returns, min_listings)
-    score_ranks, return_ranks = rank_rows(kept_scores), rank_rows(kept_returns)
-    bucket = bucket_rows(score_ranks, deciles)
-    means = bucket_means(bucket, kept_returns, deciles)
-    labelled = np.isfinite(returns).sum(axis=1)
-    scored = (np.isfinite(scores) & np.isfinite(returns)).sum(axis=1)
+    scored = np.isfinite(scores)
+    both = scored & outcome.known
+    realised = outcome.on(both & (both.sum(axis=1) >= min_listings)[:, None])
+    kept_scores = np.where(realised.kept, scores, np.nan)
+    all_ranks = rank_rows(scores)
+    ranks = rerank_rows(all_ranks, realised.kept)
+    bucket = bucket_rows(ranks, deciles)
+    means = bucket_means(bucket, realised.returns, deciles)
     # Turnover is a property of the scores: rows without a label yet count too.
-    all_buckets = bucket_rows(rank_rows(scores), deciles)
+    labelled = outcome.known.sum(axis=1)
     values = {
-        "rank_ic": correlation_rows(score_ranks, return_ranks),
-        "ic": correlation_rows(kept_scores, kept_returns),
-        "hit_rate": hit_rate_rows(score_ranks, return_ranks),
+        "rank_ic": correlate(centre_rows(ranks), realised.centred_ranks),
+        "ic": correlate(centre_rows(kept_scores), realised.centred),
+        "hit_rate": hit_rate_rows(ranks, realised.ranks),
         "decile_spread": means[:, -1] - means[:, 0],
         "monotonicity": monotonicity_rows(means),
-        "top_precision": precision_rows(bucket, bucket_rows(return_ranks, deciles), deciles),
-        "autocorrelation": autocorrelation_rows(scores, horizon),
-        "top_turnover": turnover_rows(all_buckets, horizon, deciles - 1),
-        "coverage": np.where(labelled > 0, scored / np.maximum(labelled, 1), np.nan),
+        "top_precision": precision_rows(bucket, bucket_rows(realised.ranks, deciles), deciles),
+        "top_k_precision": top_k_precision_rows(ranks, realised.ranks, top_k),
+        "autocorrelation": autocorrelation_rows(all_ranks, outcome.horizon),
+        "top_turnover": turnover_rows(bucket_rows(all_ranks, deciles), outcome.horizon, deciles - 1),
+        "coverage": np.where(labelled > 0, both.sum(axis=1) / np.maximum(labelled, 1), np.nan),
     }
-    return DailyMetrics(values, means, kept_scores, kept_returns)
+    return DailyMetrics(values, means, all_ranks, ranks, realised)

@@ -9,7 +9,8 @@ import polars as pl
 from atft_pipeline.evaluation.significance import estimate
 
 INK, MUTED, GRID_LINE = "#1f2933", "#616e7c", "#e4e7eb"
-COLOURS = {"model": "#2563eb", "ridge": "#d97706", "lightgbm": "#0f9d76", "oracle": "#1f2933"}
+COLOURS = {"model": "#2563eb", "ridge": "#d97706", "lightgbm": "#0f9d76", "oracle": "#1f2933", "random": "#9aa5b1"}
+DRAWN = ("model", "lightgbm", "ridge", "random", "oracle")
 SPARE_COLOURS = ("#a8213b", "#7c3aed", "#0891b2", "#9a6b1f", "#be185d", "#4d7c0f")
 
 TEMPLATE = go.layout.Template(
@@ -18,7 +19,7 @@ TEMPLATE = go.layout.Template(
         "title": {"font": {"size": 16}, "x": 0, "xref": "paper", "xanchor": "left", "yanchor": "top", "y": 0.97},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
-        "margin": {"l": 72, "r": 24, "t": 84, "b": 52},
+        "margin": {"l": 72, "r": 24, "t": 84, "b": 64},
         "hoverlabel": {"bgcolor": "white", "font": {"color": INK}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
         "xaxis": {
@@ -45,18 +46,19 @@ def transparent(hex_colour: str, opacity: float) -> str:
 
 def figure(title: str, x: str, y: str) -> go.Figure:
     """An empty figure in the style of the report."""
-    return go.Figure().update_layout(template=TEMPLATE, title_text=title, xaxis_title=x, yaxis_title=y, height=420)
+    drawn = go.Figure().update_layout(template=TEMPLATE, title_text=title, xaxis_title=x, yaxis_title=y, height=420)
+    return drawn.update_xaxes(automargin=True).update_yaxes(automargin=True)
 
 
 def cumulative_rank_ic(daily: pl.DataFrame, horizon: int) -> go.Figure:
-    """Running sum of the daily RankIC of each score; the band is the model's own 95 % uncertainty of that sum.
+    """Running sum of the daily RankIC of the main scores; the band is the model's own 95 % uncertainty of that sum.
 
     Args:
         daily: table of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
         horizon: which horizon to draw.
     """
     drawn = figure(f"Cumulative RankIC, {horizon}-session horizon", "", "sum of daily RankIC")
-    rows = daily.filter(pl.col("horizon") == horizon)
+    rows = daily.filter((pl.col("horizon") == horizon) & pl.col("score").is_in(DRAWN))
     for position, (name, group) in enumerate(rows.group_by("score", maintain_order=True)):
         days = group.drop_nulls("rank_ic")
         values = days["rank_ic"].to_numpy()
@@ -99,7 +101,7 @@ def decile_returns(metrics: dict[str, Any], horizon: int) -> go.Figure:
     title = f"Mean {horizon}-session return by score decile"
     drawn = figure(title, "decile of the score (1 = lowest)", "mean return, bp").update_layout(bargap=0.25)
     scores = metrics["horizons"][str(horizon)]["scores"]
-    for name in [name for name in ("model", "ridge") if name in scores]:
+    for name in [name for name in ("model", "lightgbm", "ridge") if name in scores]:
         buckets = scores[name]["decile_returns"]
         drawn.add_bar(
             x=list(range(1, len(buckets) + 1)),

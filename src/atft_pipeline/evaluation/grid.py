@@ -51,11 +51,12 @@ class Grid:
                 raise DataError(f"prediction table: column {name} is missing; it has {', '.join(table.columns)}")
         if table.is_empty():
             raise DataError("prediction table: no rows; score at least one day before evaluating")
-        dates, day = np.unique(table["Date"].to_numpy(), return_inverse=True)
+        dates = table["Date"].unique().sort().to_numpy()
+        day = np.searchsorted(dates, table["Date"].to_numpy())
         names = table["Listing"].cast(pl.String).unique().sort()
         listing = table["Listing"].cast(pl.String).cast(pl.Enum(names)).to_physical().to_numpy().astype(np.int64)
         cell = day.astype(np.int64) * len(names) + listing
-        if np.unique(cell).size != cell.size:
+        if np.bincount(cell).max() > 1:
             twice = table.group_by("Date", "Listing").len().filter(pl.col("len") > 1).sort("Date", "Listing")
             raise DataError(
                 f"prediction table: listing {twice['Listing'][0]} appears {twice['len'][0]} times on "

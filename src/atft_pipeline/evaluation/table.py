@@ -1,40 +1,110 @@
 """The results as text for a terminal."""
 
 from io import StringIO
+from textwrap import wrap
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from atft_pipeline.evaluation.verdict import verdict
+
 WIDTH = 118
+BOOKS = {
+    "long_short": "long-short",
+    "top_k": "long-only",
+    "sector_neutral": "sector-neutral",
+    "beta_neutral": "beta-neutral",
+}
 
 
 def results_table(metrics: dict[str, Any]) -> str:
-    """Lay the headline numbers out in at most 120 columns, one row for each horizon and score.
+    """Lay the headline numbers out in at most 120 columns: scores, books, verdict.
 
     Args:
         metrics: of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
     """
+    text = StringIO()
+    console = Console(file=text, width=WIDTH, color_system=None)
+    console.print(f"{metrics['days']} days, {metrics['rows']:,} rows, {metrics['first']} to {metrics['last']}")
+    console.print(_scores(metrics))
+    if any("long_short" in report["books"] for report in metrics["horizons"].values()):
+        console.print(_books(metrics))
+    for sentence in verdict(metrics):
+        console.print(f"{sentence.tone:>5}  {sentence.text}", highlight=False, markup=False, soft_wrap=True)
+    lines = [part for line in text.getvalue().splitlines() for part in _wrapped(line.rstrip())]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(line: str) -> list[str]:
+    """Break a long sentence; later lines stand below its text."""
+    return wrap(line, WIDTH, subsequent_indent=" " * 7, drop_whitespace=True) if len(line) > WIDTH else [line]
+
+
+def _table(caption: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
+    """An empty table."""
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("horizon", justify="right", no_wrap=True)
+    for name in left:
+        table.add_column(name, justify="left", no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _scores(metrics: dict[str, Any]) -> Table:
+    """One row for each horizon and score; parts of the oracle are left to the report."""
     caption = (
         "± one Newey-West error; spread: top less bottom decile; oracle: share of the best possible; "
         "paired: model less it"
     )
-    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
-    for name, justify in (("horizon", "right"), ("score", "left")):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for name in ("RankIC", "IC", "ICIR", "hit %", "spread bp", "oracle %", "paired (t)"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = ("RankIC", "IC", "ICIR", "spread bp", "oracle %", "paired (t)")
+    table = _table(caption, ("score",), columns)
     for horizon, report in metrics["horizons"].items():
-        for position, (name, score) in enumerate(report["scores"].items()):
-            table.add_row(horizon if position == 0 else "", name, *_cells(name, score, report))
+        names = [name for name in report["scores"] if not name.startswith("oracle_")]
+        for position, name in enumerate(names):
+            cells = _cells(name, report["scores"][name], report)
+            table.add_row(horizon if position == 0 else "", name, *cells)
         table.add_section()
-    title = f"{metrics['days']} days, {metrics['rows']:,} rows, {metrics['first']} to {metrics['last']}"
-    text = StringIO()
-    console = Console(file=text, width=WIDTH, color_system=None)
-    console.print(title)
-    console.print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    return table
+
+
+def _books(metrics: dict[str, Any]) -> Table:
+    """One row for each horizon and book of the model."""
+    caption = "the model's books; net of costs; fall and capacity: see the report for their intervals"
+    columns = ("Sharpe gross", "Sharpe net", "net % a year", "deepest fall %", "traded % a session", "capacity M")
+    table = _table(caption, ("book",), columns)
+    for horizon, report in metrics["horizons"].items():
+        built = [(kind, rows["model"]) for kind, rows in report["books"].items() if "model" in rows]
+        for position, (kind, book) in enumerate(built):
+            label = (horizon if position == 0 else "", BOOKS[kind])
+            table.add_row(*label, *(_book_cells(book) if book["believable"] else ["not believable", *[""] * 5]))
+        table.add_section()
+    return table
+
+
+def _book_cells(book: dict[str, Any]) -> list[str]:
+    """The cells of one book."""
+    net, capacity = book["net"], book.get("capacity")
+    return [
+        with_error(book["gross"]["sharpe"]["value"], book["gross"]["sharpe"]["se"], 2),
+        with_error(net["sharpe"]["value"], net["sharpe"]["se"], 2),
+        with_error(net["annual_return"]["mean"], net["annual_return"]["se"], 1, 100),
+        _fall(net["drawdown"]),
+        with_error(book["turnover"]["mean"], book["turnover"]["se"], 1, 100),
+        with_error(capacity["mean"], capacity["se"], 1, 1e-6) if capacity else "–",
+    ]
+
+
+def _fall(row: dict[str, Any]) -> str:
+    """A drawdown with its interval."""
+    return f"{_percent(row['value'])} [{_percent(row['low'])}, {_percent(row['high'])}]"
+
+
+def _percent(value: float | None) -> str:
+    """A fraction in per cent."""
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _cells(name: str, score: dict[str, Any], report: dict[str, Any]) -> list[str]:
@@ -45,7 +115,6 @@ def _cells(name: str, score: dict[str, Any], report: dict[str, Any]) -> list[str
         with_error(score["rank_ic"]["mean"], score["rank_ic"]["se"], 4),
         with_error(score["ic"]["mean"], score["ic"]["se"], 4),
         with_error(score["icir"]["value"], score["icir"]["se"], 2),
-        with_error(score["hit_rate"]["mean"], score["hit_rate"]["se"], 1, 100),
         with_error(score["decile_spread"]["mean"], score["decile_spread"]["se"], 1, 1e4),
         with_error(share["value"], share["se"], 0, 100) if share else "",
         f"{_fixed(paired['rank_ic_difference'], '+.4f')} ({_fixed(paired['t'], '+.1f')})" if paired else "",

@@ -1,6 +1,7 @@
 """Nodes of the stage ``evaluate``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,32 @@ import polars as pl
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.evaluation.baselines import choose_ridge
-from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
+from atft_pipeline.evaluation.boosting import fit_trees, thin_days
+from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
+from atft_pipeline.evaluation.grid import Grid
+from atft_pipeline.evaluation.market import market_of
+from atft_pipeline.evaluation.report import report_page
+from atft_pipeline.evaluation.report_figures import importance, lag_attention
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.lineage import hash_file
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import SplitConfig, single_split
+from atft_pipeline.pipelines.evaluate.tracking import log_evaluation, run_id
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.scoring import score_frame
 from atft_pipeline.progress import track
-from atft_pipeline.training.checkpoint import load_model, panel_for
+from atft_pipeline.training.checkpoint import MODEL_TENSORS, load_model, panel_for
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.inference import score_days
+from atft_pipeline.training.inference import explain_days, score_days
 from atft_pipeline.training.runtime import choose_runtime
+
+REFERENCE_DAYS = 20
+EXPLAINED_DAYS = 20
+# Baselines read one day at a time: the labels are in memory, the features stay on disk.
+LABELS_ONLY = ResidencyConfig(mode="mmap")
 
 Block = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
@@ -37,52 +50,128 @@ def score_test(
     split: Params[SplitConfig],
     residency: Params[ResidencyConfig],
     runtime: Params[RuntimeConfig],
-) -> pl.DataFrame:
-    """Score the test days with the trained model: Date, Listing, ``score_{h}``, ``return_{h}``."""
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Score the test days, and a few training days to compare with.
+
+    Returns:
+        Date, Listing, ``score_{h}``, quantiles, ``return_{h}`` and ``target_{h}`` of the test days; Date, Listing and
+        ``score_{h}`` of training days.
+    """
     check_compatible(panel.meta, graphs.meta, panel.listings)
     network, card = load_model(model)
     panel = panel_for(card, panel)
     chosen = choose_runtime(runtime.root)
     resident = ResidentPanel.load(panel, residency.root, chosen.torch_device)
-    days = single_split(panel.dates, split.root, panel.meta.label_span).test
-    scores = score_days(network, resident, graphs.align(panel.dates), days, card.batches, chosen)
+    days = single_split(panel.dates, split.root, panel.meta.label_span)
+    aligned = graphs.align(panel.dates)
+    scores = score_days(network, resident, aligned, days.test, card.batches, chosen)
+    places = np.linspace(0, len(days.train) - 1, min(REFERENCE_DAYS, len(days.train))).round().astype(int)
+    # The first days have no whole window; the others are spread over the training.
+    sample = [days.train[place] for place in places if days.train[place] >= card.batches.window - 1]
+    reference = score_days(network, resident, aligned, sample, card.batches, chosen)
     frame = score_frame(scores, panel, card.model.heads.quantiles)
-    returns = resident.returns.cpu().numpy()[scores.day, scores.listing]
-    return frame.with_columns(
-        pl.Series(f"return_{horizon}", returns[:, place]).fill_nan(None)
-        for place, horizon in enumerate(panel.meta.horizons)
+    columns = []
+    for name, values in (("return", resident.returns), ("target", resident.targets)):
+        known = values.cpu().numpy()[scores.day, scores.listing]
+        columns += [pl.Series(f"{name}_{h}", known[:, q]).fill_nan(None) for q, h in enumerate(panel.meta.horizons)]
+    return frame.with_columns(columns), score_frame(replace(reference, quantiles=None), panel, ())
+
+
+def explain_model(
+    model: Path,
+    panel: Panel,
+    graphs: MonthlyGraphs,
+    split: Params[SplitConfig],
+    runtime: Params[RuntimeConfig],
+) -> tuple[dict[str, Any], go.Figure, go.Figure]:
+    """What the model looks at on test days spread over the split: features, lags, neighbours; and two figures."""
+    network, card = load_model(model)
+    seen = panel_for(card, panel)
+    days = single_split(panel.dates, split.root, panel.meta.label_span).test
+    places = np.linspace(0, len(days) - 1, min(EXPLAINED_DAYS, len(days))).round().astype(int)
+    resident = ResidentPanel.load(seen, LABELS_ONLY)
+    sample = [days[place] for place in places]
+    found = explain_days(
+        network, resident, graphs.align(panel.dates), sample, card.batches, choose_runtime(runtime.root)
     )
+    features = importance(found["features"], found["features_sd"])
+    return found, features, lag_attention(found["lags"], found["lags_sd"])
 
 
 def score_baselines(
     panel: Panel,
     split: Params[SplitConfig],
     batches: Params[BatchConfig],
-    residency: Params[ResidencyConfig],
     evaluation: Params[EvaluationConfig],
 ) -> pl.DataFrame:
     """Fit ridge on the training days' rows, choose its penalty on the validation days, score the test days."""
     parts = single_split(panel.dates, split.root, panel.meta.label_span)
-    resident = ResidentPanel.load(panel, residency.root)
+    resident = ResidentPanel.load(panel, LABELS_ONLY)
     training, validation, test = (
         DayBatches(resident, None, days, batches.root, shuffle=False, seed=0)
         for days in (parts.train, parts.validation, parts.test)
     )
     ridge = choose_ridge(blocks(training, "ridge"), blocks(validation, "ridge validation"), evaluation.root.ridge)
+    return predict_days(ridge.predict, test, panel, "ridge")
+
+
+def score_lightgbm(
+    panel: Panel,
+    split: Params[SplitConfig],
+    batches: Params[BatchConfig],
+    evaluation: Params[EvaluationConfig],
+) -> tuple[pl.DataFrame | None, dict[str, Any]]:
+    """Fit LightGBM on rows of the training days, tune it on the validation days, score the test days.
+
+    Returns:
+        Date, Listing and ``lightgbm_{h}``, ``None`` where it is switched off; and how it was fitted.
+    """
+    settings = evaluation.root.lightgbm
+    if not settings.enabled:
+        return None, {"enabled": False}
+    parts = single_split(panel.dates, split.root, panel.meta.label_span)
+    resident = ResidentPanel.load(panel, LABELS_ONLY)
+    training, validation, test = (
+        DayBatches(resident, None, days, batches.root, shuffle=False, seed=0)
+        for days in (parts.train, parts.validation, parts.test)
+    )
+    limits = ((training, settings.max_rows), (validation, settings.max_validation_rows))
+    kept = [thin_days(part.days, [len(part.samples_of(day)) for day in part.days], most) for part, most in limits]
+    trees = fit_trees(
+        blocks(training, "lightgbm", kept[0]),
+        blocks(validation, "lightgbm validation", kept[1]),
+        panel.meta.horizons,
+        settings,
+    )
+    fits = {str(h): fit for h, fit in zip(panel.meta.horizons, trees.card["horizons"], strict=True)}
+    card = {
+        **trees.card,
+        "enabled": True,
+        "horizons": fits,
+        "training_days": len(kept[0]),
+        "available_rows": training.samples,
+    }
+    return predict_days(trees.predict, test, panel, "lightgbm"), card
+
+
+def predict_days(
+    predict: Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]], test: DayBatches, panel: Panel, name: str
+) -> pl.DataFrame:
+    """Score the days of a split from their last step: Date, Listing, ``<name>_{h}``."""
     frames = []
     names = np.array(panel.listings, dtype=object)
     for day in test.days:
         listing = test.samples_of(day).numpy()
-        score = ridge.predict(last_step(test, day)).astype(np.float32)
-        columns = {f"ridge_{horizon}": score[:, place] for place, horizon in enumerate(panel.meta.horizons)}
+        score = predict(last_step(test, day)).astype(np.float32)
+        columns = {f"{name}_{horizon}": score[:, place] for place, horizon in enumerate(panel.meta.horizons)}
         keys = {"Date": np.repeat(panel.dates[day], len(listing)), "Listing": names[listing]}
         frames.append(pl.DataFrame(keys | columns, schema_overrides={"Listing": pl.String}))
     return pl.concat(frames)
 
 
-def blocks(batches: DayBatches, label: str) -> Iterator[Block]:
+def blocks(batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[Block]:
     """Yield each day's last-step features [n, F] and targets [n, Q] on the model's own rows."""
-    for day in track(batches.days, label):
+    for day in track(batches.days if days is None else days, label):
         listing = batches.samples_of(day)
         yield last_step(batches, day), batches.resident.targets[day, listing].numpy()
 
@@ -96,17 +185,25 @@ def last_step(batches: DayBatches, day: int) -> npt.NDArray[np.float32]:
 
 
 def collect_scores(
-    model_scores: pl.DataFrame, baseline_scores: pl.DataFrame, panel: Panel, oracle: Path | None
+    model_scores: pl.DataFrame,
+    baseline_scores: pl.DataFrame,
+    lightgbm_scores: pl.DataFrame | None,
+    panel: Panel,
+    oracle: Path | None,
 ) -> pl.DataFrame:
     """Put the model's, the baselines' and, where it is known, the oracle's scores side by side on the same rows."""
     keys = ["Date", "Listing"]
-    if model_scores.height != baseline_scores.height:
-        msg = (
-            f"the model scored {model_scores.height} rows and the baselines {baseline_scores.height}; the batches "
-            "parameters changed since training; train again with: kedro run --pipeline=train"
-        )
-        raise ArtifactError(msg)
-    table = model_scores.join(baseline_scores, on=keys, how="inner", maintain_order="left", validate="1:1")
+    table = model_scores
+    for other in (baseline_scores, lightgbm_scores):
+        if other is None:
+            continue
+        if table.height != other.height:
+            msg = (
+                f"the model scored {table.height} rows and the baselines {other.height}; the batches "
+                "parameters changed since training; train again with: kedro run --pipeline=train"
+            )
+            raise ArtifactError(msg)
+        table = table.join(other, on=keys, how="inner", maintain_order="left", validate="1:1")
     details = pl.DataFrame(
         {
             "Listing": list(panel.listings),
@@ -123,9 +220,35 @@ def collect_scores(
 
 
 def evaluate_scores(
-    predictions: pl.DataFrame, config: Params[EvaluationConfig]
-) -> tuple[dict[str, Any], go.Figure, go.Figure]:
-    """Metrics with their errors, and the two figures."""
-    result = evaluate(predictions, config.root)
-    metrics = {**result.metrics, "config": to_mapping(config.root)}
-    return metrics, result.figures["cumulative_rank_ic"], result.figures["decile_returns"]
+    predictions: pl.DataFrame,
+    prices: pl.DataFrame,
+    reference: pl.DataFrame,
+    lightgbm: dict[str, Any],
+    panel: Panel,
+    model: Path,
+    trials: Path | None,
+    config: Params[EvaluationConfig],
+) -> tuple[dict[str, Any], dict[str, go.Figure]]:
+    """Metrics with their errors, bound to the run and the model that made them, and all figures."""
+    grid = Grid.of(predictions)
+    extras = Extras(
+        market=market_of(prices, grid.days, grid.listings),
+        label=panel.meta.label,
+        reference=reference,
+        trials=None if trials is None else pl.read_parquet(trials),
+        lightgbm=lightgbm if lightgbm["enabled"] else None,
+    )
+    result = evaluate(predictions, config.root, extras)
+    run = {"id": run_id(), "model": hash_file(model / MODEL_TENSORS), "panel": panel.meta.fingerprint}
+    return {**result.metrics, "run": run, "config": to_mapping(config.root)}, result.figures
+
+
+def publish(
+    metrics: dict[str, Any], figures: dict[str, go.Figure], explanation: dict[str, Any]
+) -> tuple[str, go.Figure, go.Figure, go.Figure, go.Figure, go.Figure]:
+    """The page, also in MLflow beside the headline numbers; and the figures that kedro-viz shows."""
+    page = report_page(metrics, figures, explanation)
+    log_evaluation(metrics, figures, page)
+    shown = ("cumulative_rank_ic", "decile_returns", "paired_differences", "book_wealth", "where_it_works")
+    first, second, third, fourth, fifth = (figures[name] for name in shown)
+    return page, first, second, third, fourth, fifth

@@ -2,36 +2,70 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from atft_pipeline.pipelines.evaluate.nodes import collect_scores, evaluate_scores, score_baselines, score_test
+from atft_pipeline.pipelines.evaluate.nodes import (
+    collect_scores,
+    evaluate_scores,
+    explain_model,
+    publish,
+    score_baselines,
+    score_lightgbm,
+    score_test,
+)
+
+BASELINE = ["panel", "params:split", "params:batches", "params:evaluation"]
 
 
 def create_pipeline() -> Pipeline:
-    """Model, panel, graphs -> predictions of the test days beside their baselines, metrics, figures."""
+    """Model, panel, graphs -> predictions of the test days beside their baselines, metrics, report, figures."""
     return Pipeline(
         [
             Node(
                 score_test,
                 inputs=["model", "panel", "graphs", "params:split", "params:residency", "params:runtime"],
-                outputs="model_scores",
+                outputs=["model_scores", "reference_scores"],
                 name="score_test",
             ),
             Node(
-                score_baselines,
-                inputs=["panel", "params:split", "params:batches", "params:residency", "params:evaluation"],
-                outputs="baseline_scores",
-                name="score_baselines",
+                explain_model,
+                inputs=["model", "panel", "graphs", "params:split", "params:runtime"],
+                outputs=["explanation", "feature_weights", "lag_weights"],
+                name="explain",
             ),
+            Node(score_baselines, inputs=BASELINE, outputs="baseline_scores", name="ridge"),
+            Node(score_lightgbm, inputs=BASELINE, outputs=["lightgbm_scores", "lightgbm_card"], name="lightgbm"),
             Node(
                 collect_scores,
-                inputs=["model_scores", "baseline_scores", "panel", "raw_oracle"],
+                inputs=["model_scores", "baseline_scores", "lightgbm_scores", "panel", "raw_oracle"],
                 outputs="predictions",
-                name="collect_scores",
+                name="collect",
             ),
             Node(
                 evaluate_scores,
-                inputs=["predictions", "params:evaluation"],
-                outputs=["metrics", "cumulative_rank_ic", "decile_returns"],
+                inputs=[
+                    "predictions",
+                    "clean_prices",
+                    "reference_scores",
+                    "lightgbm_card",
+                    "panel",
+                    "model",
+                    "trial_returns",
+                    "params:evaluation",
+                ],
+                outputs=["metrics", "evaluation_figures"],
                 name="evaluate",
+            ),
+            Node(
+                publish,
+                inputs=["metrics", "evaluation_figures", "explanation"],
+                outputs=[
+                    "evaluation_page",
+                    "cumulative_rank_ic",
+                    "decile_returns",
+                    "paired_differences",
+                    "book_wealth",
+                    "where_it_works",
+                ],
+                name="publish",
             ),
         ]
     )

@@ -1,0 +1,193 @@
+"""Stationary block bootstrap of daily series (Politis and Romano 1994), with automatic block length.
+
+D days, B draws. A draw strings together blocks of geometric length that begin anywhere and wrap around the end; the
+mean block length follows Politis and White (2004) with the correction of Patton, Politis and White (2009) and is never
+below the horizon, since the daily metrics of a forecast of h sessions overlap for h days.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from atft_pipeline.config import config, require
+from atft_pipeline.evaluation.grid import Floats, Ints
+
+
+@config
+class BootstrapConfig:
+    """How intervals are drawn.
+
+    Attributes:
+        draws: resampled histories.
+        level: probability that an interval shall hold the truth.
+        block: mean block length in sessions; ``None``: from the series itself, at least the horizon.
+        seed: the same seed gives the same intervals.
+    """
+
+    draws: int = 1000
+    level: float = 0.95
+    block: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.draws >= 100, f"draws must be at least 100, got {self.draws}")
+        require(0.5 <= self.level < 1, f"level must lie in [0.5, 1), got {self.level}")
+        require(self.block is None or self.block >= 1, f"block must be at least 1 or null, got {self.block}")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Percentile interval.
+
+    Attributes:
+        low: lower end; NaN where undefined.
+        high: upper end.
+        block: mean block length that was used.
+    """
+
+    low: float
+    high: float
+    block: int
+
+
+UNDEFINED = Interval(math.nan, math.nan, 0)
+
+
+def optimal_block(series: Floats) -> float:
+    """Mean block length that minimises the error of the bootstrap's variance of the mean.
+
+    b = (2 G^2 / D)^(1/3) n^(1/3) with G = sum |k| R(k), D = 2 (sum R(k))^2 under a flat-top lag window whose width is
+    twice the lag after which correlations are within 2 sqrt(log10(n) / n) of zero (Politis and White 2004, section 3).
+
+    Args:
+        series: finite values in order of time [n].
+    """
+    n = series.size
+    centred = series - series.mean() if n else series
+    if n < 8 or float(centred @ centred) <= 0:
+        return 1.0
+    quiet = max(5, math.ceil(math.sqrt(math.log10(n))))
+    widest = min(math.ceil(math.sqrt(n)) + quiet, n - 1)
+    covariance = np.array([centred[lag:] @ centred[: n - lag] for lag in range(widest + 1)]) / n
+    small = np.abs(covariance[1:] / covariance[0]) < 2 * math.sqrt(math.log10(n) / n)
+    runs = [lag for lag in range(len(small) - quiet + 1) if small[lag : lag + quiet].all()]
+    last = runs[0] if runs else widest
+    width = min(2 * max(last, 1), widest)
+    lags = np.arange(1, width + 1)
+    window = np.minimum(1.0, 2 * (1 - lags / width))
+    spread = covariance[0] + 2 * float(window @ covariance[1 : width + 1])
+    slope = 2 * float((window * lags) @ covariance[1 : width + 1])
+    longest = math.ceil(min(3 * math.sqrt(n), n / 3))
+    if spread <= 0:
+        return float(longest)
+    return float(min(max((slope**2 / spread**2) ** (1 / 3) * n ** (1 / 3), 1.0), longest))
+
+
+class Bootstrap:
+    """Draws and intervals; draws of the same length and block are shared by all series.
+
+    Args:
+        settings: how.
+    """
+
+    def __init__(self, settings: BootstrapConfig) -> None:
+        self.settings = settings
+        self._paths: dict[tuple[int, int], Ints] = {}
+        self._weights: dict[tuple[int, int], Floats] = {}
+
+    def block(self, series: Floats, horizon: int) -> int:
+        """Mean block length for a series [D] with NaN on undefined days; rounded up to few different values."""
+        if self.settings.block is not None:
+            return self.settings.block
+        length = max(optimal_block(series[np.isfinite(series)]), horizon, 1)
+        return math.ceil(length) if length <= 6 else 5 * math.ceil(length / 5)
+
+    def paths(self, days: int, block: int) -> Ints:
+        """Day indices of the draws [B, D]."""
+        key = (days, block)
+        if key not in self._paths:
+            # One generator for each shape, so that an interval does not depend on what was asked before.
+            generator = np.random.default_rng([self.settings.seed, days, block])
+            draws = self.settings.draws
+            begins = generator.random((draws, days)) < 1 / block
+            begins[:, 0] = True
+            position = np.arange(days)
+            since = position - np.maximum.accumulate(np.where(begins, position, 0), axis=1)
+            group = np.cumsum(begins, axis=1) - 1
+            start = np.take_along_axis(generator.integers(0, days, (draws, days)), group, axis=1)
+            self._paths[key] = (start + since) % days
+        return self._paths[key]
+
+    def weights(self, days: int, block: int) -> Floats:
+        """How often each draw holds each day [B, D]."""
+        key = (days, block)
+        if key not in self._weights:
+            paths = self.paths(days, block)
+            flat = paths + days * np.arange(len(paths))[:, None]
+            counts = np.bincount(flat.ravel(), minlength=paths.size).reshape(paths.shape)
+            self._weights[key] = counts.astype(np.float64)
+        return self._weights[key]
+
+    def mean(self, series: Floats, horizon: int) -> Interval:
+        """Interval of the mean of the defined days of a series [D]."""
+        defined = np.isfinite(series)
+        if defined.sum() < 2:
+            return UNDEFINED
+        block = self.block(series, horizon)
+        weights = self.weights(series.size, block)
+        return self._interval(_ratio(weights @ np.where(defined, series, 0.0), weights @ defined), block)
+
+    def ratio(self, numerator: Floats, denominator: Floats, horizon: int) -> Interval:
+        """Interval of the ratio of two means, on the days where both are defined."""
+        both = np.isfinite(numerator) & np.isfinite(denominator)
+        if both.sum() < 2:
+            return UNDEFINED
+        block = self.block(np.where(both, numerator, np.nan), horizon)
+        weights = self.weights(numerator.size, block)
+        drawn = _ratio(weights @ np.where(both, numerator, 0.0), weights @ np.where(both, denominator, 0.0))
+        return self._interval(drawn, block)
+
+    def information_ratio(self, series: Floats, horizon: int, scale: float = 1.0) -> Interval:
+        """Interval of mean over standard deviation, times ``scale``."""
+        defined = np.isfinite(series)
+        if defined.sum() < 3:
+            return UNDEFINED
+        block = self.block(series, horizon)
+        weights = self.weights(series.size, block)
+        level = float(series[defined].mean())
+        # Deviations from the whole mean: squares of the values themselves would lose the digits of a small deviation.
+        filled = np.where(defined, series - level, 0.0)
+        if np.abs(filled).max() <= 1e-12:
+            return UNDEFINED
+        count = weights @ defined
+        mean = _ratio(weights @ filled, count)
+        variance = np.maximum(_ratio(weights @ filled**2, count) - mean**2, 0.0) * _ratio(count, count - 1)
+        deviation = np.sqrt(variance)
+        drawn = np.where(deviation > 1e-12, (level + mean) / np.maximum(deviation, 1e-12), np.nan)
+        return self._interval(scale * drawn, block)
+
+    def drawdown(self, returns: Floats, horizon: int) -> Interval:
+        """Interval of the deepest drawdown of compounded returns [D]."""
+        defined = returns[np.isfinite(returns)]
+        if defined.size < 2:
+            return UNDEFINED
+        block = self.block(defined, horizon)
+        wealth = np.cumprod(1 + defined[self.paths(defined.size, block)], axis=1)
+        peak = np.maximum(np.maximum.accumulate(wealth, axis=1), 1.0)
+        return self._interval((wealth / peak - 1).min(axis=1), block)
+
+    def _interval(self, drawn: Floats, block: int) -> Interval:
+        """Percentiles of the draws that are defined."""
+        finite = drawn[np.isfinite(drawn)]
+        if finite.size == 0:
+            return UNDEFINED
+        outside = (1 - self.settings.level) / 2
+        low, high = np.quantile(finite, [outside, 1 - outside])
+        return Interval(float(low), float(high), block)
+
+
+def _ratio(top: Floats, bottom: Floats) -> Floats:
+    """Element-wise ratio; NaN where the bottom is zero."""
+    ratio: Floats = np.where(bottom != 0, top / np.where(bottom != 0, bottom, 1.0), np.nan)
+    return ratio

@@ -1,0 +1,149 @@
+"""Target weights of books that trade on scores.
+
+T sessions, N listings. Weights are fractions of one unit of capital: a long-short book is long 1 and short 1.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from atft_pipeline.config import config, require
+from atft_pipeline.evaluation.grid import Booleans, Floats
+from atft_pipeline.evaluation.metrics import bucket_rows, rank_rows
+
+Kind = Literal["long_short", "top_k", "sector_neutral", "beta_neutral"]
+KINDS: tuple[Kind, ...] = ("long_short", "top_k", "sector_neutral", "beta_neutral")
+LEAST = 4  # listings that a sector needs on a day to be traded against itself
+
+
+@config
+class PortfolioConfig:
+    """How books are built, paid for and believed.
+
+    Attributes:
+        books: ``long_short`` buys the top and sells the bottom bucket of scores; ``top_k`` buys the k best;
+            ``sector_neutral`` does the first within each sector; ``beta_neutral`` removes the first one's beta.
+        top_k: listings of the long-only book.
+        scores: whose books are built, of those that there are.
+        sleeves: ``overlapping`` opens 1/h of the book every session (Jegadeesh and Titman 1993); ``non_overlapping``
+            trades all of it every h sessions.
+        execution: ``close``: at the close that the score is made of, ``open``: at the next open, ``label``: as the
+            labels were made.
+        cost_bp: cost of trading, in basis points of the traded notional, each way.
+        max_weight: largest weight of a listing, as a fraction of one unit of capital.
+        participation: share of a listing's mean daily dollar volume that may be traded, for the capacity.
+        sessions_a_year: for annual figures.
+        max_session_return: a book that earns or loses more in one session, as a fraction, is not believed.
+        max_annual_return: nor is one that earns or loses more a year.
+    """
+
+    books: tuple[Kind, ...] = KINDS
+    top_k: int = 50
+    scores: tuple[str, ...] = ("model", "lightgbm", "ridge")
+    sleeves: Literal["overlapping", "non_overlapping"] = "overlapping"
+    execution: Literal["label", "close", "open"] = "label"
+    cost_bp: float = 5.0
+    max_weight: float = 0.1
+    participation: float = 0.01
+    sessions_a_year: int = 252
+    max_session_return: float = 0.5
+    max_annual_return: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("top_k", "sessions_a_year"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("max_weight", "participation"):
+            require(0 < getattr(self, name) <= 1, f"{name} is a fraction in (0, 1], got {getattr(self, name)}")
+        require(0 <= self.cost_bp <= 1000, f"cost_bp is in basis points, 0 to 1000, got {self.cost_bp}")
+        for name in ("max_session_return", "max_annual_return"):
+            require(getattr(self, name) > 0, f"{name} must be above 0, got {getattr(self, name)}")
+
+
+def book_weights(
+    kind: Kind,
+    ranks: Floats,
+    settings: PortfolioConfig,
+    deciles: int,
+    sector: npt.NDArray[np.int64] | None = None,
+    beta: Floats | None = None,
+) -> Floats:
+    """Weights on each session; 0 where not held [T, N].
+
+    Args:
+        kind: which book.
+        ranks: of the scores within their session [T, N], NaN where not scored. Whether a label will be known plays no
+            part.
+        settings: sizes and limits.
+        deciles: buckets; the top and the bottom one are traded.
+        sector: number of each listing's sector [N], for ``sector_neutral``.
+        beta: [T, N], for ``beta_neutral``; an unknown one counts as 1.
+
+    Returns:
+        A weight over ``max_weight`` is cut to it and the rest stays in cash.
+    """
+    if kind == "top_k":
+        weights = _top(ranks, settings.top_k)
+    elif kind == "sector_neutral":
+        assert sector is not None
+        weights = _within_sectors(ranks, sector, deciles)
+    else:
+        bucket = bucket_rows(ranks, deciles)
+        weights = _sides(bucket == deciles - 1, bucket == 0)
+    weights = np.clip(weights, -settings.max_weight, settings.max_weight)
+    if kind == "beta_neutral":
+        assert beta is not None
+        weights = _without_beta(weights, np.where(np.isfinite(beta), beta, 1.0), settings.max_weight)
+    return weights
+
+
+def _sides(long: Booleans, short: Booleans) -> Floats:
+    """Equal weights, 1 on each side; nothing where a side is empty."""
+    longs, shorts = long.sum(axis=1, keepdims=True), short.sum(axis=1, keepdims=True)
+    both = (longs > 0) & (shorts > 0)
+    return np.where(both, long / np.maximum(longs, 1) - short / np.maximum(shorts, 1), 0.0)
+
+
+def _top(ranks: Floats, k: int) -> Floats:
+    """Equal weights of the k highest ranks; nothing on days with fewer than 2 k scores or with equal scores."""
+    present = np.isfinite(ranks)
+    count = present.sum(axis=1, keepdims=True)
+    held = present & (ranks > count - k)
+    size = held.sum(axis=1, keepdims=True)
+    usable = (count >= 2 * k) & (size > 0) & (size <= 2 * k)
+    return np.where(held & usable, 1.0 / np.maximum(size, 1), 0.0)
+
+
+def _within_sectors(scores: Floats, sector: npt.NDArray[np.int64], deciles: int) -> Floats:
+    """Best against worst of each sector; a sector weighs by its listings, on both sides alike."""
+    weights = np.zeros(scores.shape)
+    for number in np.unique(sector):
+        columns = np.flatnonzero(sector == number)
+        ranks = rank_rows(scores[:, columns])
+        present = np.isfinite(ranks)
+        count = present.sum(axis=1, keepdims=True)
+        size = np.maximum(np.round(count / deciles), 1)
+        usable = present & (count >= LEAST)
+        sides = _sides(usable & (ranks > count - size), usable & (ranks <= size))
+        weights[:, columns] = sides * count
+    long = np.maximum(weights, 0.0).sum(axis=1, keepdims=True)
+    return np.where(long > 0, weights / np.where(long > 0, long, 1.0), 0.0)
+
+
+def _without_beta(weights: Floats, beta: Floats, limit: float) -> Floats:
+    """The nearest weights on the same listings with neither net exposure nor beta, long and short 1 each.
+
+    Least squares: the weights less their regression on (1, beta) over the held listings of the day. Cutting at the
+    limit brings some beta back, so both steps are repeated; the last one is the cut, which is exact.
+    """
+    neutral = np.zeros(weights.shape)
+    for day in np.flatnonzero((weights != 0).any(axis=1)):
+        held = np.flatnonzero(weights[day])
+        design = np.column_stack([np.ones(held.size), beta[day, held]])
+        values = weights[day, held]
+        for _ in range(5):
+            values = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+            size = np.abs(values).sum()
+            values = np.clip(2 * values / size if size > 0 else values, -limit, limit)
+        neutral[day, held] = values
+    return neutral

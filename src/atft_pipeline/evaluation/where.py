@@ -1,0 +1,141 @@
+"""The section "where it works" of one horizon: the model and one rival, by time, group and style."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from atft_pipeline.evaluation.daily import DailyMetrics, Realised
+from atft_pipeline.evaluation.grid import Dates, Floats
+from atft_pipeline.evaluation.metrics import centre_rows, correlate, rank_rows
+from atft_pipeline.evaluation.slices import (
+    Grouping,
+    Labels,
+    largest_labels,
+    months_of,
+    quantile_labels,
+    rank_ic_within,
+    style_neutral,
+    years_of,
+)
+from atft_pipeline.evaluation.summary import Report, mean_report
+
+
+@dataclass(frozen=True)
+class Places:
+    """What cells and days belong to, on the axes of the predictions.
+
+    Attributes:
+        days: [D].
+        groupings: cells by sector, size, volatility and universe.
+        regime: name of each day's regime [D]; empty where not known.
+        styles: ranks within the day by name [D, N].
+    """
+
+    days: Dates
+    groupings: dict[str, Grouping]
+    regime: list[str]
+    styles: dict[str, Floats]
+
+
+def groupings_of(
+    sector: Labels | None,
+    sector_names: Sequence[str],
+    dollar_volume: Floats | None,
+    volatility: Floats | None,
+    groups: int,
+    universe: int,
+) -> dict[str, Grouping]:
+    """Group the scored cells by what is known of them.
+
+    Args:
+        sector: sector of each cell, -1 where not scored [D, N]; ``None`` where only one is known.
+        sector_names: by number.
+        dollar_volume: of the scored cells, NaN elsewhere [D, N].
+        volatility: the same.
+        groups: quantile groups of size and volatility.
+        universe: listings with the most dollar volume that make the liquid universe.
+    """
+    found: dict[str, Grouping] = {}
+    names = [f"{place + 1} of {groups}" for place in range(groups)]
+    if sector is not None:
+        found["sector"] = Grouping.of(sector, sector_names)
+    if dollar_volume is not None:
+        found["size"] = Grouping.of(quantile_labels(dollar_volume, groups), _ends(names, "smallest", "largest"))
+        found["universe"] = Grouping.of(largest_labels(dollar_volume, universe), [f"{universe:,} most traded"])
+    if volatility is not None:
+        found["volatility"] = Grouping.of(quantile_labels(volatility, groups), _ends(names, "calmest", "wildest"))
+    return found
+
+
+def where_it_works(
+    model: DailyMetrics, rival: DailyMetrics | None, difference: Floats | None, places: Places, horizon: int, least: int
+) -> Report:
+    """RankIC of the model, and its difference to the rival, in every slice.
+
+    Args:
+        model: daily metrics of the model.
+        rival: of the score to compare with; ``None``: no comparison.
+        difference: the paired daily difference of the two over all listings [D].
+        places: what cells and days belong to.
+        horizon: sessions ahead.
+        least: listings that a group needs on a day.
+
+    Returns:
+        A list of rows (name, model, difference) for each kind of slice, and the style-neutral RankIC.
+    """
+    daily = model.values["rank_ic"]
+    report: Report = {
+        "year": _by_day(daily, difference, years_of(places.days), horizon),
+        "month": _by_day(daily, difference, months_of(places.days), horizon),
+    }
+    if places.regime:
+        report["regime"] = _by_day(daily, difference, places.regime, horizon)
+    returns = model.realised.ranks
+    for kind, grouping in places.groupings.items():
+        both = [model.ranks] if rival is None else [model.ranks, rival.ranks]
+        within, *other = rank_ic_within(grouping, both, returns, least)
+        report[kind] = [
+            _row(name, within[:, place], within[:, place] - other[0][:, place] if other else None, horizon)
+            for place, name in enumerate(grouping.names)
+        ]
+    if places.styles:
+        report["style_neutral"] = _style_neutral(model, rival, places.styles, horizon)
+    return report
+
+
+def _style_neutral(model: DailyMetrics, rival: DailyMetrics | None, styles: dict[str, Floats], horizon: int) -> Report:
+    """RankIC of what the styles do not explain, of both scores."""
+    pure = _neutral_rank_ic(model.ranks, model.realised, styles)
+    other = None if rival is None else _neutral_rank_ic(rival.ranks, rival.realised, styles)
+    row = _row("style-neutral", pure, None if other is None else pure - other, horizon)
+    return {"styles": list(styles), **row}
+
+
+def _neutral_rank_ic(ranks: Floats, realised: Realised, styles: dict[str, Floats]) -> Floats:
+    """Daily RankIC of the residual [D]."""
+    residual = rank_rows(style_neutral(ranks, list(styles.values())))
+    return correlate(centre_rows(residual), realised.centred_ranks)
+
+
+def _by_day(daily: Floats, difference: Floats | None, labels: Sequence[str], horizon: int) -> list[Report]:
+    """One row for each label of the days."""
+    names = np.array(labels)
+    return [
+        _row(str(name), daily[names == name], None if difference is None else difference[names == name], horizon)
+        for name in np.unique(names)
+    ]
+
+
+def _row(name: str, daily: Floats, difference: Floats | None, horizon: int) -> Report:
+    """Name, RankIC and its difference to the rival."""
+    return {
+        "name": name,
+        "model": mean_report(daily, horizon),
+        "difference": None if difference is None else mean_report(difference, horizon),
+    }
+
+
+def _ends(names: list[str], first: str, last: str) -> list[str]:
+    """Say what the first and the last group are."""
+    return [f"{names[0]} ({first})", *names[1:-1], f"{names[-1]} ({last})"]

@@ -1,0 +1,48 @@
+"""MLflow sees the headline numbers, the page and the figures of an evaluation."""
+
+import json
+import math
+import uuid
+from typing import Any
+
+import mlflow
+import plotly.graph_objects as go
+from plotly.io import to_json
+
+
+def run_id() -> str:
+    """Identity of this run: MLflow's where there is one, else a new one."""
+    active = mlflow.active_run()
+    return str(active.info.run_id) if active is not None else uuid.uuid4().hex
+
+
+def headline(metrics: dict[str, Any]) -> dict[str, float]:
+    """Numbers of every horizon by name: RankIC with its error, paired differences, net Sharpe ratio."""
+    found: dict[str, float | None] = {}
+    for horizon, report in metrics["horizons"].items():
+        for name, score in report["scores"].items():
+            found |= {
+                f"test_rank_ic_{horizon}/{name}": score["rank_ic"]["mean"],
+                f"test_rank_ic_se_{horizon}/{name}": score["rank_ic"]["se"],
+            }
+        for name, paired in report["paired"].items():
+            found |= {f"paired_t_{horizon}/{name}": paired["t"]}
+        book = report["books"].get("long_short", {}).get("model")
+        if book is not None and book["believable"]:
+            found |= {
+                f"net_sharpe_{horizon}": book["net"]["sharpe"]["value"],
+                f"net_sharpe_se_{horizon}": book["net"]["sharpe"]["se"],
+            }
+    named = {name.replace("+", "_and_"): value for name, value in found.items()}
+    return {name: value for name, value in named.items() if value is not None and math.isfinite(value)}
+
+
+def log_evaluation(metrics: dict[str, Any], figures: dict[str, go.Figure], page: str) -> None:
+    """Log to the active MLflow run; without a run do nothing."""
+    if mlflow.active_run() is None:
+        return
+    mlflow.log_metrics(headline(metrics))
+    mlflow.log_dict(metrics, "evaluation/metrics.json")
+    mlflow.log_text(page, "evaluation/report.html")
+    for name, drawn in figures.items():
+        mlflow.log_dict(json.loads(to_json(drawn)), f"evaluation/figures/{name}.json")
