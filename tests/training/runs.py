@@ -1,5 +1,6 @@
 """Small trainings for the tests."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import TrainingResult, train
+from atft_pipeline.training.session import nothing
 from tests.panel.market import make_panel
 
 MODEL = ModelConfig(
@@ -54,6 +56,7 @@ def run(
     observer: Any = None,
     resident: ResidentPanel | None = None,
     initial: Path | None = None,
+    interrupt: Callable[[], None] = nothing,
     **training: Any,
 ) -> TrainingResult:
     return train(
@@ -70,6 +73,7 @@ def run(
         observer=observer,
         resident=resident,
         initial=initial,
+        interrupt=interrupt,
     )
 
 

@@ -1,8 +1,4 @@
 import json
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,36 +179,6 @@ def test_averaged_weights_are_those_that_are_kept(planted: tuple[Panel, MonthlyG
     plain = weights(run(*planted, tmp_path / "a", epochs=1))
     averaged = weights(run(*planted, tmp_path / "b", epochs=1, ema_decay=0.9))
     assert not all(torch.equal(plain[name], averaged[name]) for name in plain)
-
-
-@pytest.mark.slow
-def test_resume_after_sigkill_equals_an_unbroken_run(tmp_path: Path) -> None:
-    """Killed in the middle of an epoch, resumed: same weights, bit for bit."""
-    panel, graphs = market(tmp_path)
-    unbroken = weights(run(panel, graphs, tmp_path / "whole", epochs=6, patience=0))
-    script = (
-        "import torch; torch.set_num_threads(1)\n"
-        "from pathlib import Path\n"
-        "from atft_pipeline.panel.panel import Panel\n"
-        "from atft_pipeline.graphs.graphs import MonthlyGraphs\n"
-        "from tests.training.runs import run\n"
-        f"root = Path({str(tmp_path)!r})\n"
-        "run(Panel.open(root / 'panel.arrow'), MonthlyGraphs.open(root / 'graphs.arrow'), root / 'killed', "
-        "epochs=6, patience=0)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "killed").glob("*/epoch-0002")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    states = sorted(path.name for path in (tmp_path / "killed").glob("*/epoch-*"))
-    assert states
-    assert states[-1] < "epoch-0006"
-    resumed = run(panel, graphs, tmp_path / "killed", epochs=6, patience=0, resume=True)
-    assert [record["epoch"] for record in resumed.history] == [1, 2, 3, 4, 5, 6]
-    after = weights(resumed)
-    assert all(torch.equal(after[name], unbroken[name]) for name in unbroken)
 
 
 def test_resume_of_other_settings_is_refused(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
