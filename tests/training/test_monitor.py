@@ -81,7 +81,7 @@ def test_collapse_and_divergence_stop() -> None:
     refuse_divergence(2.9, "a", history)
     refuse_divergence(50.0, "c", history)
     refuse_divergence(1.0, "b", history)
-    with pytest.raises(TrainingError, match="training diverged, loss 3.1 after 1"):
+    with pytest.raises(TrainingError, match=r"training diverged, loss 3\.1 after 1"):
         refuse_divergence(3.1, "a", history)
     with pytest.raises(TrainingError, match="epoch 3"):
         refuse_divergence(2.5, "b", history)

@@ -13,7 +13,7 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.graph_attention import GraphAttention
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.training import epoch, session
+from atft_pipeline.training import build, epoch, session
 from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig, PhaseConfig, RuntimeConfig
 from atft_pipeline.training.optimizers import BuiltOptimizer
 from tests.training.runs import MODEL, market, run
@@ -60,7 +60,7 @@ def test_a_probe_changes_no_random_number(planted: tuple[Panel, MonthlyGraphs], 
 
 def wrong_optimizer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
-        session,
+        build,
         "build_optimizer",
         lambda module, config: BuiltOptimizer(torch.optim.SGD(module.parameters(), lr=config.lr), "broken"),
     )
@@ -79,7 +79,7 @@ def stuck_rate(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_average(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(session, "_copies", lambda network: {})
+    patch.setattr(build, "_copies", lambda network: {})
 
 
 def no_accumulation(patch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_the_card_warns(
 def test_compilation_that_does_not_happen_is_told(
     planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "compile_module", lambda network, choice: None)
+    monkeypatch.setattr(build, "compile_module", lambda network, choice: None)
     torch._dynamo.utils.counters.clear()
     card = run(*planted, tmp_path, runtime=RuntimeConfig(device="cpu", compile="full"), epochs=1).run_card
     assert "runtime.compile: full was chosen, but nothing was compiled" in card["warnings"]
@@ -159,8 +159,8 @@ def test_compilation_that_does_not_happen_is_told(
 def test_precision_that_is_not_used_is_told(
     planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = session.build_fabric
-    monkeypatch.setattr(session, "build_fabric", lambda kind, devices, _precision: original(kind, devices, "32-true"))
+    original = build.build_fabric
+    monkeypatch.setattr(build, "build_fabric", lambda kind, devices, _precision: original(kind, devices, "32-true"))
     card = run(*planted, tmp_path, runtime=RuntimeConfig(device="cpu", precision="bf16-mixed"), epochs=1).run_card
     assert "runtime.precision: bf16-mixed was chosen, but the model computes in float32" in card["warnings"]
 

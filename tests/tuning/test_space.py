@@ -13,8 +13,9 @@ from atft_pipeline.errors import ConfigError
 from atft_pipeline.lineage import hash_bytes
 from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
-from atft_pipeline.training.loop import train_epoch
-from atft_pipeline.training.session import Session, build_session
+from atft_pipeline.training.build import build_session
+from atft_pipeline.training.epoch import train_epoch
+from atft_pipeline.training.session import Session
 from atft_pipeline.tuning.config import DimensionConfig
 from atft_pipeline.tuning.objective import Market
 from atft_pipeline.tuning.space import (

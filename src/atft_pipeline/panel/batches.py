@@ -5,7 +5,7 @@ Legend: B days of a batch, n listings padded, L steps, F features, Q horizons, k
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ class BatchConfig:
     Attributes:
         features: names or patterns (``K*``) of the panel's features that the model reads; baselines read all of them.
         window: steps L of a window.
-        batch_size: samples of a batch, filled with whole days.
+        batch_size: samples of a batch, filled with whole days; ``auto`` measures which size trains fastest.
         bucket: the listings of a day are padded to a multiple of this, so that shapes are few.
         min_history: sessions, the day itself among them, on which a listing must be present inside the window.
         min_listings: days with fewer samples are left out; a cross-section of one ranks nothing.
@@ -34,7 +34,7 @@ class BatchConfig:
 
     features: tuple[str, ...] = ("*",)
     window: int = 20
-    batch_size: int = 1024
+    batch_size: int | Literal["auto"] = 1024
     bucket: int = 64
     min_history: int = 10
     min_listings: int = 10
@@ -43,11 +43,24 @@ class BatchConfig:
     def __post_init__(self) -> None:
         require(bool(self.features), "features must name at least one feature or pattern")
         for name in ("window", "batch_size", "bucket", "min_history", "min_listings", "consecutive"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            require(value == "auto" or value >= 1, f"{name} must be at least 1, got {value}")
         require(
             self.min_history <= self.window,
             f"min_history must not exceed window {self.window}, got {self.min_history}",
         )
+
+    @property
+    def size(self) -> int:
+        """Samples of a batch, once they are known.
+
+        Raises:
+            ConfigError: ``auto`` was not measured yet.
+        """
+        if self.batch_size == "auto":
+            msg = "batches.batch_size: auto is measured by a training; give a number here"
+            raise ConfigError(msg)
+        return self.batch_size
 
 
 @dataclass(frozen=True)
@@ -248,17 +261,17 @@ class DayBatches:
         open_batches: dict[int, list[int]] = {}
         for day in order.tolist():
             width = self._width(len(self._listing[day]))
-            capacity = max(1, self.config.batch_size // width)
+            capacity = max(1, self.config.size // width)
             group = open_batches.setdefault(width, [])
             group.append(day)
             if len(group) == capacity:
                 plan.append((width, capacity, open_batches.pop(width)))
-        plan += [(width, max(1, self.config.batch_size // width), days) for width, days in sorted(open_batches.items())]
+        plan += [(width, max(1, self.config.size // width), days) for width, days in sorted(open_batches.items())]
         return plan
 
     def _width(self, samples: int) -> int:
         if self.shuffle:
-            samples = min(samples, self.config.batch_size)
+            samples = min(samples, self.config.size)
         return -(-samples // self.config.bucket) * self.config.bucket
 
     def assemble(self, days: Sequence[int], width: int, capacity: int, rng: np.random.Generator) -> DayBatch:
@@ -269,7 +282,7 @@ class DayBatches:
         samples = 0
         for place, number in enumerate(days):
             found = self._listing[number]
-            limit = self.config.batch_size if self.shuffle else width
+            limit = self.config.size if self.shuffle else width
             if len(found) > limit:
                 picked = np.sort(rng.choice(len(found), size=limit, replace=False))
                 found = found[torch.from_numpy(picked).to(found.device)]

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,26 +12,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from atft_pipeline.config import from_mapping, require, to_mapping
+from atft_pipeline.config import from_mapping, to_mapping
 from atft_pipeline.errors import Interrupted
-from atft_pipeline.graphs.compat import check_compatible
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.lineage import hash_file, hash_json
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN, ModelOutput
-from atft_pipeline.model.config import InputSpec, ModelConfig
 from atft_pipeline.panel.batches import BatchConfig, BatchPlan, DayBatch, DayBatches
-from atft_pipeline.panel.loader import BatchSource, WorkerLoader
-from atft_pipeline.panel.panel import Panel, PanelMeta
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import Split
-from atft_pipeline.training.checkpoint import MODEL_TENSORS, ModelCard, columns_hash, start_from
-from atft_pipeline.training.config import WITHOUT_EFFECT, PhaseConfig, RuntimeConfig, TrainingConfig
-from atft_pipeline.training.distributed import Ranks, build_fabric
-from atft_pipeline.training.gpu import GpuSampler, nvml_reader
+from atft_pipeline.panel.loader import BatchSource
+from atft_pipeline.panel.panel import PanelMeta
+from atft_pipeline.panel.resident import ResidentPanel
+from atft_pipeline.training.checkpoint import ModelCard, columns_hash
+from atft_pipeline.training.config import PhaseConfig, TrainingConfig
+from atft_pipeline.training.distributed import Ranks
+from atft_pipeline.training.gpu import GpuSampler
 from atft_pipeline.training.monitor import PartTimer
-from atft_pipeline.training.optimizers import build_optimizer
-from atft_pipeline.training.runtime import Runtime, choose_runtime, compile_module
+from atft_pipeline.training.runtime import Runtime
 from atft_pipeline.training.state import StateStore, TrainingState
 from atft_pipeline.training.sums import Sums
 
@@ -228,132 +221,3 @@ class Session:
             markets=self.meta.markets,
             training={"epoch": self.state.epoch, "seed": self.training.seed, **numbers},
         )
-
-
-def build_session(
-    panel: Panel,
-    graphs: MonthlyGraphs | None,
-    split: Split,
-    model: ModelConfig,
-    loss: LossConfig,
-    training: TrainingConfig,
-    batches: BatchConfig,
-    residency: ResidencyConfig,
-    runtime: RuntimeConfig,
-    checkpoint_dir: Path,
-    resident: ResidentPanel | None = None,
-    initial: Path | None = None,
-    *,
-    fabric: "Fabric | None" = None,
-) -> Session:
-    """Build the objects of a training; requests that cannot be met raise before the data are loaded.
-
-    Args: as :func:`atft_pipeline.training.loop.train`, and ``fabric`` of a process that was started already.
-
-    Raises:
-        UnavailableError: an explicit request that this machine cannot meet.
-        ArtifactError: graphs of another panel, nothing to resume from, or initial weights of another model.
-    """
-    chosen = choose_runtime(runtime)
-    fabric = fabric or build_fabric(chosen.torch_device.type, runtime.devices, chosen.fabric_precision)
-    panel = panel.select(batches.features)
-    require(
-        resident is None or resident.panel.meta.feature_names == panel.meta.feature_names,
-        "the panel in memory holds other features than batches.features names: load panel.select(batches.features)",
-    )
-    unknown = sorted(set(loss.regime_weights) - set(panel.meta.market_features))
-    require(
-        not unknown,
-        f"loss.regime_weights: {', '.join(unknown)} is no market feature of the panel; "
-        f"there are: {', '.join(panel.meta.market_features) or 'none'}",
-    )
-    if graphs is not None:
-        check_compatible(panel.meta, graphs.meta)
-    device = fabric.device
-    torch.manual_seed(training.seed)
-    network = ATFTGATFAN(model, input_spec(panel.meta, batches.window)).to(device)
-    if initial is not None:
-        start_from(network, initial)
-    compile_module(network, chosen.compile)
-    built = build_optimizer(network, training.optimizer)
-    module, optimizer = fabric.setup(network, built.optimizer)
-    resident = resident or ResidentPanel.load(panel, residency, device)
-    aligned = graphs.align(panel.dates) if graphs is not None else None
-    fingerprint = run_fingerprint(panel.meta, graphs, split, model, loss, training, batches, runtime)
-    if initial is not None:
-        fingerprint = hash_json([fingerprint, hash_file(initial / MODEL_TENSORS)])
-    train_batches = DayBatches(resident, aligned, split.train, batches, shuffle=True, seed=training.seed)
-    source: BatchSource = train_batches
-    if residency.workers:
-        source = WorkerLoader(train_batches, residency.workers, residency.prefetch, pin=device.type == "cuda")
-    session = Session(
-        training=training,
-        loss=loss,
-        batches=batches,
-        meta=panel.meta,
-        runtime=chosen,
-        resident=resident,
-        train_batches=train_batches,
-        source=source,
-        validation_batches=DayBatches(resident, aligned, split.validation, batches, shuffle=False, seed=0),
-        model=network,
-        module=module,
-        fabric=fabric,
-        optimizer=optimizer,
-        optimizer_reason=built.reason,
-        store=StateStore(checkpoint_dir / fingerprint[:12], fingerprint, training.keep_states, training.keep_best),
-        state=TrainingState(ema=_copies(network) if training.ema_decay else {}),
-        timer=PartTimer(device),
-        ranks=Ranks(fabric.global_rank, fabric.world_size),
-    )
-    session.sampler = _sampler(session)
-    if training.resume:
-        session.store.restore(session.state, network, session.optimizer)
-    elif session.ranks.first:
-        session.store.clear()
-    session.ranks.wait()
-    if session.ranks.rank:
-        # Dropout and noise differ between processes; the first one draws as a run alone would.
-        torch.manual_seed(training.seed + 1_000_003 * session.ranks.rank + session.state.step)
-    return session
-
-
-def _sampler(session: Session) -> GpuSampler | None:
-    """Samples the GPU of this process, where there is one and NVML."""
-    read = nvml_reader(session.device.index or 0) if session.device.type == "cuda" else None
-    return GpuSampler(read, lambda: session.timer.current) if read else None
-
-
-def input_spec(meta: PanelMeta, window: int) -> InputSpec:
-    """Inputs of a model for this panel."""
-    return InputSpec(
-        feature_names=meta.feature_names,
-        market_features=meta.market_features,
-        horizons=meta.horizons,
-        window=window,
-        edge_dim=3,
-        sectors=len(meta.sectors),
-        markets=len(meta.markets),
-    )
-
-
-def run_fingerprint(
-    meta: PanelMeta,
-    graphs: MonthlyGraphs | None,
-    split: Split,
-    model: ModelConfig,
-    loss: LossConfig,
-    training: TrainingConfig,
-    batches: BatchConfig,
-    runtime: RuntimeConfig,
-) -> str:
-    """Hash of all that decides the weights; how often they are saved, watched and resumed does not."""
-    settings = {name: to_mapping(value) for name, value in vars(training).items() if name not in WITHOUT_EFFECT}
-    linked = graphs.meta.fingerprint if graphs is not None else ""
-    days = [list(split.train), list(split.validation)]
-    others = [to_mapping(value) for value in (model, loss, batches, runtime)]
-    return hash_json([meta.fingerprint, linked, days, settings, *others])
-
-
-def _copies(network: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}

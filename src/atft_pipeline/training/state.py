@@ -3,6 +3,7 @@
 import logging
 import math
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class TrainingState:
     Attributes:
         epoch: epochs done.
         done: steps done of the running epoch.
+        batch_size: samples of a batch.
         step: optimiser steps done in all.
         best: best validation RankIC so far.
         best_epoch: epoch that reached it, -1 before the first.
@@ -43,6 +45,7 @@ class TrainingState:
 
     epoch: int = 0
     done: int = 0
+    batch_size: int = 0
     step: int = 0
     best: float = -math.inf
     best_epoch: int = -1
@@ -58,7 +61,7 @@ class TrainingState:
         return f"epoch-{self.epoch:04d}" + (f"-{self.done:08d}" if self.done else "")
 
 
-PLAIN = ("epoch", "done", "step", "best", "best_epoch", "history", "kept", "sums")
+PLAIN = ("epoch", "done", "batch_size", "step", "best", "best_epoch", "history", "kept", "sums")
 
 
 class StateStore:
@@ -97,6 +100,14 @@ class StateStore:
         save_state(self.folder / state.name, everything, document)
         for old in self._states()[: -self.keep]:
             remove_folder(old)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Samples of a batch of the newest readable state, ``None`` without one."""
+        for folder in reversed(self._states()):
+            with suppress(ArtifactError):
+                return int(load_state(folder)[1]["batch_size"])
+        return None
 
     def restore(self, state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Load the newest readable state into the given objects.

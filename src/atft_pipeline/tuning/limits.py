@@ -73,7 +73,7 @@ def release_memory() -> None:
 
 def halved(settings: Settings) -> Settings | None:
     """Half the micro-batch and twice the accumulation, so the same samples a step; ``None`` when it is one bucket."""
-    size = settings.batches.batch_size // 2
+    size = settings.batches.size // 2
     if size < settings.batches.bucket:
         return None
     return replace(

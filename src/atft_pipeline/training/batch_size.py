@@ -1,0 +1,117 @@
+"""A batch size by measurement: the one with the most samples per second that fits into memory."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from atft_pipeline.errors import UnavailableError
+from atft_pipeline.losses.composite import CompositeLoss, LossConfig
+from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
+from atft_pipeline.panel.batches import BatchConfig, DayBatches, NeighborSource
+from atft_pipeline.panel.resident import ResidentPanel
+from atft_pipeline.training.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+# A doubled batch must be this much faster to be worth its memory.
+GAIN = 1.05
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What a trial of a batch size needs."""
+
+    network: ATFTGATFAN
+    module: nn.Module
+    fabric: Any
+    runtime: Runtime
+    resident: ResidentPanel
+    graphs: NeighborSource | None
+    days: Sequence[int]
+    loss: LossConfig
+
+    def rate(self, batches: BatchConfig) -> float | None:
+        """Samples per second of forward and backward on the largest batch; ``None`` where memory ends."""
+        source = DayBatches(self.resident, self.graphs, self.days, batches, shuffle=True, seed=0)
+        plan = max(source.plan(), key=lambda found: found.width * len(found.days))
+        loss = CompositeLoss(self.loss, self.network.spec.horizons, self.network.config.heads.quantiles)
+        try:
+            batch = source.build(plan).to(self.fabric.device)
+            regime = torch.zeros(len(batch.days), len(self.loss.regime_weights), device=self.fabric.device)
+            for repeat in range(REPEATS):
+                if repeat == 1:
+                    self._wait()
+                    start = time.perf_counter()
+                with self.runtime.attention_kernel():
+                    output = self.module(
+                        batch.inputs(),
+                        batch.mask,
+                        batch.step_mask,
+                        batch.neighbors,
+                        batch.edge_attr,
+                        batch.sector,
+                        batch.market,
+                    )
+                result = loss(
+                    output,
+                    batch.targets,
+                    batch.returns,
+                    batch.label_mask,
+                    days=batch.days,
+                    listing=batch.listing,
+                    regime=regime,
+                )
+                self.fabric.backward(result.total)
+            self._wait()
+        except (torch.OutOfMemoryError, MemoryError):
+            return None
+        finally:
+            self.network.zero_grad(set_to_none=True)
+        return (REPEATS - 1) * batch.real_samples / (time.perf_counter() - start)
+
+    def _wait(self) -> None:
+        if self.fabric.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def measured_batch_size(trainer: Trainer, batches: BatchConfig) -> int:
+    """Measure doubled sizes until memory ends or nothing is gained; the random state is left as it was."""
+    state = torch.get_rng_state()
+    whole = replace(batches, batch_size=10**12)
+    days = DayBatches(trainer.resident, trainer.graphs, trainer.days, whole, shuffle=False, seed=0)
+    widest = max(plan.width for plan in days.plan())
+    size = best_size(lambda count: trainer.rate(replace(batches, batch_size=count)), widest, days.samples)
+    torch.set_rng_state(state)
+    return size
+
+
+def best_size(rate: Callable[[int], float | None], first: int, most: int) -> int:
+    """The fastest of doubled sizes; stops where memory ends or doubling gains less than a twentieth.
+
+    Args:
+        rate: samples per second of a size, ``None`` where it does not fit.
+        first: smallest size, that of a whole day.
+        most: samples that there are.
+
+    Raises:
+        UnavailableError: not even the smallest fits.
+    """
+    best, fastest = 0, -math.inf
+    size = first
+    while size < 2 * most:
+        found = rate(size)
+        log.info("batch size %7d: %s", size, "does not fit" if found is None else f"{found:,.0f} samples/s")
+        if found is None or found < GAIN * fastest:
+            break
+        best, fastest, size = size, found, 2 * size
+    if not best:
+        msg = f"batches.batch_size: auto found no size that fits, not even {first}; lower model.width or batches.window"
+        raise UnavailableError(msg)
+    return best

@@ -1,0 +1,191 @@
+"""Everything that a training needs, built and checked before the first step."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from atft_pipeline.config import require, to_mapping
+from atft_pipeline.graphs.compat import check_compatible
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.lineage import hash_file, hash_json
+from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
+from atft_pipeline.model.config import InputSpec, ModelConfig
+from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.loader import BatchSource, WorkerLoader
+from atft_pipeline.panel.panel import Panel, PanelMeta
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.splits import Split
+from atft_pipeline.training.batch_size import Trainer, measured_batch_size
+from atft_pipeline.training.checkpoint import MODEL_TENSORS, start_from
+from atft_pipeline.training.config import WITHOUT_EFFECT, RuntimeConfig, TrainingConfig
+from atft_pipeline.training.distributed import Ranks, build_fabric
+from atft_pipeline.training.gpu import GpuSampler, nvml_reader
+from atft_pipeline.training.monitor import PartTimer
+from atft_pipeline.training.optimizers import build_optimizer
+from atft_pipeline.training.runtime import choose_runtime, compile_module
+from atft_pipeline.training.session import Session
+from atft_pipeline.training.state import StateStore, TrainingState
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+
+def build_session(
+    panel: Panel,
+    graphs: MonthlyGraphs | None,
+    split: Split,
+    model: ModelConfig,
+    loss: LossConfig,
+    training: TrainingConfig,
+    batches: BatchConfig,
+    residency: ResidencyConfig,
+    runtime: RuntimeConfig,
+    checkpoint_dir: Path,
+    resident: ResidentPanel | None = None,
+    initial: Path | None = None,
+    *,
+    fabric: "Fabric | None" = None,
+) -> Session:
+    """Build the objects of a training; requests that cannot be met raise before the data are loaded.
+
+    Args: as :func:`atft_pipeline.training.loop.train`, and ``fabric`` of a process that was started already.
+
+    Raises:
+        UnavailableError: an explicit request that this machine cannot meet.
+        ArtifactError: graphs of another panel, nothing to resume from, or initial weights of another model.
+    """
+    chosen = choose_runtime(runtime)
+    fabric = fabric or build_fabric(chosen.torch_device.type, runtime.devices, chosen.fabric_precision)
+    panel = checked(panel, graphs, loss, batches, resident)
+    device, ranks = fabric.device, Ranks(fabric.global_rank, fabric.world_size)
+    torch.manual_seed(training.seed)
+    network = ATFTGATFAN(model, input_spec(panel.meta, batches.window)).to(device)
+    if initial is not None:
+        start_from(network, initial)
+    compile_module(network, chosen.compile)
+    built = build_optimizer(network, training.optimizer)
+    module, optimizer = fabric.setup(network, built.optimizer)
+    resident = resident or ResidentPanel.load(panel, residency, device)
+    aligned = graphs.align(panel.dates) if graphs is not None else None
+    fingerprint = run_fingerprint(panel.meta, graphs, split, model, loss, training, batches, runtime, initial)
+    store = StateStore(checkpoint_dir / fingerprint[:12], fingerprint, training.keep_states, training.keep_best)
+    if batches.batch_size == "auto":
+        trainer = Trainer(network, module, fabric, chosen, resident, aligned, split.train, loss)
+        size = store.batch_size if training.resume else None
+        # Every process takes the first one's measurement.
+        batches = replace(batches, batch_size=ranks.collect(size or measured_batch_size(trainer, batches))[0])
+    train_batches = DayBatches(resident, aligned, split.train, batches, shuffle=True, seed=training.seed)
+    source: BatchSource = train_batches
+    if residency.workers:
+        source = WorkerLoader(train_batches, residency.workers, residency.prefetch, pin=device.type == "cuda")
+    session = Session(
+        training=training,
+        loss=loss,
+        batches=batches,
+        meta=panel.meta,
+        runtime=chosen,
+        resident=resident,
+        train_batches=train_batches,
+        source=source,
+        validation_batches=DayBatches(resident, aligned, split.validation, batches, shuffle=False, seed=0),
+        model=network,
+        module=module,
+        fabric=fabric,
+        optimizer=optimizer,
+        optimizer_reason=built.reason,
+        store=store,
+        state=TrainingState(batch_size=batches.size, ema=_copies(network) if training.ema_decay else {}),
+        timer=PartTimer(device),
+        ranks=ranks,
+    )
+    session.sampler = _sampler(session)
+    begin(session)
+    return session
+
+
+def checked(
+    panel: Panel,
+    graphs: MonthlyGraphs | None,
+    loss: LossConfig,
+    batches: BatchConfig,
+    resident: ResidentPanel | None,
+) -> Panel:
+    """The panel with the model's features, after everything that can be refused was refused.
+
+    Raises:
+        ConfigError: a feature or regime that the panel lacks, or a panel in memory with other features.
+        ArtifactError: graphs of another panel.
+    """
+    panel = panel.select(batches.features)
+    require(
+        resident is None or resident.panel.meta.feature_names == panel.meta.feature_names,
+        "the panel in memory holds other features than batches.features names: load panel.select(batches.features)",
+    )
+    unknown = sorted(set(loss.regime_weights) - set(panel.meta.market_features))
+    require(
+        not unknown,
+        f"loss.regime_weights: {', '.join(unknown)} is no market feature of the panel; "
+        f"there are: {', '.join(panel.meta.market_features) or 'none'}",
+    )
+    if graphs is not None:
+        check_compatible(panel.meta, graphs.meta)
+    return panel
+
+
+def begin(session: Session) -> None:
+    """Continue from the last state, or clear what an earlier run left."""
+    if session.training.resume:
+        session.store.restore(session.state, session.model, session.optimizer)
+    elif session.ranks.first:
+        session.store.clear()
+    session.ranks.wait()
+    if session.ranks.rank:
+        # Dropout and noise differ between processes; the first one draws as a run alone would.
+        torch.manual_seed(session.training.seed + 1_000_003 * session.ranks.rank + session.state.step)
+
+
+def _sampler(session: Session) -> GpuSampler | None:
+    """Samples the GPU of this process, where there is one and NVML."""
+    read = nvml_reader(session.device.index or 0) if session.device.type == "cuda" else None
+    return GpuSampler(read, lambda: session.timer.current) if read else None
+
+
+def input_spec(meta: PanelMeta, window: int) -> InputSpec:
+    """Inputs of a model for this panel."""
+    return InputSpec(
+        feature_names=meta.feature_names,
+        market_features=meta.market_features,
+        horizons=meta.horizons,
+        window=window,
+        edge_dim=3,
+        sectors=len(meta.sectors),
+        markets=len(meta.markets),
+    )
+
+
+def run_fingerprint(
+    meta: PanelMeta,
+    graphs: MonthlyGraphs | None,
+    split: Split,
+    model: ModelConfig,
+    loss: LossConfig,
+    training: TrainingConfig,
+    batches: BatchConfig,
+    runtime: RuntimeConfig,
+    initial: Path | None,
+) -> str:
+    """Hash of all that decides the weights; how often they are saved, watched and resumed does not."""
+    settings = {name: to_mapping(value) for name, value in vars(training).items() if name not in WITHOUT_EFFECT}
+    linked = graphs.meta.fingerprint if graphs is not None else ""
+    days = [list(split.train), list(split.validation)]
+    others = [to_mapping(value) for value in (model, loss, batches, runtime)]
+    start = hash_file(initial / MODEL_TENSORS) if initial is not None else ""
+    return hash_json([meta.fingerprint, linked, days, settings, *others, start])
+
+
+def _copies(network: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}

@@ -1,0 +1,57 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from atft_pipeline.errors import ConfigError, UnavailableError
+from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.training.batch_size import Trainer, best_size
+from tests.training.runs import BATCHES, market, run, weights
+
+
+def test_doubling_stops_where_nothing_is_gained() -> None:
+    rates = {64: 100.0, 128: 180.0, 256: 185.0, 512: 500.0}
+    assert best_size(rates.get, 64, 10_000) == 128
+
+
+def test_doubling_stops_where_memory_ends_and_at_all_samples() -> None:
+    assert best_size({64: 100.0, 128: 200.0}.get, 64, 10_000) == 128
+    assert best_size(float, 64, 200) == 256
+    with pytest.raises(UnavailableError, match="not even 64"):
+        best_size(lambda size: None, 64, 200)
+
+
+def test_a_training_measures_its_batch_size_and_keeps_it_when_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The measured run equals one that was given the size; resuming takes the size of the state, not a new one."""
+    panel, graphs = market(tmp_path, days=80)
+    auto = replace(BATCHES, batch_size="auto")
+    found = run(panel, graphs, tmp_path / "auto", batches=auto, epochs=2)
+    size = found.run_card["data"]["batch_size"]
+    assert size >= 32
+    given = run(panel, graphs, tmp_path / "given", batches=replace(BATCHES, batch_size=size), epochs=2)
+    one, other = weights(found), weights(given)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    monkeypatch.setattr(Trainer, "rate", lambda *_: pytest.fail("a resumed run measures nothing"))
+    again = run(panel, graphs, tmp_path / "auto", batches=auto, epochs=2, resume=True)
+    assert again.run_card["data"]["batch_size"] == size
+
+
+def test_memory_that_ends_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from atft_pipeline.losses.composite import CompositeLoss
+
+    panel, graphs = market(tmp_path, days=80)
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(CompositeLoss, "__call__", full)
+    with pytest.raises(UnavailableError, match="no size that fits"):
+        run(panel, graphs, tmp_path / "run", batches=replace(BATCHES, batch_size="auto"), epochs=1)
+
+
+def test_a_size_that_is_not_known_is_no_number() -> None:
+    with pytest.raises(ConfigError, match="auto is measured by a training"):
+        _ = BatchConfig(batch_size="auto").size
