@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
-from atft_pipeline.errors import AtftError
+from atft_pipeline.errors import AtftError, Interrupted
 from atft_pipeline.hooks import FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
@@ -101,6 +101,9 @@ def one_line_errors() -> Iterator[None]:
         logging.getLogger(__name__).debug("stopped", exc_info=error)
         click.secho(f"error: {line}", fg="red", err=True)
         sys.exit(1)
+    except Interrupted as stopped:
+        click.secho(str(stopped), fg="yellow", err=True)
+        sys.exit(130)
 
 
 def run(**options: Any) -> Any:

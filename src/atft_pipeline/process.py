@@ -18,6 +18,13 @@ POOL_VARIABLES = (
     "RAYON_NUM_THREADS",
 )
 MOST_THREADS = 16
+# Kernels are loaded when they are first used; the allocator grows its blocks instead of splitting memory to pieces.
+CUDA = {
+    "CUDA_MODULE_LOADING": "LAZY",
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+    # cuBLAS computes the same bits each time only with a workspace of its own.
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
 OFFLINE = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "KEDRO_DISABLE_TELEMETRY": "true"}
 
 
@@ -53,6 +60,7 @@ def prepare_process() -> int:
     for name in POOL_VARIABLES:
         os.environ[name] = str(count)
     os.environ.update(OFFLINE)
+    os.environ.update(CUDA)
     # torch's inductor compiles kernels in a pool of processes; one limit for it as for the others.
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = str(count)
     return count

@@ -92,6 +92,7 @@ def _optimizer(session: Session) -> dict[str, Any]:
         "schedule": session.training.schedule.name,
         "last_lr": float(inner.param_groups[0]["lr"]),
         "steps": session.state.step,
+        "steps_per_epoch": session.epoch_steps,
     }
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from atft_pipeline.training.config import ScheduleConfig
+from atft_pipeline.training.config import ScheduleConfig, TrainingConfig
 
 
 def learning_rate(step: int, *, steps: int, epoch_steps: int, peak: float, config: ScheduleConfig) -> float:
@@ -29,6 +29,24 @@ def learning_rate(step: int, *, steps: int, epoch_steps: int, peak: float, confi
     if config.name == "warmup_cosine":
         return _cosine((step - warmup) / max(steps - 1 - warmup, 1), peak, low)
     return _restarts(step - warmup, epoch_steps, peak, low, config)
+
+
+def planned_rates(training: TrainingConfig, epoch_steps: int) -> list[float]:
+    """Learning rate of every step of a plan, phase by phase, as the training will use them.
+
+    Args:
+        training: phases, schedule, optimiser.
+        epoch_steps: steps of an epoch.
+    """
+    steps = epoch_steps * sum(phase.epochs for phase in training.plan)
+    rates: list[float] = []
+    for phase in training.plan:
+        for step in range(len(rates), len(rates) + phase.epochs * epoch_steps):
+            rate = learning_rate(
+                step, steps=steps, epoch_steps=epoch_steps, peak=training.optimizer.lr, config=training.schedule
+            )
+            rates.append(phase.lr_factor * rate)
+    return rates
 
 
 def _cosine(share: float, high: float, low: float) -> float:

@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 import polars as pl
+import torch
 
 from atft_pipeline.config import require
+from atft_pipeline.errors import TrainingError
+from atft_pipeline.evaluation.training_figures import training_curves
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import ModelConfig
@@ -17,6 +21,8 @@ from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.train.tracking import MlflowObserver
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import train
+from atft_pipeline.training.run_card_page import card_page
+from atft_pipeline.training.schedules import planned_rates
 
 
 def train_model(
@@ -31,29 +37,46 @@ def train_model(
     training: Params[TrainingConfig],
     runtime: Params[RuntimeConfig],
     tuned: Path | None,
-) -> tuple[Path, pl.DataFrame, dict[str, Any]]:
-    """Train; return the best checkpoint's folder, the history and the run card.
+) -> tuple[Path, pl.DataFrame, dict[str, Any], str, go.Figure]:
+    """Train; return the best checkpoint's folder, the history, the run card, its page and the curves.
 
     ``tuned`` is the file of a winner whose parameters are among the others already; as an input it is in the lineage.
 
     Raises:
         ConfigError: ``training.from_study`` was not given on the command line.
+        TrainingError: the memory does not suffice.
     """
     require(
         training.root.from_study is None or tuned is not None,
         "training.from_study: give it on the command line, as in kedro run --params training.from_study=best",
     )
-    result = train(
-        panel,
-        graphs,
-        single_split(panel.dates, split.root, panel.meta.label_span),
-        model.root,
-        loss.root,
-        training.root,
-        batches.root,
-        residency.root,
-        runtime.root,
-        checkpoint_dir=checkpoints,
-        observer=MlflowObserver(),
+    observer = MlflowObserver()
+    try:
+        result = train(
+            panel,
+            graphs,
+            single_split(panel.dates, split.root, panel.meta.label_span),
+            model.root,
+            loss.root,
+            training.root,
+            batches.root,
+            residency.root,
+            runtime.root,
+            checkpoint_dir=checkpoints,
+            observer=observer,
+        )
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingError(out_of_memory_line(batches.root)) from error
+    page = card_page(result.run_card, result.history)
+    observer.on_page(page)
+    rates = planned_rates(training.root, result.run_card["optimizer"]["steps_per_epoch"])
+    history = pl.DataFrame(result.history, infer_schema_length=None)
+    return result.checkpoint, history, result.run_card, page, training_curves(result.history, rates)
+
+
+def out_of_memory_line(batches: BatchConfig) -> str:
+    """What to lower when the memory does not suffice."""
+    return (
+        f"out of memory with batches.batch_size {batches.batch_size}: halve it and double training.accumulation (the "
+        "same step), or set batches.batch_size=auto, model.checkpointing=true or residency.mode=mmap"
     )
-    return result.checkpoint, pl.DataFrame(result.history, infer_schema_length=None), result.run_card

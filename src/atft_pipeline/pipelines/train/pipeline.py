@@ -24,7 +24,7 @@ def create_pipeline() -> Pipeline:
                     "runtime": "params:runtime",
                     "tuned": "tuned_parameters",
                 },
-                outputs=["model", "training_history", "run_card"],
+                outputs=["model", "training_history", "run_card", "run_card_page", "training_curves"],
                 name="train",
             ),
         ]

@@ -61,3 +61,8 @@ class MlflowObserver:
         """Log the run card as a JSON artifact."""
         if mlflow.active_run() is not None:
             mlflow.log_dict(dict(card), "run_card.json")
+
+    def on_page(self, page: str) -> None:
+        """Log the run card's page."""
+        if mlflow.active_run() is not None:
+            mlflow.log_text(page, "run_card.html")
