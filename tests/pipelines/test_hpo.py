@@ -115,7 +115,9 @@ def test_a_preset_that_does_not_exist_is_one_clear_line(searched: tuple[Path, st
 class Loader(dict[str, Any]):
     """Parameters as Kedro's loader holds them."""
 
-    runtime_params: dict[str, Any] = {}
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self.runtime_params: dict[str, Any] = {}
 
 
 def asking(value: Any) -> Loader:
