@@ -88,8 +88,11 @@ def test_train_takes_the_winner_and_says_so(searched: tuple[Path, str]) -> None:
     record = json.loads((newest(project, "data/06_models/model").parent / "lineage.json").read_text())
     assert record["inputs"]["tuned_parameters"]["fingerprint"]
     with closing(sqlite3.connect(project / "mlflow.db")) as store:
-        rates = store.execute("select value from params where key = 'training.optimizer.lr'").fetchall()
-    assert str(report["winner"]["parameters"]["training.optimizer.lr"]) in {value for (value,) in rates[-1:]}
+        (rate,) = store.execute(
+            "select value from params join runs on runs.run_uuid = params.run_uuid "
+            "where key = 'training.optimizer.lr' order by start_time desc limit 1"
+        ).fetchone()
+    assert float(rate) == report["winner"]["parameters"]["training.optimizer.lr"]
 
 
 def test_the_winners_file_is_parameters_as_it_is(searched: tuple[Path, str]) -> None:
