@@ -88,8 +88,11 @@ def test_train_takes_the_winner_and_says_so(searched: tuple[Path, str]) -> None:
     record = json.loads((newest(project, "data/06_models/model").parent / "lineage.json").read_text())
     assert record["inputs"]["tuned_parameters"]["fingerprint"]
     with closing(sqlite3.connect(project / "mlflow.db")) as store:
-        rates = store.execute("select value from params where key = 'training.optimizer.lr'").fetchall()
-    assert str(report["winner"]["parameters"]["training.optimizer.lr"]) in {value for (value,) in rates[-1:]}
+        (rate,) = store.execute(
+            "select value from params join runs on runs.run_uuid = params.run_uuid "
+            "where key = 'training.optimizer.lr' order by start_time desc limit 1"
+        ).fetchone()
+    assert float(rate) == report["winner"]["parameters"]["training.optimizer.lr"]
 
 
 def test_the_winners_file_is_parameters_as_it_is(searched: tuple[Path, str]) -> None:
@@ -115,7 +118,9 @@ def test_a_preset_that_does_not_exist_is_one_clear_line(searched: tuple[Path, st
 class Loader(dict[str, Any]):
     """Parameters as Kedro's loader holds them."""
 
-    runtime_params: dict[str, Any] = {}
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self.runtime_params: dict[str, Any] = {}
 
 
 def asking(value: Any) -> Loader:

@@ -248,6 +248,19 @@ def test_a_trial_over_its_time_stops_inside_an_epoch(shared_market: Market, tmp_
     assert ears.epochs == [(0, 1)]
 
 
+def test_compiled_graphs_are_kept_between_trials_of_equal_shape(
+    shared_market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resets: list[int] = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(1))
+    made = worker(shared_market, search_config(4, epochs=1), tmp_path)
+    study = made.shared.study
+    for width, rate, expected in [(8, 1e-2, 1), (8, 3e-2, 1), (16, 1e-2, 2)]:
+        study.enqueue_trial({"training.optimizer.lr": rate, "model.graph.layers": 1, "model.width": width})
+        made.work(made.shared.claim({}))  # type: ignore[arg-type]
+        assert len(resets) == expected
+
+
 def test_only_the_leader_keeps_its_weights(shared_market: Market, tmp_path: Path) -> None:
     made = worker(shared_market, search_config(3, epochs=1), tmp_path)
     made.run()

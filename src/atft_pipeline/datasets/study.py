@@ -31,7 +31,7 @@ class StudyStorageDataset(AbstractDataset[str, str]):
 
     def save(self, data: str) -> None:
         """Refuse: trials are written by the search itself."""
-        msg = f"{self._filepath} is written by the search, refused to replace it by {data[:9]}"
+        msg = f"{self._filepath} is written by the search, refused to replace it by another ({len(data)} letters)"
         raise DatasetError(msg)
 
     def _exists(self) -> bool:

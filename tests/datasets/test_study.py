@@ -1,0 +1,21 @@
+import pytest
+from kedro.io import DatasetError
+
+from atft_pipeline.datasets.study import StudyStorageDataset
+
+
+def test_without_credentials_a_study_lies_in_a_file() -> None:
+    assert StudyStorageDataset("data/optuna.db", {}).load() == "sqlite:///data/optuna.db"
+
+
+def test_credentials_name_the_database_and_are_not_described() -> None:
+    dataset = StudyStorageDataset("data/optuna.db", {"url": "postgresql+psycopg://me:secret@host/db"})
+    assert dataset.load() == "postgresql+psycopg://me:secret@host/db"
+    assert "secret" not in str(dataset)
+
+
+def test_an_unknown_key_and_a_save_are_refused() -> None:
+    with pytest.raises(DatasetError, match="unknown key password; it takes url alone"):
+        StudyStorageDataset("data/optuna.db", {"password": "x"})
+    with pytest.raises(DatasetError, match="written by the search"):
+        StudyStorageDataset("data/optuna.db").save("postgresql://me:secret@host/db")
