@@ -28,7 +28,7 @@ from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.panel.splits import Split
-from atft_pipeline.training.build import build_session
+from atft_pipeline.training.build import Job, build_session
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.session import Session
@@ -56,7 +56,7 @@ def open_session(folder: Path, options: argparse.Namespace, optimizer: str) -> S
     count, first = len(panel.dates), options.window
     middle = first + (count - first) // 2
     split = Split(tuple(range(first, middle)), tuple(range(middle, count)), ())
-    return build_session(
+    job = Job(
         panel,
         graphs,
         split,
@@ -68,6 +68,7 @@ def open_session(folder: Path, options: argparse.Namespace, optimizer: str) -> S
         RuntimeConfig(),
         folder / "states" / optimizer,
     )
+    return build_session(job)
 
 
 def bare(session: Session) -> float:

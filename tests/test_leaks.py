@@ -23,10 +23,10 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.training.build import input_spec
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.runtime import choose_runtime
-from atft_pipeline.training.session import input_spec
 
 pytestmark = pytest.mark.slow
 

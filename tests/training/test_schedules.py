@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.training.config import ScheduleConfig
+from atft_pipeline.training.config import PhaseConfig, ScheduleConfig, TrainingConfig
 from atft_pipeline.training.schedules import learning_rate
 
 
@@ -58,3 +58,23 @@ def test_floor_never_exceeds_the_peak() -> None:
 def test_ranges_are_checked() -> None:
     with pytest.raises(ConfigError, match="warmup_share must lie in"):
         ScheduleConfig(warmup_share=1.0)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "epochs", "expected"),
+    [
+        ((1, 1, 1, 1), 20, [5, 5, 5, 5]),
+        ((1, 1, 1, 1), 2, [1, 1]),
+        ((2, 2, 4, 2), 10, [2, 2, 4, 2]),
+        ((1, 9), 3, [1, 2]),
+        ((9, 1), 3, [2, 1]),
+    ],
+)
+def test_phases_share_other_epochs_as_they_share_their_own(
+    lengths: tuple[int, ...], epochs: int, expected: list[int]
+) -> None:
+    phases = tuple(PhaseConfig(name=str(place), epochs=length) for place, length in enumerate(lengths))
+    found = TrainingConfig(epochs=None, phases=phases).with_epochs(epochs).plan
+    assert [phase.epochs for phase in found] == expected
+    assert found[-1].name == phases[-1].name
+    assert TrainingConfig(epochs=7).with_epochs(epochs).epochs == epochs

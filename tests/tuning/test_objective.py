@@ -301,9 +301,7 @@ def test_every_sampler_and_pruner_runs(tmp_path: Path, sampler: Any, pruner: Any
     assert type(made.shared.study.pruner).__name__ == prune[pruner]
 
 
-def test_epochs_of_a_preset_and_phases_of_a_training_do_not_mix() -> None:
-    phased = replace(BASE, training=TrainingConfig(epochs=None, phases=(PhaseConfig(epochs=2),)))
-    with pytest.raises(ConfigError, match="the training lists phases"):
-        planned(phased, 5, 0)
-    assert planned(phased, None, 3).training.seed == 4
-    assert planned(BASE, 7, 0).training.epochs == 7
+def test_phases_of_a_training_share_the_epochs_of_a_preset() -> None:
+    phased = replace(BASE, training=TrainingConfig(epochs=None, phases=(PhaseConfig(epochs=2), PhaseConfig(epochs=2))))
+    assert [phase.epochs for phase in planned(phased, 20, 0).training.plan] == [10, 10]
+    assert planned(phased, None, 0).training.phases == phased.training.phases

@@ -13,7 +13,7 @@ from atft_pipeline.errors import ConfigError
 from atft_pipeline.lineage import hash_bytes
 from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
-from atft_pipeline.training.build import build_session
+from atft_pipeline.training.build import Job, build_session
 from atft_pipeline.training.epoch import train_epoch
 from atft_pipeline.training.session import Session
 from atft_pipeline.tuning.config import DimensionConfig
@@ -58,8 +58,8 @@ def points(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 
 def session_of(settings_: Settings, market: Market, folder: Path, batches: int) -> Session:
-    training = replace(settings_.training, max_batches=batches, epochs=3)
-    made = build_session(
+    training = replace(settings_.training, max_batches=batches).with_epochs(3)
+    job = Job(
         market.panel,
         market.graphs,
         market.split,
@@ -70,8 +70,8 @@ def session_of(settings_: Settings, market: Market, folder: Path, batches: int) 
         market.residency,
         settings_.runtime,
         folder,
-        market.resident,
     )
+    made = build_session(job, market.resident)
     assert not made.store.folder.exists()
     return made
 

@@ -1,6 +1,6 @@
 """Everything that a training needs, built and checked before the first step."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,64 +34,68 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 
-def build_session(
-    panel: Panel,
-    graphs: MonthlyGraphs | None,
-    split: Split,
-    model: ModelConfig,
-    loss: LossConfig,
-    training: TrainingConfig,
-    batches: BatchConfig,
-    residency: ResidencyConfig,
-    runtime: RuntimeConfig,
-    checkpoint_dir: Path,
-    resident: ResidentPanel | None = None,
-    initial: Path | None = None,
-    *,
-    fabric: "Fabric | None" = None,
-) -> Session:
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained, and how; :func:`atft_pipeline.training.loop.train` documents the fields."""
+
+    panel: Panel
+    graphs: MonthlyGraphs | None
+    split: Split
+    model: ModelConfig
+    loss: LossConfig
+    training: TrainingConfig
+    batches: BatchConfig
+    residency: ResidencyConfig
+    runtime: RuntimeConfig
+    checkpoint_dir: Path
+    initial: Path | None = None
+
+
+def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabric | None" = None) -> Session:
     """Build the objects of a training; requests that cannot be met raise before the data are loaded.
 
-    Args: as :func:`atft_pipeline.training.loop.train`, and ``fabric`` of a process that was started already.
+    Args:
+        job: what is to be trained.
+        resident: the panel in memory where it is loaded already.
+        fabric: of a process that was started already.
 
     Raises:
         UnavailableError: an explicit request that this machine cannot meet.
+        ConfigError: a feature or regime that the panel lacks.
         ArtifactError: graphs of another panel, nothing to resume from, or initial weights of another model.
     """
-    chosen = choose_runtime(runtime)
-    fabric = fabric or build_fabric(chosen.torch_device.type, runtime.devices, chosen.fabric_precision)
-    panel = checked(panel, graphs, loss, batches, resident)
+    chosen = choose_runtime(job.runtime)
+    fabric = fabric or build_fabric(chosen.torch_device.type, job.runtime.devices, chosen.fabric_precision)
+    panel, training = checked(job, resident), job.training
     device, ranks = fabric.device, Ranks(fabric.global_rank, fabric.world_size)
     torch.manual_seed(training.seed)
-    network = ATFTGATFAN(model, input_spec(panel.meta, batches.window)).to(device)
-    if initial is not None:
-        start_from(network, initial)
+    network = ATFTGATFAN(job.model, input_spec(panel.meta, job.batches.window)).to(device)
+    if job.initial is not None:
+        start_from(network, job.initial)
     compile_module(network, chosen.compile)
     built = build_optimizer(network, training.optimizer)
     module, optimizer = fabric.setup(network, built.optimizer)
-    resident = resident or ResidentPanel.load(panel, residency, device)
-    aligned = graphs.align(panel.dates) if graphs is not None else None
-    fingerprint = run_fingerprint(panel.meta, graphs, split, model, loss, training, batches, runtime, initial)
-    store = StateStore(checkpoint_dir / fingerprint[:12], fingerprint, training.keep_states, training.keep_best)
+    resident = resident or ResidentPanel.load(panel, job.residency, device)
+    aligned = job.graphs.align(panel.dates) if job.graphs is not None else None
+    fingerprint = run_fingerprint(job, panel.meta)
+    store = StateStore(job.checkpoint_dir / fingerprint[:12], fingerprint, training.keep_states, training.keep_best)
+    batches = job.batches
     if batches.batch_size == "auto":
-        trainer = Trainer(network, module, fabric, chosen, resident, aligned, split.train, loss)
+        trainer = Trainer(network, module, fabric, chosen, resident, aligned, job.split.train, job.loss)
         size = store.batch_size if training.resume else None
         # Every process takes the first one's measurement.
         batches = replace(batches, batch_size=ranks.collect(size or measured_batch_size(trainer, batches))[0])
-    train_batches = DayBatches(resident, aligned, split.train, batches, shuffle=True, seed=training.seed)
-    source: BatchSource = train_batches
-    if residency.workers:
-        source = WorkerLoader(train_batches, residency.workers, residency.prefetch, pin=device.type == "cuda")
+    train_batches = DayBatches(resident, aligned, job.split.train, batches, shuffle=True, seed=training.seed)
     session = Session(
         training=training,
-        loss=loss,
+        loss=job.loss,
         batches=batches,
         meta=panel.meta,
         runtime=chosen,
         resident=resident,
         train_batches=train_batches,
-        source=source,
-        validation_batches=DayBatches(resident, aligned, split.validation, batches, shuffle=False, seed=0),
+        source=_source(train_batches, job.residency, device),
+        validation_batches=DayBatches(resident, aligned, job.split.validation, batches, shuffle=False, seed=0),
         model=network,
         module=module,
         fabric=fabric,
@@ -107,32 +111,26 @@ def build_session(
     return session
 
 
-def checked(
-    panel: Panel,
-    graphs: MonthlyGraphs | None,
-    loss: LossConfig,
-    batches: BatchConfig,
-    resident: ResidentPanel | None,
-) -> Panel:
+def checked(job: Job, resident: ResidentPanel | None) -> Panel:
     """The panel with the model's features, after everything that can be refused was refused.
 
     Raises:
         ConfigError: a feature or regime that the panel lacks, or a panel in memory with other features.
         ArtifactError: graphs of another panel.
     """
-    panel = panel.select(batches.features)
+    panel = job.panel.select(job.batches.features)
     require(
         resident is None or resident.panel.meta.feature_names == panel.meta.feature_names,
         "the panel in memory holds other features than batches.features names: load panel.select(batches.features)",
     )
-    unknown = sorted(set(loss.regime_weights) - set(panel.meta.market_features))
+    unknown = sorted(set(job.loss.regime_weights) - set(panel.meta.market_features))
     require(
         not unknown,
         f"loss.regime_weights: {', '.join(unknown)} is no market feature of the panel; "
         f"there are: {', '.join(panel.meta.market_features) or 'none'}",
     )
-    if graphs is not None:
-        check_compatible(panel.meta, graphs.meta)
+    if job.graphs is not None:
+        check_compatible(panel.meta, job.graphs.meta)
     return panel
 
 
@@ -167,24 +165,21 @@ def input_spec(meta: PanelMeta, window: int) -> InputSpec:
     )
 
 
-def run_fingerprint(
-    meta: PanelMeta,
-    graphs: MonthlyGraphs | None,
-    split: Split,
-    model: ModelConfig,
-    loss: LossConfig,
-    training: TrainingConfig,
-    batches: BatchConfig,
-    runtime: RuntimeConfig,
-    initial: Path | None,
-) -> str:
+def run_fingerprint(job: Job, meta: PanelMeta) -> str:
     """Hash of all that decides the weights; how often they are saved, watched and resumed does not."""
-    settings = {name: to_mapping(value) for name, value in vars(training).items() if name not in WITHOUT_EFFECT}
-    linked = graphs.meta.fingerprint if graphs is not None else ""
-    days = [list(split.train), list(split.validation)]
-    others = [to_mapping(value) for value in (model, loss, batches, runtime)]
-    start = hash_file(initial / MODEL_TENSORS) if initial is not None else ""
+    settings = {name: to_mapping(value) for name, value in vars(job.training).items() if name not in WITHOUT_EFFECT}
+    linked = job.graphs.meta.fingerprint if job.graphs is not None else ""
+    days = [list(job.split.train), list(job.split.validation)]
+    others = [to_mapping(value) for value in (job.model, job.loss, job.batches, job.runtime)]
+    start = hash_file(job.initial / MODEL_TENSORS) if job.initial is not None else ""
     return hash_json([meta.fingerprint, linked, days, settings, *others, start])
+
+
+def _source(batches: DayBatches, residency: ResidencyConfig, device: torch.device) -> BatchSource:
+    """Who builds the training batches: the batches themselves, or workers."""
+    if not residency.workers:
+        return batches
+    return WorkerLoader(batches, residency.workers, residency.prefetch, pin=device.type == "cuda")
 
 
 def _copies(network: nn.Module) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Typed parameters of training; every field is read by the code beside it."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
+from itertools import pairwise
 from typing import Literal
 
 from atft_pipeline.config import config, require
@@ -209,3 +210,23 @@ class TrainingConfig:
     def plan(self) -> tuple[PhaseConfig, ...]:
         """The phases, also of a run that names only ``epochs``."""
         return self.phases or (PhaseConfig(epochs=self.epochs or 1, augmentation=self.augmentation),)
+
+    def with_epochs(self, epochs: int) -> "TrainingConfig":
+        """The same training in so many epochs; phases keep their shares, and of too many the last ones remain.
+
+        Args:
+            epochs: at least 1.
+        """
+        if not self.phases:
+            return replace(self, epochs=epochs)
+        kept = self.phases[-epochs:]
+        total = sum(phase.epochs for phase in kept)
+        # Borders of the phases, rounded, and moved so that every phase keeps an epoch.
+        done, borders = 0, [0]
+        for place, phase in enumerate(kept, start=1):
+            done += phase.epochs
+            least, most = borders[-1] + 1, epochs - (len(kept) - place)
+            borders.append(min(max(round(epochs * done / total), least), most))
+        spans = [later - sooner for sooner, later in pairwise(borders)]
+        phases = tuple(replace(phase, epochs=span) for phase, span in zip(kept, spans, strict=True))
+        return replace(self, phases=phases)

@@ -19,7 +19,7 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
-from atft_pipeline.training.build import build_session
+from atft_pipeline.training.build import Job, build_session
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.distributed import build_fabric, launch, under_torchrun
 from atft_pipeline.training.epoch import train_epoch, validate
@@ -104,20 +104,20 @@ def train(
         TrainingError: the numbers mean nothing: NaN, divergence, or scores that collapsed to a constant.
         Interrupted: Ctrl-C; the state is saved.
     """
-    what = (panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir)
+    job = Job(panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir, initial)
     fabric = None
     if runtime.devices > 1 or under_torchrun():
         chosen = choose_runtime(runtime)
         fabric = build_fabric(chosen.torch_device.type, runtime.devices, chosen.fabric_precision)
     if fabric is not None and not under_torchrun():
-        result = launch(fabric, _in_process, *what, initial)
+        result = launch(fabric, _in_process, job)
         if observer is not None:
             for record in result.history:
                 observer.on_epoch(record)
     else:
         if fabric is not None:
             fabric.launch()
-        session = build_session(*what, resident, initial, fabric=fabric)
+        session = build_session(job, resident, fabric)
         session.interrupt = interrupt
         result = run(session, observer)
     if observer is not None:
@@ -125,26 +125,12 @@ def train(
     return result
 
 
-def _in_process(
-    fabric: Any,
-    panel: Panel,
-    graphs: MonthlyGraphs | None,
-    split: Split,
-    model: ModelConfig,
-    loss: LossConfig,
-    training: TrainingConfig,
-    batches: BatchConfig,
-    residency: ResidencyConfig,
-    runtime: RuntimeConfig,
-    checkpoint_dir: Path,
-    initial: Path | None,
-) -> TrainingResult:
+def _in_process(fabric: Any, job: Job) -> TrainingResult:
     """Train as one of several processes."""
     if fabric.global_rank == 0:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("atft_pipeline").setLevel(logging.INFO)
-    what = (panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir)
-    return run(build_session(*what, None, initial, fabric=fabric), None)
+    return run(build_session(job, fabric=fabric), None)
 
 
 def run(session: Session, observer: Observer | None) -> TrainingResult:

@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 import torch
 
-from atft_pipeline.errors import ConfigError, TrainingError
+from atft_pipeline.errors import TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_json
 from atft_pipeline.panel.panel import Panel
@@ -243,18 +243,10 @@ def planned(settings: Settings, epochs: int | None, seed: int) -> Settings:
 
     Args:
         settings: of the point.
-        epochs: of the preset; ``None`` = as the training says, phases included.
+        epochs: of the preset, which phases share as they share their own; ``None`` = as the training says.
         seed: added to the training's.
-
-    Raises:
-        ConfigError: the preset names epochs, but the training lists phases.
     """
     training = replace(settings.training, seed=(settings.training.seed + seed) % 2**32, resume=False, from_study=None)
     if epochs is not None:
-        if training.phases:
-            msg = (
-                "hpo: the training lists phases, whose epochs stand; use --params hpo.preset=custom,hpo.trials=<count>"
-            )
-            raise ConfigError(msg)
-        training = replace(training, epochs=epochs)
+        training = training.with_epochs(epochs)
     return replace(settings, training=training)
