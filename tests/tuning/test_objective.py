@@ -63,7 +63,7 @@ def test_the_default_trial_equals_a_training_of_the_default(shared_market: Marke
     same = {"epochs": 2, "optimizer": BASE.training.optimizer}
     own = run(shared_market.panel, shared_market.graphs, tmp_path / "own", **same)
     (outcome,) = ears.outcomes
-    assert outcome.state == "COMPLETE"
+    assert outcome.state == "COMPLETE", outcome.facts
     assert outcome.values == (own.run_card["result"]["val_rank_ic"],)
     # The kept weights, scored again day by day, say the same.
     daily = outcome.facts["daily_rank_ic"]

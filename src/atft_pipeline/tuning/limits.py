@@ -12,6 +12,8 @@ from atft_pipeline.tuning.space import Settings
 
 # A first epoch also compiles and warms up.
 FIRST_EPOCH = 10.0
+# Seconds below which no trial is worth ending: a busy disk alone takes as long.
+LEAST = 20.0
 
 
 class TimeLimitError(TrainingError):
@@ -42,7 +44,9 @@ class Deadline:
         if self._measured:
             return
         self._measured = True
-        self._limit = self._factor * self._epochs * seconds
+        # What building the trial took before its first epoch does not count against it.
+        built = max(self._clock() - self._start - seconds, 0.0)
+        self._limit = built + max(self._factor * self._epochs * seconds, LEAST)
         self._basis = f"{self._factor:g} x {self._epochs} epochs x {seconds:.1f} s, measured in its first"
 
     def check(self) -> None:
