@@ -39,6 +39,7 @@ def test_nothing_broken_no_warning(planted: tuple[Panel, MonthlyGraphs], tmp_pat
     card = run(*planted, tmp_path, **ASKED).run_card
     assert card["warnings"] == []
     assert card["probe"]["activations"] == "float32"
+    assert card["probe"]["attention_kernel"] == "flash"
     assert card["probe"]["edges"] > 0
     assert card["probe"]["normaliser_effect"] > 1e-3
     assert card["probe"]["graph_effect"] > 1e-3
@@ -163,6 +164,22 @@ def test_precision_that_is_not_used_is_told(
     monkeypatch.setattr(build, "build_fabric", lambda kind, devices, _precision: original(kind, devices, "32-true"))
     card = run(*planted, tmp_path, runtime=RuntimeConfig(device="cpu", precision="bf16-mixed"), epochs=1).run_card
     assert "runtime.precision: bf16-mixed was chosen, but the model computes in float32" in card["warnings"]
+
+
+def test_the_attention_kernel_is_the_one_that_computes(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = RuntimeConfig(device="cpu", attention="math")
+    card = run(*planted, tmp_path / "a", runtime=runtime, epochs=1).run_card
+    assert card["probe"]["attention_kernel"] == "math"
+    assert card["warnings"] == []
+    from contextlib import nullcontext
+
+    from atft_pipeline.training.runtime import Runtime
+
+    monkeypatch.setattr(Runtime, "attention_kernel", lambda self: nullcontext())
+    card = run(*planted, tmp_path / "b", runtime=runtime, epochs=1).run_card
+    assert "runtime.attention: math was chosen, flash computes" in card["warnings"]
 
 
 def test_limited_batches_stand_on_the_card(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:

@@ -31,14 +31,15 @@ class InterpretableAttention(nn.Module):
         self.value = nn.Linear(width, width // heads)
         self.out = nn.Linear(width // heads, width, bias=False)
 
-    def _project(self, query_SJH: Tensor, memory_SLH: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, query_SJH: Tensor, memory_SLH: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries [S, A, J, C] and keys [S, A, L, C]."""
         query = self.query(query_SJH).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key = self.key(memory_SLH).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         return query, key
 
     def forward(self, query_SJH: Tensor, memory_SLH: Tensor, allowed: Tensor) -> Tensor:
         """Attend."""
-        query, key = self._project(query_SJH, memory_SLH)
+        query, key = self.project(query_SJH, memory_SLH)
         value = self.value(memory_SLH)[:, None].expand_as(key)
         dropout = self.dropout if self.training else 0.0
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout)
@@ -47,7 +48,7 @@ class InterpretableAttention(nn.Module):
 
     def weights(self, query_SJH: Tensor, memory_SLH: Tensor, allowed: Tensor) -> Tensor:
         """Attention weights [S, A, J, L] as :meth:`forward` uses them."""
-        query, key = self._project(query_SJH, memory_SLH)
+        query, key = self.project(query_SJH, memory_SLH)
         logits = query @ key.transpose(-1, -2) / key.shape[-1] ** 0.5
         return torch.softmax(logits.masked_fill(~allowed, -torch.inf), dim=-1)
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend
 
+from atft_pipeline.model.temporal import AttentionLayer, InterpretableAttention
 from atft_pipeline.panel.batches import DayBatch
 from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.session import Session
@@ -15,7 +17,8 @@ def probe(session: Session) -> dict[str, Any]:
     """Run the model as it is on the first validation batch, without compiled code.
 
     Returns:
-        ``activations``: dtype of the hidden values; ``edges``: edges in the batch; ``normaliser_effect`` and
+        ``activations``: dtype of the hidden values; ``attention_kernel``: what scaled-dot-product attention takes in
+        evaluation for these shapes and this precision; ``edges``: edges in the batch; ``normaliser_effect`` and
         ``graph_effect``: relative change of the scores when the block is switched the other way;
         ``evaluation_noise``: largest difference of two passes; ``augmentation_asked`` and ``augmentation_changes``;
         ``ema_distance``: distance of the averaged weights from the last ones.
@@ -35,6 +38,7 @@ def probe(session: Session) -> dict[str, Any]:
         handle = model.fuse.inner.register_forward_hook(note)
         score = _score(session, batch)
         handle.remove()
+        kernel = _attention_kernel(session, batch)
         again = _score(session, batch)
         effects = {}
         for name in before:
@@ -45,6 +49,7 @@ def probe(session: Session) -> dict[str, Any]:
     config = session.phase.augmentation
     found = {
         "activations": dtypes[0],
+        "attention_kernel": kernel,
         "edges": int((batch.neighbors >= 0).sum()),
         **effects,
         "evaluation_noise": float((score - again).abs().max()),
@@ -61,6 +66,24 @@ def probe(session: Session) -> dict[str, Any]:
 def _score(session: Session, batch: DayBatch) -> Tensor:
     score: Tensor = session.score(batch, batch.inputs(), batch.mask).score.float()[batch.mask]
     return score
+
+
+def _attention_kernel(session: Session, batch: DayBatch) -> str:
+    """Name of the kernel that torch chooses for the last attention layer's own tensors."""
+    seen: list[Any] = []
+
+    def note(module: nn.Module, inputs: Any) -> None:
+        assert isinstance(module, InterpretableAttention)
+        query, key = module.project(*inputs[:2])
+        value = module.value(inputs[1])[:, None].expand_as(key)
+        seen.append(torch._fused_sdp_choice(query, key, value, inputs[2]))  # noqa: SLF001  torch offers no public one
+
+    layer = session.model.encoder.layers[-1]
+    assert isinstance(layer, AttentionLayer)
+    handle = layer.attention.register_forward_pre_hook(note)
+    _score(session, batch)
+    handle.remove()
+    return SDPBackend(seen[0]).name.lower().removesuffix("_attention")
 
 
 def _change(one: Tensor, other: Tensor) -> float:

@@ -162,6 +162,10 @@ def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
         != {"normaliser": last.normaliser, "graph": last.graph},
         f"runtime.precision: {card['precision']['value']} was chosen, but the model computes in "
         f"{seen['activations']}": low == (seen["activations"] == "float32"),
+        f"runtime.attention: {card['attention']['value']} was chosen, {seen['attention_kernel']} computes": card[
+            "attention"
+        ]["value"]
+        not in {"auto", seen["attention_kernel"]},
         "evaluation is not in evaluation mode: two passes gave different scores": seen["evaluation_noise"] > 0,
         f"runtime.compile: {compiled['value']} was chosen, but nothing was compiled": compiled["value"] != "none"
         and not compiled["graphs"],
