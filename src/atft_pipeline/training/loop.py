@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.logs import configure_logging
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
 from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
@@ -127,9 +128,7 @@ def train(
 
 def _in_process(fabric: Any, job: Job) -> TrainingResult:
     """Train as one of several processes."""
-    if fabric.global_rank == 0:
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("atft_pipeline").setLevel(logging.INFO)
+    configure_logging(logging.INFO if fabric.global_rank == 0 else logging.ERROR)
     return run(build_session(job, fabric=fabric), None)
 
 

@@ -4,12 +4,19 @@ It lies in a file of its own because it must be importable by started processes,
 import.
 """
 
+import logging
+
 from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import nn
 
 
 class SummedGradients(DDPStrategy):
     """Data parallel without hooks on parameters: :meth:`distributed.Ranks.sum_gradients` joins the gradients."""
+
+    def setup_environment(self) -> None:
+        """Join the other processes, without Lightning's announcements."""
+        logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+        super().setup_environment()
 
     def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
         """Leave the module alone."""
