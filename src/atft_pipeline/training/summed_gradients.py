@@ -15,7 +15,8 @@ class SummedGradients(DDPStrategy):
 
     def setup_environment(self) -> None:
         """Join the other processes, without Lightning's announcements."""
-        logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+        for name in ("lightning.fabric", "lightning.pytorch"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         super().setup_environment()
 
     def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
