@@ -159,6 +159,7 @@ def test_the_origins_dimensions_are_in_the_production_space() -> None:
         ("model.widht", r"model\.widht: no parameter widht; did you mean width\?"),
         ("modle.width", r"modle\.width: no group modle; there are: model"),
         ("training.seed", r"training\.seed belongs to the search itself"),
+        ("loss.horizon_weights.5", r"loss\.horizon_weights\.5 weighs the validation RankIC too"),
         ("model.width.deep", "no parameter deep"),
     ],
 )

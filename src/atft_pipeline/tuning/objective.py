@@ -246,7 +246,8 @@ def planned(settings: Settings, epochs: int | None, seed: int) -> Settings:
         epochs: of the preset, which phases share as they share their own; ``None`` = as the training says.
         seed: added to the training's.
     """
-    training = replace(settings.training, seed=(settings.training.seed + seed) % 2**32, resume=False, from_study=None)
+    seed = (settings.training.seed + seed) % 2**32
+    training = replace(settings.training, seed=seed, resume=False, from_study=None, keep_best=1)
     if epochs is not None:
         training = training.with_epochs(epochs)
     return replace(settings, training=training)

@@ -208,6 +208,10 @@ def check_space(base: Settings, space: tuple[DimensionConfig, ...]) -> None:
             dimension.path not in NO_DIMENSIONS,
             f"hpo.space: {dimension.path} belongs to the search itself and is no dimension",
         )
+        require(
+            not dimension.path.startswith("loss.horizon_weights"),
+            f"hpo.space: {dimension.path} weighs the validation RankIC too: trials could not be compared",
+        )
         for value in dimension.choices or (dimension.low, dimension.high):
             whole = dimension.kind == "int" and isinstance(value, float)
             apply(base, {dimension.path: int(value) if whole and value is not None else value})
