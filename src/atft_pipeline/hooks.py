@@ -3,6 +3,7 @@
 import logging
 import re
 import resource
+import textwrap
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -174,7 +175,9 @@ class ReportHooks:
         """Say what is about to run."""
         self._began = time.perf_counter()
         names = ", ".join(run_params.get("pipeline_names") or ["__default__"])
-        log.info("%s: %s", names, " -> ".join(node.short_name for node in pipeline.nodes))
+        steps = " -> ".join(node.short_name for node in pipeline.nodes)
+        for line in textwrap.wrap(f"{names}: {steps}", width=110, subsequent_indent="    "):
+            log.info(line)
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
