@@ -48,7 +48,8 @@ def wait_until_running(url: str, process: ForkServerProcess, seconds: float = 90
             found = running_of(url, process.pid)
         except KeyError:
             found = []
-        if found:
+        # With its point: a trial that is killed before it has one is retried too, but shows nothing to compare.
+        if found and found[0].params:
             return found[0]
         # Looking is work too, and the workers share these cores.
         time.sleep(0.5)

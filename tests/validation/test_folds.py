@@ -136,8 +136,8 @@ def test_the_panel_is_loaded_once_and_not_at_all_for_finished_folds(
     assert loads == []
     assert again.equals(finished[0])
     assert records == finished[1]
-    run_folds(panel, graphs, walk(panel, 2), SETTINGS, tmp_path)
-    assert len(loads) == 1
+    run_folds(panel, graphs, walk(panel, 3), SETTINGS, tmp_path)
+    assert len(loads) == 2  # for the model of every fold, and the labels alone for the baselines of every fold
 
 
 def test_a_fold_is_known_by_all_that_decides_it(
