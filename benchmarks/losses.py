@@ -11,13 +11,14 @@ import torch
 
 from atft_pipeline.losses.masked import correlation
 from atft_pipeline.losses.ranks import RANKS, SoftRank, hard_rank
+from atft_pipeline.process import keep_freed_memory
 
 
-def gradient(rank: SoftRank, score: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Gradient [n] of the day's RankIC by one form of soft ranks."""
+def gradient(rank: SoftRank, score: torch.Tensor, target_rank: torch.Tensor) -> torch.Tensor:
+    """Gradient [n] of the day's RankIC by one form of soft ranks; the ranks of the targets are the same for all."""
     mask = torch.ones_like(score, dtype=torch.bool)
     leaf = score.clone().requires_grad_()
-    correlation(rank(leaf, mask), hard_rank(target, mask), mask).sum().backward()
+    correlation(rank(leaf, mask), target_rank, mask).sum().backward()
     assert leaf.grad is not None
     return leaf.grad.flatten()
 
@@ -46,7 +47,8 @@ def compare(listings: int, repeats: int) -> dict[str, tuple[float, float, dict[s
     """Milliseconds, cost as a share of the reference's, and cosine with its gradient by shape; by name of the form."""
     scores = cross_sections(listings)
     noise = torch.randn(1, listings, generator=torch.Generator().manual_seed(1))
-    targets = {shape: 0.05 * score + noise for shape, score in scores.items()}
+    every = torch.ones_like(noise, dtype=torch.bool)
+    targets = {shape: hard_rank(0.05 * score + noise, every) for shape, score in scores.items()}
     bell = scores["bell"], targets["bell"]
     cost = {name: seconds(lambda r=rank: gradient(r, *bell), repeats) for name, rank in RANKS.items()}
     cosines: dict[str, dict[str, float]] = {name: {} for name in RANKS}
@@ -59,7 +61,8 @@ def compare(listings: int, repeats: int) -> dict[str, tuple[float, float, dict[s
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, with memory kept as a training keeps it."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--listings", type=int, default=4484)
     parser.add_argument("--repeats", type=int, default=7)
