@@ -112,19 +112,21 @@ def test_ctrl_c_saves_the_step_and_says_how_to_continue(
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-def test_an_interrupt_in_the_middle_of_an_epoch_resumes_bit_for_bit(
-    made: tuple[Panel, MonthlyGraphs, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moment", ["middle", "last"])
+def test_an_interrupt_within_an_epoch_resumes_bit_for_bit(
+    made: tuple[Panel, MonthlyGraphs, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     panel, graphs, _ = made
     original = Session.after_step
 
     def stop_in_the_middle(self: Session, *arguments: object) -> None:
-        self.stop = (self.state.epoch, self.state.done) == (1, 2)
+        step = 2 if moment == "middle" else self.epoch_steps
+        self.stop = (self.state.epoch, self.state.done) == (1, step)
         original(self, *arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
         patched.setattr(Session, "after_step", stop_in_the_middle)
-        with pytest.raises(Interrupted, match="epoch 2 after step 2"):
+        with pytest.raises(Interrupted, match="epoch 2 after step"):
             run(panel, graphs, tmp_path / "a", loss=LOSS, epochs=3)
     resumed = run(panel, graphs, tmp_path / "a", loss=LOSS, epochs=3, resume=True)
     whole = run(panel, graphs, tmp_path / "b", loss=LOSS, epochs=3)

@@ -43,6 +43,8 @@ def train_epoch(session: Session, phase: PhaseConfig, loss: CompositeLoss) -> Re
     mine = [plan for group in groups[state.done :] for plan in session.share_of(group)]
     batches = session.timer.waiting(session.source.build_all(mine))
     clock = Clock(session)
+    # An epoch that was interrupted after its last step has none left.
+    lr = planned_rate(session, phase, max(state.step - 1, 0))
     trace = tracing(session.training.profile_steps if not state.epoch else 0, session.store.folder / "trace.json")
     with progress_bar() as bar, trace as traced:
         task = bar.add_task(f"epoch {state.epoch + 1}", total=len(groups), completed=state.done, note="")
