@@ -5,7 +5,7 @@ import pytest
 from atft_pipeline.config import from_mapping
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import ModelConfig
-from atft_pipeline.model.summary import FLOWS, PLACES, blocks, draw, table
+from atft_pipeline.model.summary import FLOWS, PLACES, blocks, draw
 from tests.model.test_sizes import SIZES, SPEC
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -26,6 +26,14 @@ def test_blocks_hold_all_parameters(production: ATFTGATFAN) -> None:
 def test_every_block_has_its_place_and_flows(production: ATFTGATFAN) -> None:
     names = {name for name, _ in production.named_children()}
     assert names == set(PLACES) == {end for flow in FLOWS for end in flow[:2]}
+
+
+def table(model: ATFTGATFAN) -> str:
+    """The blocks as the documentation shows them, the model's total in the last line."""
+    found = blocks(model)
+    lines = ["| block | class | parameters | share |", "|---|---|---:|---:|"]
+    lines += [f"| `{b.name}` | {b.kind} | {b.parameters:,} | {100 * b.share:.1f} % |" for b in found]
+    return "\n".join([*lines, f"| | | {sum(b.parameters for b in found):,} | 100 % |"])
 
 
 def test_the_page_shows_the_model_as_it_is(production: ATFTGATFAN) -> None:

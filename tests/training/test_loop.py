@@ -134,6 +134,10 @@ def test_scoring_in_training_mode_is_refused(planted: tuple[Panel, MonthlyGraphs
         score_days(network.train(), resident, None, [50], card.batches, choose_runtime(RuntimeConfig(device="cpu")))
 
 
+def test_an_epoch_of_warm_up_steps_alone_has_a_rate_too(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    assert run(*planted, tmp_path, epochs=1, max_batches=2).history[0]["samples_per_second"] > 0
+
+
 def test_early_stopping(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
     result = run(*planted, tmp_path, epochs=30, patience=2, optimizer=OptimizerConfig(lr=0.05))
     history = result.history
@@ -232,8 +236,8 @@ def test_requests_that_cannot_be_met_raise(runtime: RuntimeConfig, message: str)
         assert choose_runtime(runtime).attention.value == "flash"
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a GPU that must be absent")
-def test_a_gpu_that_is_not_there_is_named() -> None:
+def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UnavailableError, match=r"runtime\.device: cuda"):
         choose_runtime(RuntimeConfig(device="cuda"))
 

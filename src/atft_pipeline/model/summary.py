@@ -1,4 +1,4 @@
-"""What a built model consists of, as a table and as a picture drawn from its module tree."""
+"""What a built model consists of: its blocks, and a picture drawn from its module tree."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -69,15 +69,6 @@ def blocks(model: ATFTGATFAN) -> list[Block]:
         Block(name, type(child).__name__, counts[name], counts[name] / total, _parts(child))
         for name, child in model.named_children()
     ]
-
-
-def table(model: ATFTGATFAN) -> str:
-    """The blocks as a Markdown table, the model's total in its last line."""
-    lines = ["| block | class | parameters | share |", "|---|---|---:|---:|"]
-    found = blocks(model)
-    lines += [f"| `{b.name}` | {b.kind} | {b.parameters:,} | {100 * b.share:.1f} % |" for b in found]
-    lines.append(f"| | | {sum(b.parameters for b in found):,} | 100 % |")
-    return "\n".join(lines)
 
 
 def draw(model: ATFTGATFAN) -> str:

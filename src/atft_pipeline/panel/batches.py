@@ -112,6 +112,10 @@ class DayBatch:
         """Features as the model takes them: float32 [B, n, L, F], contiguous, in one pass."""
         return self.features.to(torch.float32, memory_format=torch.contiguous_format)
 
+    def context(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What the model takes after features and mask, in its order."""
+        return self.step_mask, self.neighbors, self.edge_attr, self.sector, self.market
+
     def pin_memory(self) -> "DayBatch":
         """Copy every tensor into pinned memory; torch's loader calls this."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -250,10 +254,6 @@ class DayBatches:
     def samples_of(self, day: int) -> Tensor:
         """Listings [n] that are samples on a day, ascending."""
         return self._listing[day]
-
-    def days_in_order(self) -> list[int]:
-        """Days in the order in which the batches hold them when nothing is shuffled."""
-        return [day for _, _, days in self._plan(np.array(self.days)) for day in days]
 
     def _plan(self, order: npt.NDArray[np.int64]) -> list[tuple[int, int, list[int]]]:
         """Group days of equal bucket into batches: (listings n, days B, the days). Few shapes, all static."""

@@ -50,15 +50,7 @@ class Trainer:
                     self._wait()
                     start = time.perf_counter()
                 with self.runtime.attention_kernel():
-                    output = self.module(
-                        batch.inputs(),
-                        batch.mask,
-                        batch.step_mask,
-                        batch.neighbors,
-                        batch.edge_attr,
-                        batch.sector,
-                        batch.market,
-                    )
+                    output = self.module(batch.inputs(), batch.mask, *batch.context())
                 result = loss(
                     output,
                     batch.targets,

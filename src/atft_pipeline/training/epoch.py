@@ -193,7 +193,7 @@ class Clock:
     def step(self) -> None:
         """Hear that a step is done; the first steps of a process are left out where more follow."""
         self._steps += 1
-        if self._session.steps_here < WARM_UP:
+        if self._session.steps_here < WARM_UP < self._session.epoch_steps:
             self._session.steps_here += 1
             self._begin()
 

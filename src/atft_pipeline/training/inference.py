@@ -59,9 +59,7 @@ def explain_days(
     rows: dict[str, list[torch.Tensor]] = {}
     for batch in track(batches.epoch(), "explain days", total=len(batches)):
         here = batch.to(device)
-        found = model.explain(
-            here.inputs(), here.mask, here.step_mask, here.neighbors, here.edge_attr, here.sector, here.market
-        )
+        found = model.explain(here.inputs(), here.mask, *here.context())
         read = {"features": found.features[here.mask].mean(dim=0), "lags": found.lags[here.mask].mean(dim=0)}
         if found.gates is not None and found.edges is not None:
             heard = here.mask & (here.neighbors >= 0).any(dim=-1)
@@ -116,15 +114,7 @@ def score_days(
     for batch in track(batches.epoch(), "score days", total=len(batches)):
         here = batch.to(device)
         with autocast, runtime.attention_kernel():
-            output = model(
-                here.inputs(),
-                here.mask,
-                here.step_mask,
-                here.neighbors,
-                here.edge_attr,
-                here.sector,
-                here.market,
-            )
+            output = model(here.inputs(), here.mask, *here.context())
         mask = here.mask
         quantiles = None if output.quantiles is None else output.quantiles[mask].float().cpu()
         listing = here.listing[mask].cpu().numpy()

@@ -106,10 +106,17 @@ def train(
         Interrupted: Ctrl-C; the state is saved.
     """
     job = Job(panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir, initial)
+    return _dispatch(job, observer, resident, interrupt)
+
+
+def _dispatch(
+    job: Job, observer: Observer | None, resident: ResidentPanel | None, interrupt: Callable[[], None]
+) -> TrainingResult:
+    """Train here, as one of the processes of torchrun, or in processes that are started now."""
     fabric = None
-    if runtime.devices > 1 or under_torchrun():
-        chosen = choose_runtime(runtime)
-        fabric = build_fabric(chosen.torch_device.type, runtime.devices, chosen.fabric_precision)
+    if job.runtime.devices > 1 or under_torchrun():
+        chosen = choose_runtime(job.runtime)
+        fabric = build_fabric(chosen.torch_device.type, job.runtime.devices, chosen.fabric_precision)
     if fabric is not None and not under_torchrun():
         result = launch(fabric, _in_process, job)
         if observer is not None:

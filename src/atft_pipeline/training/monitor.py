@@ -11,7 +11,6 @@ import torch
 
 T = TypeVar("T")
 STEP = ("data", "forward", "backward", "optimizer")
-PARTS = (*STEP, "validation", "checkpoint")
 # Steps of a process that compile, allocate and warm caches; rates are counted after them.
 WARM_UP = 3
 

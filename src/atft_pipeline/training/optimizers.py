@@ -1,6 +1,5 @@
 """Optimisers: parameter groups, and the fused kernel where the device offers it."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +57,6 @@ def build_optimizer(module: nn.Module, config: OptimizerConfig) -> BuiltOptimize
 def is_fused(optimizer: torch.optim.Optimizer) -> bool:
     """Tell from the object itself whether its step is one kernel."""
     return all(bool(group.get("fused")) for group in optimizer.param_groups)
-
-
-def gradient_norm(parameters: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Euclidean norm of all gradients."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients)
 
 
 def _fused(config: OptimizerConfig, device: str) -> tuple[bool, str]:

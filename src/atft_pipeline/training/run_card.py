@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from atft_pipeline.model.summary import blocks
 from atft_pipeline.training.epoch import planned_rate
 from atft_pipeline.training.optimizers import is_fused
 from atft_pipeline.training.probe import probe
@@ -62,6 +63,7 @@ def build_run_card(session: Session, seconds: float) -> dict[str, Any]:
             "parameters": sum(parameter.numel() for parameter in parameters),
             "modules": dict(sorted(Counter(type(module).__name__ for module in session.model.modules()).items())),
             "switches": dict(session.model.switches),
+            "blocks": {block.name: block.parameters for block in blocks(session.model)},
         },
         "probe": probe(session),
         "loss_terms": session.terms_seen,

@@ -5,8 +5,8 @@ An explicit request is met or raises before any data is loaded; only ``auto`` fa
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -58,10 +58,6 @@ class Runtime:
         if self.attention.value == "auto":
             return nullcontext()
         return sdpa_kernel([BACKENDS[self.attention.value]])
-
-    def describe(self) -> Mapping[str, Any]:
-        """Choices and reasons as plain types."""
-        return asdict(self)
 
 
 def choose_runtime(config: RuntimeConfig) -> Runtime:

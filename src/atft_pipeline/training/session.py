@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -171,9 +169,7 @@ class Session:
     def score(self, batch: DayBatch, features: Tensor, mask: Tensor) -> ModelOutput:
         """Run the model on a batch that lies on the device."""
         with self.runtime.attention_kernel():
-            output: ModelOutput = self.module(
-                features, mask, batch.step_mask, batch.neighbors, batch.edge_attr, batch.sector, batch.market
-            )
+            output: ModelOutput = self.module(features, mask, *batch.context())
         return output
 
     def regime_of(self, batch: DayBatch) -> Tensor | None:
@@ -201,10 +197,6 @@ class Session:
         with torch.no_grad():
             for name, weight in weights.items():
                 weight.copy_(kept[name])
-
-    def validation_days(self) -> npt.NDArray[np.int64]:
-        """Days in the order in which the validation batches hold them."""
-        return np.array(self.validation_batches.days_in_order(), dtype=np.int64)
 
     def model_card(self, numbers: Mapping[str, Any]) -> ModelCard:
         """Card of the weights as they are now."""

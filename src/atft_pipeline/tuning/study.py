@@ -3,7 +3,9 @@
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -86,16 +88,20 @@ class Worker:
             trial.set_user_attr("planned", epochs)
             for observer in self.observers:
                 observer.on_trial(start)
-            try:
+            with ExitStack() as ending:
+                ending.push(partial(self._abandon, start))
                 outcome = self.objective(trial, start, settings, slowest_epoch(self.trials()))
-            except Exception as error:
-                self.tell(start, Outcome("FAILED", stop_reason(error)))
-                raise
-            except KeyboardInterrupt:
-                # No reason: the slot is free again, and a resumed study trains it anew.
-                self.shared.study.tell(trial.number, state=TrialState.FAIL)
-                raise
             self.tell(start, outcome)
+
+    def _abandon(
+        self, start: TrialStart, _kind: type[BaseException] | None, error: BaseException | None, _trace: object
+    ) -> None:
+        """Let no trial stay open when an error or an interrupt ends the search; the error goes on."""
+        if isinstance(error, Exception):
+            self.tell(start, Outcome("FAILED", stop_reason(error)))
+        elif error is not None:
+            # No reason: the slot is free again, and a resumed study trains it anew.
+            self.shared.study.tell(start.number, state=TrialState.FAIL)
 
     def tell(self, start: TrialStart, outcome: Outcome) -> None:
         """Write an outcome into the study, let everyone hear it, and drop weights that do not lead."""

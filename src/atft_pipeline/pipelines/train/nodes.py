@@ -13,12 +13,14 @@ from atft_pipeline.evaluation.training_figures import training_curves
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import ModelConfig
+from atft_pipeline.model.summary import draw
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.train.tracking import MlflowObserver
+from atft_pipeline.training.checkpoint import load_model
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import train
 from atft_pipeline.training.run_card_page import card_page
@@ -67,7 +69,7 @@ def train_model(
         )
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingError(out_of_memory_line(batches.root)) from error
-    page = card_page(result.run_card, result.history)
+    page = card_page(result.run_card, result.history, draw(load_model(result.checkpoint)[0]))
     observer.on_page(page)
     rates = planned_rates(training.root, result.run_card["optimizer"]["steps_per_epoch"])
     history = pl.DataFrame(result.history, infer_schema_length=None)
