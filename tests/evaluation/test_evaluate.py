@@ -184,6 +184,10 @@ def test_trials_deflate_and_their_table_gives_the_probability_of_overfitting() -
     assert [book["trials"] for book in books] == [1, 1000, 10]
     assert plain["trials"]["probability_of_overfitting"] is None
     assert 0 < study["trials"]["probability_of_overfitting"]["value"] <= 1
+    # One trial, or fewer sessions than the groups need: the number of trials is known, the probability is not.
+    for short in (trials.select("Date", "t0"), trials.head(15)):
+        few = evaluate(table, EvaluationConfig(groups=8), Extras(trials=short)).metrics["trials"]
+        assert few == {"count": short.width - 1, "probability_of_overfitting": None}
 
 
 def test_the_verdict_names_the_side_and_the_errors() -> None:

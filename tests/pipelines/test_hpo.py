@@ -93,6 +93,12 @@ def test_train_takes_the_winner_and_says_so(searched: tuple[Path, str]) -> None:
             "where key = 'training.optimizer.lr' order by start_time desc limit 1"
         ).fetchone()
     assert float(rate) == report["winner"]["parameters"]["training.optimizer.lr"]
+    # Its evaluation knows that it is the best of the search's trials.
+    kedro_ok(project, "run", "--pipeline=evaluate", f"--params={SMALL.split(',', maxsplit=1)[0]}")
+    returns = pl.read_parquet(newest(project, "data/08_reporting/trial_returns.parquet"))
+    metrics = json.loads(read(project, "data/08_reporting/metrics.json"))
+    assert returns.columns == ["Date", "trial_0", "trial_1", "trial_2"]
+    assert metrics["trials"]["count"] == 3
 
 
 def test_the_winners_file_is_parameters_as_it_is(searched: tuple[Path, str]) -> None:

@@ -20,6 +20,7 @@ from atft_pipeline.tuning.report import (
     parameters_text,
     study_report,
     summary_lines,
+    returns_table,
     trial_table,
     winner_of,
 )
@@ -56,6 +57,23 @@ def test_the_table_holds_every_trial_with_its_state_and_point(tmp_path: Path) ->
     assert table["reason"].to_list()[4] == "epoch 1: the loss is nan"
     assert table["training.optimizer.lr"].null_count() == 0
     assert table["model.width"].to_list()[0] == "8"
+
+
+def test_the_returns_of_the_trials_stand_side_by_side(tmp_path: Path) -> None:
+    days = ["2020-01-02", "2020-01-03"]
+
+    def act(slot: int) -> Outcome:
+        if slot == 1:
+            return Outcome("FAILED", "epoch 1: the loss is nan", (), (), {"epochs": 1})
+        return complete(0.1, book_days=days, book_returns=[0.01 * slot, -0.02])
+
+    config = search_config(3)
+    made = scripted(f"sqlite:///{tmp_path}/optuna.db", config, tmp_path, Script(tmp_path, act=act))
+    made.run()
+    table = returns_table(made.trials())
+    assert table.columns == ["Date", "trial_0", "trial_2"]
+    assert [str(day) for day in table["Date"]] == days
+    assert table["trial_2"].to_list() == [0.02, -0.02]
 
 
 def test_the_report_tells_trials_epochs_winner_default_and_bias(tmp_path: Path) -> None:

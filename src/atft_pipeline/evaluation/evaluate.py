@@ -238,7 +238,7 @@ class _Evaluator:
             beta=None if market is None else market.styles["beta"],
             dollar_volume=None if market is None else market.dollar_volume,
             trials=self.trials.shape[1] if self.trials is not None else self.settings.trials,
-            trial_deviation=None if self.trials is None else _deviation(self.trials),
+            trial_deviation=None if self.trials is None or self.trials.shape[1] < 2 else _deviation(self.trials),
         )
         names = ["model", *(name for name in portfolios.scores if name in daily and name != "model")]
         report, paths = books_report(
@@ -325,11 +325,12 @@ class _Evaluator:
 
     def _overfitting(self) -> Report:
         """What the number of trials means; the probability of overfitting where their returns are known."""
-        if self.trials is None:
-            return {"count": self.settings.trials, "probability_of_overfitting": None}
+        count = self.settings.trials if self.trials is None else self.trials.shape[1]
+        if self.trials is None or count < 2 or len(self.trials) < 2 * self.settings.groups:
+            return {"count": count, "probability_of_overfitting": None}
         result = overfitting_probability(self.trials, self.settings.groups)
         return {
-            "count": self.trials.shape[1],
+            "count": count,
             "probability_of_overfitting": {"value": result.probability, "se": result.se},
             "probability_of_loss": result.loss_probability,
             "combinations": result.combinations,

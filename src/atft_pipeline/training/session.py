@@ -211,5 +211,10 @@ class Session:
             columns=columns_hash(self.meta),
             sectors=self.meta.sectors,
             markets=self.meta.markets,
-            training={"epoch": self.state.epoch, "seed": self.training.seed, **numbers},
+            training={
+                "epoch": self.state.epoch,
+                "seed": self.training.seed,
+                "from_study": self.training.from_study,
+                **numbers,
+            },
         )

@@ -168,7 +168,12 @@ class Objective:
         """Skill of the kept weights by validation day."""
         market = self.market
         skill = daily_skill(checkpoint, market.resident, market.graphs, market.split.validation, settings.runtime)
-        return {"daily_rank_ic": np.round(skill.rank_ic, 6).tolist(), "sharpe": skill.sharpe}
+        return {
+            "daily_rank_ic": np.round(skill.rank_ic, 6).tolist(),
+            "book_days": [str(day) for day in market.panel.dates[skill.days]],
+            "book_returns": np.round(skill.book, 8).tolist(),
+            "sharpe": skill.sharpe,
+        }
 
     def tidy(self, number: int, *, keep: bool) -> None:
         """Drop what a finished trial need not keep: its states, and its weights unless it leads."""

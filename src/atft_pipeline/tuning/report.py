@@ -108,6 +108,22 @@ def parameters_of(trial: FrozenTrial, config: HpoConfig) -> dict[str, Any]:
     return groups
 
 
+def returns_table(trials: list[FrozenTrial]) -> pl.DataFrame:
+    """Daily return of each trial's soft book on the validation days: Date and ``trial_{number}``.
+
+    Whoever judges the winner needs them: its Sharpe ratio is the best of so many. Trials without kept weights, which
+    failed before they had any, have none.
+    """
+    columns: dict[str, Any] = {}
+    days: list[str] = []
+    for _, trial in slots(trials):
+        facts = trial.user_attrs
+        if facts.get("book_returns") and facts["book_days"] == (days or facts["book_days"]):
+            days = facts["book_days"]
+            columns[f"trial_{trial.number}"] = facts["book_returns"]
+    return pl.DataFrame({"Date": pl.Series(days, dtype=pl.String).str.to_date(), **columns})
+
+
 def parameters_text(trial: FrozenTrial, config: HpoConfig, study: str) -> str:
     """The winner's parameters as YAML: a file of parameters, as it is."""
     head = DRY if config.preset == "dry_run" else ""

@@ -25,11 +25,15 @@ class Skill:
     Attributes:
         by_horizon: [T, Q] daily RankIC, NaN where undefined.
         summary: mean and error of each horizon.
-        sharpe: a day, not annualised, of the soft book at the shortest horizon.
+        days: day indices [T].
+        book: [T] return of the soft book at the shortest horizon; 0 on a day without labels.
+        sharpe: of the book, a day, not annualised.
     """
 
     by_horizon: npt.NDArray[np.float64]
     summary: RankICSummary
+    days: npt.NDArray[np.int64]
+    book: npt.NDArray[np.float64]
     sharpe: float
 
     @property
@@ -63,7 +67,8 @@ def daily_skill(
     returns = resident.returns.cpu()
     daily: list[list[float]] = []
     book: list[torch.Tensor] = []
-    for day in np.unique(scores.day).tolist():
+    measured = np.unique(scores.day)
+    for day in measured.tolist():
         rows = scores.day == day
         score = torch.from_numpy(scores.score[rows])
         label = returns[day, torch.from_numpy(scores.listing[rows])]
@@ -72,4 +77,5 @@ def daily_skill(
         daily.append(daily_rank_ic(score.T, label.T, there.T).tolist())
         book.append(book_returns(score[:, 0], label[:, 0], there[:, 0]))
     table = np.array(daily, dtype=np.float64)
-    return Skill(table, summarise(table, card.horizons), float(-sharpe(torch.stack(book).double())))
+    returns_T = torch.stack(book).double()
+    return Skill(table, summarise(table, card.horizons), measured, returns_T.numpy(), float(-sharpe(returns_T)))

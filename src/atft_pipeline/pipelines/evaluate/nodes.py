@@ -231,11 +231,13 @@ def evaluate_scores(
 ) -> tuple[dict[str, Any], dict[str, go.Figure]]:
     """Metrics with their errors, bound to the run and the model that made them, and all figures."""
     grid = Grid.of(predictions)
+    _, card = load_model(model)
     extras = Extras(
         market=market_of(prices, grid.days, grid.listings),
         label=panel.meta.label,
         reference=reference,
-        trials=None if trials is None else pl.read_parquet(trials),
+        # A model that no search chose is not the best of the trials of one.
+        trials=pl.read_parquet(trials) if trials is not None and card.training.get("from_study") else None,
         lightgbm=lightgbm if lightgbm["enabled"] else None,
     )
     result = evaluate(predictions, config.root, extras)

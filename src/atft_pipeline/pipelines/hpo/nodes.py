@@ -28,7 +28,14 @@ from atft_pipeline.tuning.final_look import look_at_test
 from atft_pipeline.tuning.guard import blank_test_days, without_test
 from atft_pipeline.tuning.live import LiveTable, TrialLog, checks_table
 from atft_pipeline.tuning.objective import Market, Objective
-from atft_pipeline.tuning.report import parameters_text, study_report, summary_lines, trial_table, winner_of
+from atft_pipeline.tuning.report import (
+    parameters_text,
+    returns_table,
+    study_report,
+    summary_lines,
+    trial_table,
+    winner_of,
+)
 from atft_pipeline.tuning.space import Settings, check_space
 from atft_pipeline.tuning.storage import SharedStudy, hidden, open_storage
 from atft_pipeline.tuning.study import Worker, study_fingerprint, study_name
@@ -113,7 +120,7 @@ def report_study(
     split: Params[SplitConfig],
     runtime: Params[RuntimeConfig],
     hpo: Params[HpoConfig],
-) -> tuple[pl.DataFrame, str, dict[str, Any], *tuple[go.Figure, ...]]:
+) -> tuple[pl.DataFrame, pl.DataFrame, str, dict[str, Any], *tuple[go.Figure, ...]]:
     """Tell what the study found; evaluate its winner on the test days, once."""
     config = hpo.root
     shared = SharedStudy(open_storage(storage, config.heartbeat), finished.name, finished.fingerprint, config)
@@ -129,7 +136,7 @@ def report_study(
     log_study(report, parameters, figures)
     for line in [] if dry else summary_lines(report):
         log.info(line)
-    return trial_table(trials, config), parameters, report, *figures.values()
+    return trial_table(trials, config), returns_table(trials), parameters, report, *figures.values()
 
 
 def _accept(worker: Worker, config: HpoConfig) -> None:

@@ -36,7 +36,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 report_study,
                 inputs={"finished": "finished_study", **SHARED},
-                outputs=["trial_table", "best_parameters", "hpo_report", *FIGURES],
+                outputs=["trial_table", "study_returns", "best_parameters", "hpo_report", *FIGURES],
                 name="report_study",
             ),
         ]
