@@ -18,9 +18,9 @@ from atft_pipeline.tuning.report import (
     DRY,
     NO_WINNER,
     parameters_text,
+    returns_table,
     study_report,
     summary_lines,
-    returns_table,
     trial_table,
     winner_of,
 )
