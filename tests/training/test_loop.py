@@ -126,6 +126,19 @@ def test_unknown_regimes_are_named(planted: tuple[Panel, MonthlyGraphs], tmp_pat
         run(*planted, tmp_path, loss=LossConfig(regime_weights={"NO_SUCH": (1.0, 1.0, 2.0)}))
 
 
+def test_nothing_is_learned_of_what_the_targets_are_neutral_to(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path
+) -> None:
+    """The labels follow the first feature alone: without its share there is nothing left to learn."""
+    first, second = planted[0].meta.feature_names[:2]
+    plain = run(*planted, tmp_path / "plain", loss=LossConfig(neutral_to=(second,)))
+    neutral = run(*planted, tmp_path / "neutral", loss=LossConfig(neutral_to=(first,)))
+    assert plain.history[-1]["val_rank_ic"] > 0.4
+    assert abs(neutral.history[-1]["val_rank_ic"]) < 0.3
+    with pytest.raises(ConfigError, match=r"loss.neutral_to: NO_SUCH is not among the features"):
+        run(*planted, tmp_path, loss=LossConfig(neutral_to=("NO_SUCH",)))
+
+
 def test_scoring_in_training_mode_is_refused(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
     panel, graphs = planted
     network, card = load_model(run(panel, graphs, tmp_path, epochs=1).checkpoint)

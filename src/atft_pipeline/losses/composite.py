@@ -59,6 +59,8 @@ class LossConfig:
         regime_weights: by the name of a market feature, the weights of days in its low, middle and high regime (scores
             below -0.5, between, above 0.5: about a third each); several features multiply. Market features are scaled
             by their own past, so the regime of a day is known on that day.
+        neutral_to: features of the day, such as the market beta, whose share is taken out of the targets by regression
+            before any term sees them; see :mod:`atft_pipeline.losses.neutral`.
         min_listings: days with fewer labelled listings at a horizon count nothing there.
     """
 
@@ -80,6 +82,7 @@ class LossConfig:
     spread_floor: float = 0.05
     horizon_weights: Mapping[int, float] = field(default_factory=dict)
     regime_weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    neutral_to: tuple[str, ...] = ()
     min_listings: int = 5
 
     def __post_init__(self) -> None:

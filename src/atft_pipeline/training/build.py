@@ -115,7 +115,7 @@ def checked(job: Job, resident: ResidentPanel | None) -> Panel:
     """The panel with the model's features, after everything that can be refused was refused.
 
     Raises:
-        ConfigError: a feature or regime that the panel lacks, or a panel in memory with other features.
+        ConfigError: a feature, exposure or regime that the panel lacks, or a panel in memory with other features.
         ArtifactError: graphs of another panel.
     """
     panel = job.panel.select(job.batches.features)
@@ -128,6 +128,11 @@ def checked(job: Job, resident: ResidentPanel | None) -> Panel:
         not unknown,
         f"loss.regime_weights: {', '.join(unknown)} is no market feature of the panel; "
         f"there are: {', '.join(panel.meta.market_features) or 'none'}",
+    )
+    absent = sorted(set(job.loss.neutral_to) - set(panel.meta.feature_names))
+    require(
+        not absent,
+        f"loss.neutral_to: {', '.join(absent)} is not among the features that batches.features names; add it there",
     )
     if job.graphs is not None:
         check_compatible(panel.meta, job.graphs.meta)

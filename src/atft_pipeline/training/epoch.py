@@ -100,7 +100,7 @@ def train_group(
 def forward(session: Session, batch: DayBatch, phase: PhaseConfig, loss: CompositeLoss) -> LossResult:
     """Loss of one batch, with the phase's augmentation."""
     here = batch.to(session.device)
-    seen = augment(here, phase.augmentation)
+    seen = augment(session.neutral(here), phase.augmentation)
     output = session.score(here, seen.features, seen.mask)
     return loss(
         output,

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from atft_pipeline.config import from_mapping, to_mapping
 from atft_pipeline.errors import Interrupted
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
+from atft_pipeline.losses.neutral import neutralise
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN, ModelOutput
 from atft_pipeline.panel.batches import BatchConfig, BatchPlan, DayBatch, DayBatches
 from atft_pipeline.panel.loader import BatchSource
@@ -180,6 +181,13 @@ class Session:
         places = [names.index(name) for name in self.loss.regime_weights]
         # Market features are equal for all listings of a day, and a day's first row is always a sample.
         return batch.features[:, 0, -1, places].float()
+
+    def neutral(self, batch: DayBatch) -> DayBatch:
+        """The batch with targets that owe nothing to the features that ``loss.neutral_to`` names."""
+        if not self.loss.neutral_to:
+            return batch
+        places = [self.meta.feature_names.index(name) for name in self.loss.neutral_to]
+        return replace(batch, targets=neutralise(batch.targets, batch.features[:, :, -1, places], batch.label_mask))
 
     def weights_to_keep(self) -> dict[str, Tensor]:
         """The weights that validation saw: averaged ones where averaging is on."""
