@@ -18,12 +18,12 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import SplitConfig, single_split
-from atft_pipeline.pipelines.scoring import score_frame
 from atft_pipeline.training.checkpoint import load_model
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.loop import train
 from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.validation.scoring import score_frame
 from tests.project import newest
 
 pytestmark = pytest.mark.slow

@@ -72,7 +72,7 @@ def test_stitched_predictions_cover_each_test_day_once(
     assert not table.select("Date", "Listing").is_duplicated().any()
     by_fold = table.group_by("fold").agg(pl.col("Date").min().cast(pl.String)).sort("fold")
     assert by_fold.rows() == [(record.fold, record.test[0]) for record in records]
-    assert set(table.columns) >= {"score_1", "score_5", "return_1", "ridge_5", "Code", "sector", "market"}
+    assert set(table.columns) >= {"score_1", "score_5", "return_1", "ridge_5", "lightgbm_5", "Code", "sector", "market"}
     # What was planted is found out of sample, by each fold.
     assert all(record.rank_ic["1"]["model"]["mean"] > 0.3 for record in records)
 
@@ -115,6 +115,14 @@ def test_ridge_is_fitted_on_the_training_days_of_its_fold(planted: tuple[Panel, 
     view = panel.day(day)
     place = [int(np.flatnonzero(view.listing == panel.listings.index(name))[0]) for name in mine["Listing"]]
     np.testing.assert_allclose(mine["ridge_1"], ridge.predict(view.features[place].astype(float)), atol=1e-6)
+
+
+def test_lightgbm_is_left_out_where_it_is_switched_off(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    trees = replace(SETTINGS.evaluation.lightgbm, enabled=False)
+    settings = replace(SETTINGS, evaluation=replace(SETTINGS.evaluation, lightgbm=trees))
+    table, records = run_folds(*planted, walk(planted[0], 1), settings, tmp_path)
+    assert not [name for name in table.columns if name.startswith("lightgbm")]
+    assert set(records[0].rank_ic["1"]) == {"model", "ridge"}
 
 
 def test_the_panel_is_loaded_once_and_not_at_all_for_finished_folds(
@@ -206,7 +214,10 @@ def test_warm_start_begins_where_the_fold_before_ended(planted: tuple[Panel, Mon
 def test_paths_of_combinatorial_folds(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
     panel, graphs = planted
     folds = CombinatorialPurged(groups=3, test_groups=2, validation_sessions=10, embargo=0).folds(panel.dates, 5)
-    table, _ = run_folds(panel, graphs, folds, replace(SETTINGS, training=TrainingConfig(epochs=1)), tmp_path)
+    # A third of the days holds too few rows for the trees.
+    evaluation = replace(SETTINGS.evaluation, lightgbm=replace(SETTINGS.evaluation.lightgbm, enabled=False))
+    settings = replace(SETTINGS, training=TrainingConfig(epochs=1), evaluation=evaluation)
+    table, _ = run_folds(panel, graphs, folds, settings, tmp_path)
     assert table["path"].unique().to_list() == [0, 1]
     assert not table.select("Date", "Listing", "path").is_duplicated().any()
     first, second = (table.filter(pl.col("path") == path) for path in (0, 1))

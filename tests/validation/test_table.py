@@ -22,6 +22,15 @@ def test_rows_are_whole_and_narrow() -> None:
     assert first.count("+0.1900±0.0100") == 4
     assert sum("+0.0200±0.0050" in line for line in lines) == 2
     assert sum(line.count("–") for line in lines) == 4
+    assert not any("lightgbm" in line for line in lines)
+
+
+def test_a_baseline_has_its_row_where_it_was_fitted() -> None:
+    known = fold(1, 0.19)
+    for scores in known["rank_ic"].values():
+        scores["lightgbm"] = {"mean": 0.03, "se": 0.005, "n_days": 20}
+    (row,) = [line for line in folds_table([known], [{}]).splitlines() if "lightgbm" in line]
+    assert row.count("+0.0300±0.0050") == 4
 
 
 def test_paths_are_summed_up() -> None:

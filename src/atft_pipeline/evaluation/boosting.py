@@ -222,7 +222,11 @@ def _fit_one(
         elif number - at >= patience:
             break
     if at == 0:
-        raise DataError("lightgbm: the validation RankIC is undefined in every round; check the validation labels")
+        msg = (
+            "lightgbm: no tree ranks the validation days: lower evaluation.lightgbm.min_rows, now "
+            f"{parameters['min_data_in_leaf']}, or leave it out with evaluation.lightgbm.enabled=false"
+        )
+        raise DataError(msg)
     reached = {
         "learning_rate": grown["learning_rate"],
         "leaves": grown["num_leaves"],

@@ -20,7 +20,8 @@ class WalkForwardConfig:
         retrain_every_months: of walk_forward and rolling; ``null`` = by sessions.
         retrain_every_sessions: of walk_forward and rolling; ``null`` = by months.
         train_sessions: training sessions of rolling, and of it alone.
-        validation_sessions: sessions of each fold's validation, which picks the best epoch and the penalty of ridge.
+        validation_sessions: sessions of each fold's validation, which picks the best epoch, the penalty of ridge
+            and the trees of LightGBM.
         embargo: sessions left out beside the purge, which is the span of the longest label.
         folds: number of folds of purged_kfold.
         groups: groups of combinatorial.

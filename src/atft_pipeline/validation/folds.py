@@ -31,7 +31,7 @@ from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.loop import train
 from atft_pipeline.training.runtime import choose_runtime
-from atft_pipeline.validation.scoring import listing_details, ridge_frame, score_frame
+from atft_pipeline.validation.scoring import lightgbm_frame, listing_details, ridge_frame, score_frame
 from atft_pipeline.validation.store import FoldRecord, FoldStore
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,8 @@ def run_folds(
         observer: hears of each fold.
 
     Returns:
-        The stitched predictions (Date, Listing, ``score_{h}``, quantiles, ``return_{h}``, ``ridge_{h}``, Code, sector,
-        market, fold, path), and one record a fold.
+        The stitched predictions (Date, Listing, ``score_{h}``, quantiles, ``return_{h}``, ``ridge_{h}``,
+        ``lightgbm_{h}``, Code, sector, market, fold, path), and one record a fold.
 
     Raises:
         ArtifactError: graphs of another panel, or a damaged fold.
@@ -166,6 +166,7 @@ class _Runner:
         """Hash of all that decides a fold's contents."""
         settings, split = self.settings, fold.split
         parts = (settings.model, settings.loss, settings.batches, settings.runtime, settings.evaluation.ridge)
+        trees = settings.evaluation.lightgbm
         return hash_json(
             [
                 FORMAT,
@@ -173,6 +174,7 @@ class _Runner:
                 self.graphs.meta.fingerprint if self.graphs is not None else "",
                 [list(split.train), list(split.validation), list(split.test)],
                 [to_mapping(part) for part in parts],
+                to_mapping(trees) if trees.enabled else "",
                 settings.evaluation.min_listings,
                 to_mapping(replace(settings.training, resume=False)),
                 initial.fingerprint if initial is not None else "",
@@ -219,7 +221,7 @@ class _Runner:
         return record
 
     def _score(self, fold: Fold, network: ATFTGATFAN, card: ModelCard) -> pl.DataFrame:
-        """Scores of model and ridge, and the returns, on the fold's test days."""
+        """Scores of model and baselines, and the returns, on the fold's test days."""
         panel, resident, settings = self.panel, self.resident, self.settings
         graphs = self.graphs.align(panel.dates) if self.graphs is not None else None
         scores = score_days(network, resident, graphs, fold.split.test, card.batches, self.runtime)
@@ -228,8 +230,13 @@ class _Runner:
             pl.Series(f"return_{horizon}", returns[:, place]).fill_nan(None)
             for place, horizon in enumerate(panel.meta.horizons)
         )
-        ridge = ridge_frame(self.whole, fold.split, settings.batches, settings.evaluation.ridge)
-        return frame.join(ridge, on=["Date", "Listing"], how="left", maintain_order="left", validate="1:1")
+        evaluation, rows = settings.evaluation, (self.whole, fold.split, settings.batches)
+        baselines = [ridge_frame(*rows, evaluation.ridge)]
+        if evaluation.lightgbm.enabled:
+            baselines.append(lightgbm_frame(*rows, evaluation.lightgbm)[0])
+        for table in baselines:
+            frame = frame.join(table, on=["Date", "Listing"], how="left", maintain_order="left", validate="1:1")
+        return frame
 
 
 def _ends(panel: Panel, days: Sequence[int]) -> tuple[str, str]:

@@ -1,12 +1,14 @@
-"""Scores of the model and of ridge as tables, on the same rows."""
+"""Scores of the model, of ridge and of LightGBM as tables, on the same rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from atft_pipeline.evaluation.baselines import Block, RidgeConfig, choose_ridge
+from atft_pipeline.evaluation.boosting import LightGBMConfig, fit_trees, thin_days
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
@@ -41,24 +43,42 @@ def score_frame(scores: Scores, panel: Panel, levels: Sequence[float]) -> pl.Dat
 def ridge_frame(resident: ResidentPanel, split: Split, batches: BatchConfig, settings: RidgeConfig) -> pl.DataFrame:
     """Fit ridge on the model's own rows: training days, penalty by the validation days, scores of the test days.
 
+    Args:
+        resident: labels in memory; the features, all of the panel's, are read day by day.
+        split: days.
+        batches: sample rules of the model.
+        settings: penalties tried.
+
     Returns:
         Date, Listing, ``ridge_{h}``.
     """
-    training, validation, test = (
-        DayBatches(resident, None, days, batches, shuffle=False, seed=0)
-        for days in (split.train, split.validation, split.test)
-    )
+    training, validation, test = _day_batches(resident, split, batches)
     ridge = choose_ridge(_blocks(training, "ridge"), _blocks(validation, "ridge validation"), settings)
-    panel = resident.panel
-    names = np.array(panel.listings, dtype=object)
-    parts = []
-    for day in test.days:
-        listing = test.samples_of(day).cpu().numpy()
-        score = ridge.predict(_last_step(panel, day, listing)).astype(np.float32)
-        keys = {"Date": np.repeat(panel.dates[day], len(listing)), "Listing": names[listing]}
-        columns = {f"ridge_{horizon}": score[:, place] for place, horizon in enumerate(panel.meta.horizons)}
-        parts.append(pl.DataFrame(keys | columns, schema_overrides={"Listing": pl.String}))
-    return pl.concat(parts)
+    return _predicted(ridge.predict, test, "ridge")
+
+
+def lightgbm_frame(
+    resident: ResidentPanel, split: Split, batches: BatchConfig, settings: LightGBMConfig
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Fit LightGBM likewise, on evenly spaced days where there are more rows than the settings allow.
+
+    Returns:
+        Date, Listing, ``lightgbm_{h}``; and how it was fitted, by horizon.
+    """
+    training, validation, test = _day_batches(resident, split, batches)
+    limits = ((training, settings.max_rows), (validation, settings.max_validation_rows))
+    kept = [thin_days(part.days, [len(part.samples_of(day)) for day in part.days], most) for part, most in limits]
+    horizons = resident.panel.meta.horizons
+    trees = fit_trees(
+        _blocks(training, "lightgbm", kept[0]), _blocks(validation, "lightgbm validation", kept[1]), horizons, settings
+    )
+    card = {
+        **trees.card,
+        "horizons": {str(h): fit for h, fit in zip(horizons, trees.card["horizons"], strict=True)},
+        "training_days": len(kept[0]),
+        "available_rows": training.samples,
+    }
+    return _predicted(trees.predict, test, "lightgbm"), card
 
 
 def listing_details(panel: Panel) -> pl.DataFrame:
@@ -73,9 +93,31 @@ def listing_details(panel: Panel) -> pl.DataFrame:
     )
 
 
-def _blocks(batches: DayBatches, label: str) -> Iterator[Block]:
+def _day_batches(resident: ResidentPanel, split: Split, batches: BatchConfig) -> tuple[DayBatches, ...]:
+    """The model's own rows of the three parts."""
+    parts = (split.train, split.validation, split.test)
+    return tuple(DayBatches(resident, None, days, batches, shuffle=False, seed=0) for days in parts)
+
+
+def _predicted(
+    predict: Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]], test: DayBatches, name: str
+) -> pl.DataFrame:
+    """Score days from their last step: Date, Listing, ``<name>_{h}``."""
+    panel = test.resident.panel
+    names = np.array(panel.listings, dtype=object)
+    parts = []
+    for day in test.days:
+        listing = test.samples_of(day).cpu().numpy()
+        score = predict(_last_step(panel, day, listing)).astype(np.float32)
+        keys = {"Date": np.repeat(panel.dates[day], len(listing)), "Listing": names[listing]}
+        columns = {f"{name}_{horizon}": score[:, place] for place, horizon in enumerate(panel.meta.horizons)}
+        parts.append(pl.DataFrame(keys | columns, schema_overrides={"Listing": pl.String}))
+    return pl.concat(parts)
+
+
+def _blocks(batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[Block]:
     """Yield each day's last-step features [n, F] and targets [n, Q]."""
-    for day in track(batches.days, label):
+    for day in track(batches.days if days is None else days, label):
         listing = batches.samples_of(day)
         targets = batches.resident.targets[day, listing].cpu().numpy()
         yield _last_step(batches.resident.panel, day, listing.cpu().numpy()), targets

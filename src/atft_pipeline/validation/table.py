@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 WIDTH = 118
-SHOWN = ("model", "ridge")
+SHOWN = ("model", "ridge", "lightgbm")
 
 
 def folds_table(folds: Sequence[Mapping[str, Any]], paths: Sequence[Mapping[str, Any]]) -> str:
-    """Lay out one row a fold: what it trained and tested, and its RankIC by horizon beside ridge's.
+    """Lay out one row a fold: what it trained and tested, and its RankIC by horizon beside the baselines'.
 
     Args:
         folds: records as plain JSON types.
@@ -35,7 +35,7 @@ def folds_table(folds: Sequence[Mapping[str, Any]], paths: Sequence[Mapping[str,
         table.add_column(f"{horizon}d", justify="right", no_wrap=True)
     for fold in folds:
         head = [str(fold["fold"]), fold["train"][1], " .. ".join(fold["test"])]
-        for score in SHOWN:
+        for score in (name for name in SHOWN if name in fold["rank_ic"][horizons[0]]):
             table.add_row(*head, score, *(_cell(fold["rank_ic"][horizon][score]) for horizon in horizons))
             head = [""] * len(head)
     text = StringIO()

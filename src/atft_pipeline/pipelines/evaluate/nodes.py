@@ -1,19 +1,15 @@
 """Nodes of the stage ``evaluate``."""
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError
-from atft_pipeline.evaluation.baselines import choose_ridge
-from atft_pipeline.evaluation.boosting import fit_trees, thin_days
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
 from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.evaluation.market import market_of
@@ -22,25 +18,22 @@ from atft_pipeline.evaluation.report_figures import importance, lag_attention
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_file
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.pipelines.evaluate.tracking import log_evaluation, run_id
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.pipelines.scoring import score_frame
-from atft_pipeline.progress import track
 from atft_pipeline.training.checkpoint import MODEL_TENSORS, load_model, panel_for
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.inference import explain_days, score_days
 from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.validation.scoring import lightgbm_frame, listing_details, ridge_frame, score_frame
 
 REFERENCE_DAYS = 20
 EXPLAINED_DAYS = 20
 # Baselines read one day at a time: the labels are in memory, the features stay on disk.
 LABELS_ONLY = ResidencyConfig(mode="mmap")
-
-Block = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 def score_test(
@@ -106,13 +99,7 @@ def score_baselines(
 ) -> pl.DataFrame:
     """Fit ridge on the training days' rows, choose its penalty on the validation days, score the test days."""
     parts = single_split(panel.dates, split.root, panel.meta.label_span)
-    resident = ResidentPanel.load(panel, LABELS_ONLY)
-    training, validation, test = (
-        DayBatches(resident, None, days, batches.root, shuffle=False, seed=0)
-        for days in (parts.train, parts.validation, parts.test)
-    )
-    ridge = choose_ridge(blocks(training, "ridge"), blocks(validation, "ridge validation"), evaluation.root.ridge)
-    return predict_days(ridge.predict, test, panel, "ridge")
+    return ridge_frame(ResidentPanel.load(panel, LABELS_ONLY), parts, batches.root, evaluation.root.ridge)
 
 
 def score_lightgbm(
@@ -130,58 +117,8 @@ def score_lightgbm(
     if not settings.enabled:
         return None, {"enabled": False}
     parts = single_split(panel.dates, split.root, panel.meta.label_span)
-    resident = ResidentPanel.load(panel, LABELS_ONLY)
-    training, validation, test = (
-        DayBatches(resident, None, days, batches.root, shuffle=False, seed=0)
-        for days in (parts.train, parts.validation, parts.test)
-    )
-    limits = ((training, settings.max_rows), (validation, settings.max_validation_rows))
-    kept = [thin_days(part.days, [len(part.samples_of(day)) for day in part.days], most) for part, most in limits]
-    trees = fit_trees(
-        blocks(training, "lightgbm", kept[0]),
-        blocks(validation, "lightgbm validation", kept[1]),
-        panel.meta.horizons,
-        settings,
-    )
-    fits = {str(h): fit for h, fit in zip(panel.meta.horizons, trees.card["horizons"], strict=True)}
-    card = {
-        **trees.card,
-        "enabled": True,
-        "horizons": fits,
-        "training_days": len(kept[0]),
-        "available_rows": training.samples,
-    }
-    return predict_days(trees.predict, test, panel, "lightgbm"), card
-
-
-def predict_days(
-    predict: Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]], test: DayBatches, panel: Panel, name: str
-) -> pl.DataFrame:
-    """Score the days of a split from their last step: Date, Listing, ``<name>_{h}``."""
-    frames = []
-    names = np.array(panel.listings, dtype=object)
-    for day in test.days:
-        listing = test.samples_of(day).numpy()
-        score = predict(last_step(test, day)).astype(np.float32)
-        columns = {f"{name}_{horizon}": score[:, place] for place, horizon in enumerate(panel.meta.horizons)}
-        keys = {"Date": np.repeat(panel.dates[day], len(listing)), "Listing": names[listing]}
-        frames.append(pl.DataFrame(keys | columns, schema_overrides={"Listing": pl.String}))
-    return pl.concat(frames)
-
-
-def blocks(batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[Block]:
-    """Yield each day's last-step features [n, F] and targets [n, Q] on the model's own rows."""
-    for day in track(batches.days if days is None else days, label):
-        listing = batches.samples_of(day)
-        yield last_step(batches, day), batches.resident.targets[day, listing].numpy()
-
-
-def last_step(batches: DayBatches, day: int) -> npt.NDArray[np.float32]:
-    """Features [n, F] of a day's samples on that day."""
-    view = batches.resident.panel.day(day)
-    rows = np.searchsorted(view.listing, batches.samples_of(day).numpy())
-    features: npt.NDArray[np.float32] = view.features[rows].astype(np.float32)
-    return features
+    scores, card = lightgbm_frame(ResidentPanel.load(panel, LABELS_ONLY), parts, batches.root, settings)
+    return scores, {**card, "enabled": True}
 
 
 def collect_scores(
@@ -204,15 +141,7 @@ def collect_scores(
             )
             raise ArtifactError(msg)
         table = table.join(other, on=keys, how="inner", maintain_order="left", validate="1:1")
-    details = pl.DataFrame(
-        {
-            "Listing": list(panel.listings),
-            "Code": list(panel.codes),
-            "sector": [panel.meta.sectors[number] for number in panel.sector],
-            "market": [panel.meta.markets[number] for number in panel.market],
-        }
-    )
-    table = table.join(details, on="Listing", how="left", maintain_order="left", validate="m:1")
+    table = table.join(listing_details(panel), on="Listing", how="left", maintain_order="left", validate="m:1")
     if oracle is None:
         return table
     known = pl.read_parquet(oracle)
