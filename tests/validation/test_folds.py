@@ -282,3 +282,14 @@ def test_killed_runs_continue_fold_by_fold(
     assert table.equals(finished[0])
     assert [record.fingerprint for record in records] == [record.fingerprint for record in finished[1]]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(record.fingerprint[:16] for record in records)
+
+
+def test_baselines_learn_from_the_models_targets(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    """What is planted follows the first feature; targets neutral to it leave the baselines next to nothing to say."""
+    panel, graphs = planted
+    spread = {}
+    for name, loss in (("plain", LossConfig()), ("neutral", LossConfig(neutral_to=panel.meta.feature_names[:1]))):
+        table, _ = run_folds(panel, graphs, walk(panel, 1), replace(SETTINGS, loss=loss), tmp_path / name)
+        spread[name] = {baseline: table[f"{baseline}_1"].std() for baseline in ("ridge", "lightgbm")}
+    for baseline, value in spread["neutral"].items():
+        assert value < 0.3 * spread["plain"][baseline]

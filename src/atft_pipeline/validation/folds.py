@@ -31,7 +31,7 @@ from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.loop import train
 from atft_pipeline.training.runtime import choose_runtime
-from atft_pipeline.validation.scoring import lightgbm_frame, listing_details, ridge_frame, score_frame
+from atft_pipeline.validation.scoring import Rows, lightgbm_frame, listing_details, ridge_frame, score_frame
 from atft_pipeline.validation.store import FoldRecord, FoldStore
 
 log = logging.getLogger(__name__)
@@ -230,10 +230,11 @@ class _Runner:
             pl.Series(f"return_{horizon}", returns[:, place]).fill_nan(None)
             for place, horizon in enumerate(panel.meta.horizons)
         )
-        evaluation, rows = settings.evaluation, (self.whole, fold.split, settings.batches)
-        baselines = [ridge_frame(*rows, evaluation.ridge)]
+        evaluation = settings.evaluation
+        rows = Rows(self.whole, fold.split, settings.batches, settings.loss.neutral_to)
+        baselines = [ridge_frame(rows, evaluation.ridge)]
         if evaluation.lightgbm.enabled:
-            baselines.append(lightgbm_frame(*rows, evaluation.lightgbm)[0])
+            baselines.append(lightgbm_frame(rows, evaluation.lightgbm)[0])
         for table in baselines:
             frame = frame.join(table, on=["Date", "Listing"], how="left", maintain_order="left", validate="1:1")
         return frame

@@ -1,14 +1,17 @@
 """Scores of the model, of ridge and of LightGBM as tables, on the same rows."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
 
 from atft_pipeline.evaluation.baselines import Block, RidgeConfig, choose_ridge
 from atft_pipeline.evaluation.boosting import LightGBMConfig, fit_trees, thin_days
+from atft_pipeline.losses.neutral import neutralise
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
@@ -40,37 +43,72 @@ def score_frame(scores: Scores, panel: Panel, levels: Sequence[float]) -> pl.Dat
     return pl.DataFrame(columns, schema_overrides={"Listing": pl.String})
 
 
-def ridge_frame(resident: ResidentPanel, split: Split, batches: BatchConfig, settings: RidgeConfig) -> pl.DataFrame:
-    """Fit ridge on the model's own rows: training days, penalty by the validation days, scores of the test days.
+@dataclass(frozen=True)
+class Rows:
+    """What a baseline is fitted on and judged by: the model's own rows, days and targets, all of the panel's features.
 
-    Args:
-        resident: labels in memory; the features, all of the panel's, are read day by day.
+    Attributes:
+        resident: labels in memory; the features are read day by day.
         split: days.
         batches: sample rules of the model.
-        settings: penalties tried.
+        neutral_to: features whose share is taken out of the training targets, as the model's loss does.
+    """
+
+    resident: ResidentPanel
+    split: Split
+    batches: BatchConfig
+    neutral_to: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[DayBatches, DayBatches, DayBatches]:
+        """Training, validation, test."""
+        training, validation, test = (
+            DayBatches(self.resident, None, days, self.batches, shuffle=False, seed=0)
+            for days in (self.split.train, self.split.validation, self.split.test)
+        )
+        return training, validation, test
+
+    def fitted_on(self, batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[Block]:
+        """Yield each day's last-step features [n, F] and the targets [n, Q] that the model learns from."""
+        names = self.resident.panel.meta.feature_names
+        places = [names.index(name) for name in self.neutral_to]
+        for features, targets in _blocks(batches, label, days):
+            if not places:
+                yield features, targets
+                continue
+            y = torch.from_numpy(targets)
+            known = torch.isfinite(y)
+            exposures = torch.from_numpy(np.ascontiguousarray(features[:, places]))
+            residual = neutralise(torch.where(known, y, 0.0)[None], exposures[None], known[None])[0]
+            yield features, torch.where(known, residual, torch.nan).numpy()
+
+
+def ridge_frame(rows: Rows, settings: RidgeConfig) -> pl.DataFrame:
+    """Fit ridge: penalty by the RankIC of the validation days; score the test days.
 
     Returns:
         Date, Listing, ``ridge_{h}``.
     """
-    training, validation, test = _day_batches(resident, split, batches)
-    ridge = choose_ridge(_blocks(training, "ridge"), _blocks(validation, "ridge validation"), settings)
+    training, validation, test = rows.parts
+    ridge = choose_ridge(rows.fitted_on(training, "ridge"), _blocks(validation, "ridge validation"), settings)
     return _predicted(ridge.predict, test, "ridge")
 
 
-def lightgbm_frame(
-    resident: ResidentPanel, split: Split, batches: BatchConfig, settings: LightGBMConfig
-) -> tuple[pl.DataFrame, dict[str, Any]]:
+def lightgbm_frame(rows: Rows, settings: LightGBMConfig) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Fit LightGBM likewise, on evenly spaced days where there are more rows than the settings allow.
 
     Returns:
         Date, Listing, ``lightgbm_{h}``; and how it was fitted, by horizon.
     """
-    training, validation, test = _day_batches(resident, split, batches)
+    training, validation, test = rows.parts
     limits = ((training, settings.max_rows), (validation, settings.max_validation_rows))
     kept = [thin_days(part.days, [len(part.samples_of(day)) for day in part.days], most) for part, most in limits]
-    horizons = resident.panel.meta.horizons
+    horizons = rows.resident.panel.meta.horizons
     trees = fit_trees(
-        _blocks(training, "lightgbm", kept[0]), _blocks(validation, "lightgbm validation", kept[1]), horizons, settings
+        rows.fitted_on(training, "lightgbm", kept[0]),
+        _blocks(validation, "lightgbm validation", kept[1]),
+        horizons,
+        settings,
     )
     card = {
         **trees.card,
@@ -91,12 +129,6 @@ def listing_details(panel: Panel) -> pl.DataFrame:
             "market": [panel.meta.markets[number] for number in panel.market],
         }
     )
-
-
-def _day_batches(resident: ResidentPanel, split: Split, batches: BatchConfig) -> tuple[DayBatches, ...]:
-    """The model's own rows of the three parts."""
-    parts = (split.train, split.validation, split.test)
-    return tuple(DayBatches(resident, None, days, batches, shuffle=False, seed=0) for days in parts)
 
 
 def _predicted(

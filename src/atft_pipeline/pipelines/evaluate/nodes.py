@@ -18,6 +18,7 @@ from atft_pipeline.evaluation.report_figures import importance, lag_attention
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_file
+from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
@@ -28,7 +29,7 @@ from atft_pipeline.training.checkpoint import MODEL_TENSORS, load_model, panel_f
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.inference import explain_days, score_days
 from atft_pipeline.training.runtime import choose_runtime
-from atft_pipeline.validation.scoring import lightgbm_frame, listing_details, ridge_frame, score_frame
+from atft_pipeline.validation.scoring import Rows, lightgbm_frame, listing_details, ridge_frame, score_frame
 
 REFERENCE_DAYS = 20
 EXPLAINED_DAYS = 20
@@ -95,17 +96,18 @@ def score_baselines(
     panel: Panel,
     split: Params[SplitConfig],
     batches: Params[BatchConfig],
+    loss: Params[LossConfig],
     evaluation: Params[EvaluationConfig],
 ) -> pl.DataFrame:
     """Fit ridge on the training days' rows, choose its penalty on the validation days, score the test days."""
-    parts = single_split(panel.dates, split.root, panel.meta.label_span)
-    return ridge_frame(ResidentPanel.load(panel, LABELS_ONLY), parts, batches.root, evaluation.root.ridge)
+    return ridge_frame(baseline_rows(panel, split.root, batches.root, loss.root), evaluation.root.ridge)
 
 
 def score_lightgbm(
     panel: Panel,
     split: Params[SplitConfig],
     batches: Params[BatchConfig],
+    loss: Params[LossConfig],
     evaluation: Params[EvaluationConfig],
 ) -> tuple[pl.DataFrame | None, dict[str, Any]]:
     """Fit LightGBM on rows of the training days, tune it on the validation days, score the test days.
@@ -116,9 +118,14 @@ def score_lightgbm(
     settings = evaluation.root.lightgbm
     if not settings.enabled:
         return None, {"enabled": False}
-    parts = single_split(panel.dates, split.root, panel.meta.label_span)
-    scores, card = lightgbm_frame(ResidentPanel.load(panel, LABELS_ONLY), parts, batches.root, settings)
+    scores, card = lightgbm_frame(baseline_rows(panel, split.root, batches.root, loss.root), settings)
     return scores, {**card, "enabled": True}
+
+
+def baseline_rows(panel: Panel, split: SplitConfig, batches: BatchConfig, loss: LossConfig) -> Rows:
+    """The model's rows, days and targets, for whoever is compared with it."""
+    days = single_split(panel.dates, split, panel.meta.label_span)
+    return Rows(ResidentPanel.load(panel, LABELS_ONLY), days, batches, loss.neutral_to)
 
 
 def collect_scores(

@@ -12,7 +12,7 @@ from atft_pipeline.pipelines.evaluate.nodes import (
     score_test,
 )
 
-BASELINE = ["panel", "params:split", "params:batches", "params:evaluation"]
+BASELINE = ["panel", "params:split", "params:batches", "params:loss", "params:evaluation"]
 
 
 def create_pipeline() -> Pipeline:
