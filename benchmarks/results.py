@@ -100,9 +100,8 @@ def main() -> None:
     """Print."""
     for path in map(Path, sys.argv[1:]):
         metrics = read(path)
-        print(
-            f"\n{path.name}: {metrics['first']} to {metrics['last']}, {metrics['days']} days, {metrics['rows']:,} rows\n"
-        )
+        span = f"{metrics['first']} to {metrics['last']}, {metrics['days']} days, {metrics['rows']:,} rows"
+        print(f"\n{path.name}: {span}\n")
         for part in (scores, books, where, *((folds,) if "folds" in metrics else ())):
             print(part(metrics))
 
