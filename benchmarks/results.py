@@ -80,6 +80,8 @@ def books(metrics: Mapping[str, Any]) -> str:
 def where(metrics: Mapping[str, Any]) -> str:
     """RankIC by slice at the headline horizon, and the difference to the rival."""
     found = metrics["horizons"][HEADLINE]
+    if not found.get("where"):
+        return ""
     slices = [(group, part) for group in GROUPS for part in found["where"].get(group, [])]
     slices.append(("styles out", found["where"]["style_neutral"]))
     rows = [[group, part["name"], number(part["model"]), number(part["difference"])] for group, part in slices]

@@ -132,6 +132,10 @@ def test_walk_forward_gives_one_stitched_table(worlds: tuple[Path, Path, dict[st
     assert table["fold"].unique().sort().to_list() == [fold["fold"] for fold in folds] == [1, 2]
     assert [fold["warm"] for fold in folds] == [False, True]
     assert metrics["rows"] == table.height
+    # The same baselines and breakdowns as those of the single split.
+    single = json.loads(newest(updated, "data/08_reporting/metrics.json").read_text())
+    assert set(metrics["horizons"]["1"]["scores"]) == set(single["horizons"]["1"]["scores"])
+    assert set(metrics["horizons"]["1"]["where"]) == set(single["horizons"]["1"]["where"])
     assert metrics["horizons"]["1"]["scores"]["ridge"]["rank_ic"]["se"] > 0
     assert len(list((updated / "data/06_models/folds").glob("*/model.safetensors"))) == 2
 

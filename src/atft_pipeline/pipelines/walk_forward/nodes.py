@@ -7,7 +7,9 @@ import mlflow
 import polars as pl
 
 from atft_pipeline.config import to_mapping
-from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
+from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
+from atft_pipeline.evaluation.grid import Grid
+from atft_pipeline.evaluation.market import market_of
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import ModelConfig
@@ -81,11 +83,17 @@ def train_folds(
 
 
 def evaluate_folds(
-    predictions: pl.DataFrame, folds: list[dict[str, Any]], config: Params[EvaluationConfig]
+    predictions: pl.DataFrame,
+    folds: list[dict[str, Any]],
+    prices: pl.DataFrame,
+    panel: Panel,
+    config: Params[EvaluationConfig],
 ) -> dict[str, Any]:
     """Evaluate the stitched predictions; of several paths the first in full, of the others the RankIC."""
     paths = predictions.partition_by("path", maintain_order=True, include_key=False)
-    metrics = evaluate(paths[0].drop("fold"), config.root).metrics
+    grid = Grid.of(paths[0])
+    extras = Extras(market=market_of(prices, grid.days, grid.listings), label=panel.meta.label)
+    metrics = evaluate(paths[0].drop("fold"), config.root, extras).metrics
     return {
         **metrics,
         "config": to_mapping(config.root),

@@ -31,7 +31,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 evaluate_folds,
-                inputs=["walk_forward_predictions", "walk_forward_folds", "params:evaluation"],
+                inputs=["walk_forward_predictions", "walk_forward_folds", "clean_prices", "panel", "params:evaluation"],
                 outputs="walk_forward_metrics",
                 name="evaluate_folds",
             ),
