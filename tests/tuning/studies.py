@@ -20,6 +20,7 @@ from atft_pipeline.tuning.observer import Outcome, StudyObserver
 from atft_pipeline.tuning.space import Settings
 from atft_pipeline.tuning.storage import SharedStudy, open_storage
 from atft_pipeline.tuning.study import Worker, study_fingerprint
+from tests.panel.market import FEATURES
 from tests.project import ROOT
 from tests.training.runs import BATCHES, MODEL, SPLIT, market
 
@@ -126,7 +127,10 @@ def scaled(settings: Settings, space: tuple[DimensionConfig, ...]) -> tuple[Sett
             graph=replace(settings.model.graph, heads=4),
         ),
         batches=replace(BATCHES, batch_size=max(32, settings.batches.batch_size // 128)),
-        loss=replace(settings.loss, horizon_weights={}, min_listings=3),
+        # The tiny market has other features; what the targets are neutral to is one of them.
+        loss=replace(
+            settings.loss, horizon_weights={}, min_listings=3, neutral_to=FEATURES[: len(settings.loss.neutral_to)]
+        ),
         runtime=RuntimeConfig(device="cpu"),
     )
     dimensions = [
