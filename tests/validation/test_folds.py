@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import Ridge
 
-from atft_pipeline.errors import ArtifactError
+from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.baselines import RidgeConfig
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
 from atft_pipeline.graphs.graphs import MonthlyGraphs
@@ -24,6 +24,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.schemes import CombinatorialPurged, Fold, WalkForward
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.validation.folds import FoldSettings, rank_ics, run_folds
+from atft_pipeline.validation.scoring import Rows, ridge_frame
 from atft_pipeline.validation.store import FoldRecord
 from tests.panel.market import listings_table, write_features
 from tests.training.runs import BATCHES, MODEL, TRAINING, market
@@ -293,3 +294,6 @@ def test_baselines_learn_from_the_models_targets(planted: tuple[Panel, MonthlyGr
         spread[name] = {baseline: table[f"{baseline}_1"].std() for baseline in ("ridge", "lightgbm")}
     for baseline, value in spread["neutral"].items():
         assert value < 0.3 * spread["plain"][baseline]
+    rows = Rows(ResidentPanel.load(panel, ResidencyConfig()), walk(panel, 1)[0].split, BATCHES, ("NO_SUCH",))
+    with pytest.raises(ConfigError, match="the panel has no feature NO_SUCH"):
+        ridge_frame(rows, RidgeConfig())

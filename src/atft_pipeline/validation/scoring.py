@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
+from atft_pipeline.config import require
 from atft_pipeline.evaluation.baselines import Block, RidgeConfig, choose_ridge
 from atft_pipeline.evaluation.boosting import LightGBMConfig, fit_trees, thin_days
 from atft_pipeline.losses.neutral import neutralise
@@ -69,8 +70,14 @@ class Rows:
         return training, validation, test
 
     def fitted_on(self, batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[Block]:
-        """Yield each day's last-step features [n, F] and the targets [n, Q] that the model learns from."""
+        """Yield each day's last-step features [n, F] and the targets [n, Q] that the model learns from.
+
+        Raises:
+            ConfigError: the panel lacks a feature that the targets are to be neutral to.
+        """
         names = self.resident.panel.meta.feature_names
+        absent = sorted(set(self.neutral_to) - set(names))
+        require(not absent, f"loss.neutral_to: the panel has no feature {', '.join(absent)}")
         places = [names.index(name) for name in self.neutral_to]
         for features, targets in _blocks(batches, label, days):
             if not places:
