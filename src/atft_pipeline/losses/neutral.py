@@ -1,8 +1,7 @@
 """Targets without what known exposures explain.
 
-On most days the returns of a cross-section follow its market betas: up on good days, down on bad ones, nothing that
-could be known the day before. Taken out of the targets, that noise no longer drowns what a model can learn. Scores are
-still judged by the returns as they are.
+A cross-section follows its market betas, up on good days and down on bad ones. What cannot be known the day before is
+noise to whoever learns from it; it is taken out of the targets. Scores are still judged by the returns as they are.
 
 Legend: B days, n listings, Q horizons, E exposures.
 """
