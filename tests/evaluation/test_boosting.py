@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,5 +57,7 @@ def test_bad_input_is_named() -> None:
     empty = [(f, np.column_stack([t[:, 0], np.full(60, np.nan)])) for f, t in days(5)]
     with pytest.raises(DataError, match="target number 1 is missing"):
         fit_trees(empty, days(2), (1, 5), SMALL)
+    with pytest.raises(DataError, match=r"lower evaluation.lightgbm.min_rows, now 100000"):
+        fit_trees(days(5), days(2), (1, 5), replace(SMALL, min_rows=100_000))
     with pytest.raises(ConfigError, match="leaves must be 2 or more"):
         LightGBMConfig(leaves=(1,))

@@ -94,8 +94,7 @@ def build_graphs(
         months=entries,
         lineage=dict(lineage),
     )
-    earlier = _reusable(previous, out, meta, document)
-    schema = graphs_schema(meta)
+    earlier, schema = _reusable(previous, out, meta, document), graphs_schema(meta)
     with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for period, entry in track(list(zip(periods, entries, strict=True)), "graphs"):
             batch = earlier.get(entry.fingerprint)
