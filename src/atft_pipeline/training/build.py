@@ -132,7 +132,8 @@ def checked(job: Job, resident: ResidentPanel | None) -> Panel:
     absent = sorted(set(job.loss.neutral_to) - set(panel.meta.feature_names))
     require(
         not absent,
-        f"loss.neutral_to: {', '.join(absent)} is not among the features that batches.features names; add it there",
+        f"loss.neutral_to: {', '.join(absent)} is not among the features that batches.features names; add it there, "
+        "or leave it out with loss.neutral_to=[]",
     )
     if job.graphs is not None:
         check_compatible(panel.meta, job.graphs.meta)
