@@ -31,9 +31,9 @@ types: install  ## mypy strict on src
 layers: install  ## import-linter: which package may import which
 	$(BIN)/lint-imports
 
-# Two workers, each with whole files, so that what a file prepares is prepared once.
+# Two workers with a core each; whole files, so that what a file prepares is prepared once, the slow ones first.
 tests: install  ## all tests, slow ones too
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fast: install  ## the tests that take under a minute together
 	$(BIN)/python -m pytest -m "not slow"

@@ -1,29 +1,52 @@
 """Shared test settings."""
 
+import os
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
+from filelock import FileLock
 
 import atft_pipeline  # noqa: F401  (sets the thread limits before anything else is loaded)
 from tests.project import kedro_ok, make_project
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A project after ``kedro run`` on the committed sample market, and what the run printed."""
-    project = make_project(tmp_path_factory.mktemp("project"))
-    return project, kedro_ok(project, "run")
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Path, str]:
+    """A project after ``kedro run`` on the committed sample market, and what the run printed; one for all workers."""
+    if worker_id == "master":
+        project = make_project(tmp_path_factory.mktemp("project"))
+        return project, kedro_ok(project, "run")
+    project = tmp_path_factory.getbasetemp().parent / "project"
+    printed = project / "printed.txt"
+    with FileLock(project.with_suffix(".lock")):
+        if not printed.exists():
+            project.mkdir()
+            printed_now = kedro_ok(make_project(project), "run")
+            printed.write_text(printed_now)
+    return project, printed.read_text()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One torch thread: unit tests are tiny, and parallel runs share few cores."""
+    """One torch thread: unit tests are tiny. One core for each of several workers and for all that it starts.
+
+    Two runs that share two cores take three times as long as two runs with a core each.
+    """
     torch.set_num_threads(1)
+    worker: dict[str, str] | None = getattr(config, "workerinput", None)
+    if worker is not None and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker["workerid"].removeprefix("gw")) % len(cores)]})
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run tests marked ``gpu`` only where there is a CUDA device."""
+    """Run tests marked ``gpu`` only where there is a CUDA device, and the files with slow tests first.
+
+    A slow file that one of two workers begins last would keep the other one waiting.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)
     if torch.cuda.is_available():
         return
     selected = [item for item in items if item.get_closest_marker("gpu") is None]

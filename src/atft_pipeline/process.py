@@ -6,7 +6,9 @@ keeps the sum near the number of cores. The same place switches off what would o
 """
 
 import ctypes
+import math
 import os
+from pathlib import Path
 
 # Read by the native libraries at load time; each name belongs to one of them.
 POOL_VARIABLES = (
@@ -28,9 +30,21 @@ CUDA = {
 OFFLINE = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "KEDRO_DISABLE_TELEMETRY": "true"}
 
 
-def available_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# The quota of a container on Linux, "max" or microseconds of CPU time in a period; no such file elsewhere.
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def available_cores(quota: Path = CPU_QUOTA) -> int:
+    """Number of cores that this process may use: its affinity (``taskset``), or less where a container allows less.
+
+    Twice as many threads as cores made a run three times as slow, because each pool waits for threads that are not
+    running.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not quota.is_file():
+        return cores
+    allowed, _, period = quota.read_text().partition(" ")
+    return cores if allowed == "max" else min(cores, math.ceil(int(allowed) / int(period)))
 
 
 def keep_freed_memory() -> bool:

@@ -1,0 +1,33 @@
+"""How many threads the pools of a process get."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from atft_pipeline.process import available_cores
+
+
+@pytest.mark.parametrize(
+    ("content", "cores"),
+    [("max 100000\n", None), ("100000 100000\n", 1), ("50000 100000\n", 1), ("99900000 100000\n", None)],
+)
+def test_the_quota_of_a_container_limits_the_cores(tmp_path: Path, content: str, cores: int | None) -> None:
+    """Half a core is one thread; a quota above the affinity changes nothing."""
+    quota = tmp_path / "cpu.max"
+    quota.write_text(content)
+    assert available_cores(quota) == (cores or available_cores(tmp_path / "absent"))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity exists on Linux only")
+def test_a_process_with_one_core_starts_one_thread_in_each_pool() -> None:
+    program = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import atft_pipeline, polars, torch
+print(atft_pipeline.THREADS, polars.thread_pool_size(), torch.get_num_threads())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1", "1"]
