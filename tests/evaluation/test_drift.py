@@ -34,7 +34,34 @@ def test_months_against_training_days_or_the_first_months() -> None:
     assert found["reference"] == "the first 3 months"
     assert [row["month"] for row in found["months"]] == [f"2020-0{month}" for month in range(1, 7)]
     assert max(row["psi"] for row in found["months"][:5]) < 0.1 < found["months"][5]["psi"]
-    training = pl.DataFrame({"score_5": 2 + rng.standard_normal(2000)})
+    training = pl.DataFrame({"Date": days[:2000], "score_5": 2 + rng.standard_normal(2000)})
     against = score_drift(table, 5, training)
     assert against["reference"] == "training days"
     assert against["months"][5]["psi"] < 0.1 < against["months"][0]["psi"]
+
+
+def test_a_days_level_and_spread_are_no_drift_of_the_shape() -> None:
+    """Days with another mean and another spread: the same normal shape. Then a month of two-humped days."""
+    rng = np.random.default_rng(0)
+    days = [dt.date(2020, month, day) for month in range(1, 7) for day in range(1, 9) for _ in range(300)]
+    month = np.array([day.month for day in days])
+    normal = rng.standard_normal(len(days))
+    scores = np.select([month == 4, month == 5, month == 6], [2 + normal, 4 * normal, np.sign(normal)], normal)
+    found = score_drift(pl.DataFrame({"Date": days, "score_5": scores}), 5, None)
+    moved, wide, humped = found["months"][3:]
+    assert min(moved["psi"], wide["psi"]) > 0.25
+    assert max(moved["shape_psi"], wide["shape_psi"]) < 0.05
+    assert humped["shape_psi"] > 0.25
+    assert 0 < found["shape_chance"] < 0.05
+
+
+def test_chance_knows_that_rows_of_a_day_move_together() -> None:
+    """With a mean of its own for each day, halves of the reference differ; independent rows would promise 0.01."""
+    rng = np.random.default_rng(0)
+    days = [dt.date(2020, 1, day) for day in range(1, 13) for _ in range(300)]
+    common = np.repeat(rng.standard_normal(12), 300)
+    table = pl.DataFrame({"Date": days, "score_5": common + rng.standard_normal(len(days))})
+    found = score_drift(table, 5, table)
+    assert found["chance"] > 0.1
+    assert found["shape_chance"] < 0.02
+    assert score_drift(table.head(600), 5, None)["chance"] is None

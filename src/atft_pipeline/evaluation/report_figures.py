@@ -164,13 +164,15 @@ def score_drift(part: dict[str, Any], horizon: int) -> go.Figure:
     title = f"Drift of the scores against {drift['reference']}, {_sessions(horizon)}"
     drawn = figure(title, "", "population stability index")
     rows = drift["months"]
-    drawn.add_bar(
-        x=[row["month"] for row in rows],
-        y=[row["psi"] for row in rows],
-        marker_color=transparent(colour("model"), 0.75),
-        showlegend=False,
-        hovertemplate="%{x}: %{y:.3f}<extra></extra>",
-    )
+    shown = (("psi", "scores as they are", MUTED), ("shape_psi", "day's mean and spread taken out", colour("model")))
+    for key, words, hue in shown:
+        drawn.add_bar(
+            x=[row["month"] for row in rows],
+            y=[row[key] for row in rows],
+            name=words,
+            marker_color=transparent(hue, 0.75),
+            hovertemplate="%{x}: %{y:.3f}",
+        )
     for level, words in ((0.1, "0.1: stable below"), (0.25, "0.25: another population above")):
         drawn.add_hline(
             y=level,
@@ -180,8 +182,8 @@ def score_drift(part: dict[str, Any], horizon: int) -> go.Figure:
             annotation_position="top left",
             annotation_font_color=MUTED,
         )
-    top = max([0.3, *(row["psi"] for row in rows if row["psi"] is not None)])
-    drawn.update_layout(height=340, margin_t=56)
+    top = max([0.3, *(row[key] for row in rows for key, *_ in shown if row[key] is not None)])
+    drawn.update_layout(height=340, margin_t=56, barmode="group")
     return drawn.update_yaxes(range=[0, 1.15 * top]).update_xaxes(type="category", nticks=24)
 
 

@@ -123,16 +123,25 @@ def _styles(part: dict[str, Any]) -> list[Sentence]:
 
 def _drift(part: dict[str, Any]) -> list[Sentence]:
     """Whether the scores changed their nature."""
-    known = [row for row in part["drift"]["months"] if row["psi"] is not None]
+    drift = part["drift"]
+    known = [row for row in drift["months"] if row["shape_psi"] is not None]
     if not known:
         return []
-    worst = max(known, key=lambda row: row["psi"])
-    words = "stayed what they were" if worst["psi"] < 0.1 else "drifted" if worst["psi"] > 0.25 else "shifted a little"
+    worst, loudest = (max(known, key=lambda row: row[name] or 0.0) for name in ("shape_psi", "psi"))
+    index = worst["shape_psi"]
+    words = "kept their shape" if index < 0.1 else "drifted" if index > 0.25 else "changed their shape a little"
     text = (
-        f"The scores {words} against {part['drift']['reference']}: the stability index is at most {worst['psi']:.2f} "
-        f"({worst['month']}; chance alone gives {worst['chance']:.3f})."
+        f"The scores {words} against {drift['reference']}: with each day's mean and spread taken out, which a ranking "
+        f"does not know, the stability index is at most {index:.2f} ({worst['month']}"
+        f"{_by_chance(drift['shape_chance'])}); as they are {loudest['psi']:.2f} ({loudest['month']}"
+        f"{_by_chance(drift['chance'])})."
     )
-    return [Sentence("good" if worst["psi"] < 0.1 else "bad" if worst["psi"] > 0.25 else "open", text)]
+    return [Sentence("good" if index < 0.1 else "bad" if index > 0.25 else "open", text)]
+
+
+def _by_chance(index: float | None) -> str:
+    """What the reference days have among themselves."""
+    return "" if index is None else f"; among themselves {index:.2f}"
 
 
 def _span(row: dict[str, Any], form: str) -> str:
