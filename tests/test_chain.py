@@ -73,6 +73,7 @@ def test_metrics_belong_to_the_run_its_model_and_its_predictions(finished: tuple
     metrics = json.loads(newest(project, "data/08_reporting/metrics.json").read_text())
     predictions = pl.read_parquet(newest(project, "data/07_model_output/predictions.parquet"))
     assert metrics["predictions"] == fingerprint(predictions)
+    assert predictions["model"].unique().to_list() == [metrics["run"]["model"]]
     assert metrics["run"]["model"] == hash_file(newest(project, "data/06_models/model") / "model.safetensors")
     with closing(sqlite3.connect(project / "mlflow.db")) as store:
         runs = {run for (run,) in store.execute("select run_uuid from runs").fetchall()}
@@ -171,6 +172,31 @@ def test_only_missing_outputs_runs_what_is_missing(finished: tuple[Path, str]) -
     printed = kedro_ok(project, "run", "--pipeline=data", "--only-missing-outputs")
     assert "-> clean_prices" not in printed
     assert "done in" in printed
+
+
+def test_numbers_are_made_again_without_fitting_the_baselines_again(finished: tuple[Path, str], tmp_path: Path) -> None:
+    """Other costs, the same predictions: the scores of the model and of the baselines are read, not made."""
+    project = tmp_path / "project"
+    shutil.copytree(finished[0], project)
+    first = json.loads(newest(project, "data/08_reporting/metrics.json").read_text())
+    settings = "--params=evaluation.portfolios.cost_bp=50"
+    kedro_ok(project, "run", "--pipeline=evaluate", "--from-nodes=collect", settings)
+    again = json.loads(newest(project, "data/08_reporting/metrics.json").read_text())
+    assert again["predictions"] == first["predictions"]
+    for name, book in again["horizons"]["5"]["books"].items():
+        assert book != first["horizons"]["5"]["books"][name]
+    for made_once in ("model_scores", "baseline_scores", "lightgbm_scores", "reference_scores"):
+        assert len(list((project / f"data/07_model_output/{made_once}.parquet").glob("*/*.parquet"))) == 1
+
+
+def test_predictions_of_another_model_are_not_judged_as_this_ones(finished: tuple[Path, str], tmp_path: Path) -> None:
+    project, _ = finished
+    other = tmp_path / "project"
+    shutil.copytree(project, other)
+    (newest(other, "data/06_models/model") / "model.safetensors").write_bytes(b"other")
+    done = kedro(other, "run", "--pipeline=evaluate", "--from-nodes=evaluate")
+    assert done.returncode != 0
+    assert "the predictions were not made by" in done.stdout + done.stderr
 
 
 def test_notebook_looks_at_the_run(finished: tuple[Path, str]) -> None:

@@ -62,8 +62,8 @@ _PREDICTED = {
     r"^return_\d+$": pa.Column(None, pa.Check.ge(-1.0), nullable=True, regex=True),
 }
 
-Predictions = pa.DataFrameSchema(_PREDICTED, unique=["Date", "Listing"])
-"""Scores and realised returns of the test rows; a return below -1 is impossible."""
+Predictions = pa.DataFrameSchema({**_PREDICTED, "model": pa.Column(pl.String)}, unique=["Date", "Listing"])
+"""Scores of a model (its hash) and realised returns of the test rows; a return below -1 is impossible."""
 
 FoldPredictions = pa.DataFrameSchema(
     {**_PREDICTED, "fold": pa.Column(pl.Int64, pa.Check.ge(1)), "path": pa.Column(pl.Int64, pa.Check.ge(0))},

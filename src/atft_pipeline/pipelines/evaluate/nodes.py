@@ -48,8 +48,8 @@ def score_test(
     """Score the test days, and a few training days to compare with.
 
     Returns:
-        Date, Listing, ``score_{h}``, quantiles, ``return_{h}`` and ``target_{h}`` of the test days; Date, Listing and
-        ``score_{h}`` of training days.
+        Date, Listing, ``score_{h}``, quantiles, ``return_{h}``, ``target_{h}`` and the hash of the ``model`` on the
+        test days; Date, Listing and ``score_{h}`` of training days.
     """
     check_compatible(panel.meta, graphs.meta, panel.listings)
     network, card = load_model(model)
@@ -68,7 +68,8 @@ def score_test(
     for name, values in (("return", resident.returns), ("target", resident.targets)):
         known = values.cpu().numpy()[scores.day, scores.listing]
         columns += [pl.Series(f"{name}_{h}", known[:, q]).fill_nan(None) for q, h in enumerate(panel.meta.horizons)]
-    return frame.with_columns(columns), score_frame(replace(reference, quantiles=None), panel, ())
+    made_by = pl.lit(hash_file(model / MODEL_TENSORS)).alias("model")
+    return frame.with_columns(*columns, made_by), score_frame(replace(reference, quantiles=None), panel, ())
 
 
 def explain_model(
@@ -109,15 +110,15 @@ def score_lightgbm(
     batches: Params[BatchConfig],
     loss: Params[LossConfig],
     evaluation: Params[EvaluationConfig],
-) -> tuple[pl.DataFrame | None, dict[str, Any]]:
+) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Fit LightGBM on rows of the training days, tune it on the validation days, score the test days.
 
     Returns:
-        Date, Listing and ``lightgbm_{h}``, ``None`` where it is switched off; and how it was fitted.
+        Date, Listing and ``lightgbm_{h}``, no rows where it is switched off; and how it was fitted.
     """
     settings = evaluation.root.lightgbm
     if not settings.enabled:
-        return None, {"enabled": False}
+        return pl.DataFrame(schema={"Date": pl.Date, "Listing": pl.String}), {"enabled": False}
     scores, card = lightgbm_frame(baseline_rows(panel, split.root, batches.root, loss.root), settings)
     return scores, {**card, "enabled": True}
 
@@ -131,16 +132,15 @@ def baseline_rows(panel: Panel, split: SplitConfig, batches: BatchConfig, loss: 
 def collect_scores(
     model_scores: pl.DataFrame,
     baseline_scores: pl.DataFrame,
-    lightgbm_scores: pl.DataFrame | None,
+    lightgbm_scores: pl.DataFrame,
     panel: Panel,
     oracle: Path | None,
 ) -> pl.DataFrame:
     """Put the model's, the baselines' and, where it is known, the oracle's scores side by side on the same rows."""
     keys = ["Date", "Listing"]
     table = model_scores
-    for other in (baseline_scores, lightgbm_scores):
-        if other is None:
-            continue
+    switched_off = lightgbm_scores.is_empty()
+    for other in (baseline_scores,) if switched_off else (baseline_scores, lightgbm_scores):
         if table.height != other.height:
             msg = (
                 f"the model scored {table.height} rows and the baselines {other.height}; the batches "
@@ -165,7 +165,15 @@ def evaluate_scores(
     trials: Path | None,
     config: Params[EvaluationConfig],
 ) -> tuple[dict[str, Any], dict[str, go.Figure]]:
-    """Metrics with their errors, bound to the run and the model that made them, and all figures."""
+    """Metrics with their errors, bound to the run and the model that made them, and all figures.
+
+    Raises:
+        ArtifactError: the predictions are not of this model.
+    """
+    model_hash = hash_file(model / MODEL_TENSORS)
+    if predictions["model"].unique().to_list() != [model_hash]:
+        msg = f"the predictions were not made by {model}; score the test days with: kedro run --pipeline=evaluate"
+        raise ArtifactError(msg)
     grid = Grid.of(predictions)
     _, card = load_model(model)
     extras = Extras(
@@ -177,7 +185,7 @@ def evaluate_scores(
         lightgbm=lightgbm if lightgbm["enabled"] else None,
     )
     result = evaluate(predictions, config.root, extras)
-    run = {"id": run_id(), "model": hash_file(model / MODEL_TENSORS), "panel": panel.meta.fingerprint}
+    run = {"id": run_id(), "model": model_hash, "panel": panel.meta.fingerprint}
     return {**result.metrics, "run": run, "config": to_mapping(config.root)}, result.figures
 
 
