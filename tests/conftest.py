@@ -1,6 +1,5 @@
 """Shared test settings."""
 
-import os
 from pathlib import Path
 
 import hypothesis
@@ -9,13 +8,14 @@ import torch
 from filelock import FileLock
 
 import atft_pipeline  # noqa: F401  (sets the thread limits before anything else is loaded)
+from tests import WORKER
 from tests.project import kedro_ok, make_project
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Path, str]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A project after ``kedro run`` on the committed sample market, and what the run printed; one for all workers."""
-    if worker_id == "master":
+    if WORKER is None:
         project = make_project(tmp_path_factory.mktemp("project"))
         return project, kedro_ok(project, "run")
     project = tmp_path_factory.getbasetemp().parent / "project"
@@ -29,15 +29,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One torch thread: unit tests are tiny. One core for each of several workers and for all that it starts.
-
-    Two runs that share two cores take three times as long as two runs with a core each.
-    """
+    """One torch thread: unit tests are tiny, and parallel runs share few cores."""
     torch.set_num_threads(1)
-    worker: dict[str, str] | None = getattr(config, "workerinput", None)
-    if worker is not None and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[int(worker["workerid"].removeprefix("gw")) % len(cores)]})
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from atft_pipeline.errors import ConfigError, DataError
+from atft_pipeline.evaluation import boosting
 from atft_pipeline.evaluation.baselines import rank_ic_columns
 from atft_pipeline.evaluation.boosting import LightGBMConfig, fit_trees, thin_days
 
@@ -41,6 +42,19 @@ def test_same_seed_same_trees() -> None:
     features = days(1, seed=3)[0][0]
     first, second = (fit_trees(days(30), days(10, seed=1), (1, 5), SMALL).predict(features) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_no_more_threads_than_cores_and_they_change_no_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = days(1, seed=3)[0][0]
+    found = []
+    for cores, wanted, used in ((1, 8, 1), (2, 8, 2), (2, None, 2), (2, 1, 1)):
+        monkeypatch.setattr(boosting, "available_cores", lambda cores=cores: cores)
+        settings = replace(SMALL, threads=wanted, leaves=(4,), rounds=5)
+        model = fit_trees(days(30), days(10, seed=1), (1, 5), settings)
+        assert model.card["threads"] == used
+        found.append(model.predict(features))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
 
 
 def test_days_are_thinned_to_the_row_budget() -> None:

@@ -19,6 +19,7 @@ from atft_pipeline.evaluation.baselines import Block
 from atft_pipeline.evaluation.grid import Floats
 from atft_pipeline.evaluation.metrics import centre_rows, correlate, rank_rows
 from atft_pipeline.evaluation.summary import mean_report
+from atft_pipeline.process import available_cores
 
 
 @config
@@ -38,8 +39,8 @@ class LightGBMConfig:
         max_rows: training rows; of more, evenly spaced days are kept. Bounds memory: 4 bytes a row and feature while
             binning, 1 byte after.
         max_validation_rows: the same for the validation days.
-        threads: of LightGBM.
-        seed: the same seed and threads give the same trees.
+        threads: of LightGBM, at most as many as the process has cores (more wait for each other); ``None`` = as many.
+        seed: the same seed gives the same trees, whatever the threads.
     """
 
     enabled: bool = True
@@ -53,12 +54,13 @@ class LightGBMConfig:
     l2: float = 10.0
     max_rows: int = 800_000
     max_validation_rows: int = 300_000
-    threads: int = 2
+    threads: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "patience", "min_rows", "max_rows", "max_validation_rows", "threads"):
+        for name in ("rounds", "patience", "min_rows", "max_rows", "max_validation_rows"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        require(self.threads is None or self.threads >= 1, f"threads must be at least 1 or null, got {self.threads}")
         for name in ("feature_share", "row_share"):
             require(0 < getattr(self, name) <= 1, f"{name} must lie in (0, 1], got {getattr(self, name)}")
         require(bool(self.leaves) and min(self.leaves) >= 2, f"leaves must be 2 or more, got {self.leaves}")
@@ -67,6 +69,12 @@ class LightGBMConfig:
             f"learning_rates must lie in (0, 1], got {self.learning_rates}",
         )
         require(self.l2 >= 0, f"l2 must not be negative, got {self.l2}")
+
+    @property
+    def used_threads(self) -> int:
+        """Threads that the trees get."""
+        cores = available_cores()
+        return cores if self.threads is None else min(self.threads, cores)
 
 
 @dataclass(frozen=True)
@@ -150,7 +158,7 @@ def fit_trees(
         "training_rows": int(targets.shape[0]),
         "validation_rows": int(truths.shape[0]),
         "validation_days": len(sizes),
-        "threads": settings.threads,
+        "threads": settings.used_threads,
         "horizons": cards,
     }
     return TreeModel(tuple(boosters), card)
@@ -183,7 +191,7 @@ def _parameters(settings: LightGBMConfig) -> dict[str, Any]:
         "bagging_freq": 1,
         "lambda_l2": settings.l2,
         "max_bin": 63,
-        "num_threads": settings.threads,
+        "num_threads": settings.used_threads,
         "seed": settings.seed,
         "deterministic": True,
         "force_col_wise": True,
