@@ -47,11 +47,17 @@ def paired(value: Mapping[str, Any] | None) -> str:
 def scores(metrics: Mapping[str, Any]) -> str:
     """RankIC of every score at every horizon, and the model less it."""
     rows = [
-        [horizon if name == "model" else "", name, number(score["rank_ic"]), paired(found["paired"].get(name))]
+        [
+            horizon if name == "model" else "",
+            name,
+            number(score["rank_ic"]),
+            paired(found["paired"].get(name)),
+            paired(found.get("adds", {}).get(name)),
+        ]
         for horizon, found in metrics["horizons"].items()
         for name, score in found["scores"].items()
     ]
-    return table(("horizon", "score", "RankIC", "model less it (t)"), rows)
+    return table(("horizon", "score", "RankIC", "model less it (t)", "model added to it (t)"), rows)
 
 
 def books(metrics: Mapping[str, Any]) -> str:

@@ -151,6 +151,21 @@ def test_a_blend_is_the_mean_of_ranks() -> None:
     assert metrics["scores"]["model+ridge"]["rank_ic"] == by_hand["scores"]["mixed"]["rank_ic"]
 
 
+def test_what_the_model_adds_to_a_rival() -> None:
+    """The daily RankIC of the mean of both rankings less the rival's own; a copy of the rival adds nothing."""
+    table = predictions(days=30)
+    result = evaluate(table, EvaluationConfig())
+    daily = {
+        name: result.daily.filter(pl.col("score") == name)["rank_ic"].to_numpy() for name in ("model+ridge", "ridge")
+    }
+    found = result.metrics["horizons"]["1"]["adds"]
+    assert list(found) == ["ridge"]
+    assert found["ridge"]["rank_ic_difference"] == pytest.approx((daily["model+ridge"] - daily["ridge"]).mean())
+    assert found["ridge"]["se"] > 0
+    copy = evaluate(table.with_columns(score_1=pl.col("ridge_1")), EvaluationConfig())
+    assert copy.metrics["horizons"]["1"]["adds"]["ridge"]["rank_ic_difference"] == 0
+
+
 def test_paired_difference_is_on_the_rows_of_both() -> None:
     """The rival lacks half of the listings: the difference is that of both scores on the other half."""
     table = predictions()

@@ -177,12 +177,19 @@ class _Evaluator:
             for name, other in daily.items()
             if name != "model"
         }
+        added = {
+            name: paired_difference(daily[f"model+{name}"], daily[name], settings.min_listings)
+            for name in settings.blends
+            if f"model+{name}" in daily
+        }
         books, self.paths[horizon] = self._books(horizon, daily)
         rival = next((name for name in settings.rivals if name in daily), None)
         report: Report = {
             "hac_lag": hac_lag(horizon, int(np.isfinite(model.values["rank_ic"]).sum())),
             "scores": {name: score_report(metrics, horizon, self.bootstrap) for name, metrics in daily.items()},
             "paired": {name: paired_report(series, horizon, self.bootstrap) for name, series in differences.items()},
+            # What the mean of both rankings has more than the other score alone.
+            "adds": {name: paired_report(series, horizon, self.bootstrap) for name, series in added.items()},
             "books": books,
             "rival": rival,
             "where": where_it_works(

@@ -33,6 +33,7 @@ def verdict(metrics: dict[str, Any]) -> list[Sentence]:
     rivals = [name for name in NAMES if name in part["paired"]]
     return [
         *(_against(name, part["paired"][name], where) for name in rivals),
+        *(_added(NAMES[name], part["adds"][name]) for name in rivals[:1] if name in part["adds"]),
         _skill(part, where),
         *_after_costs(part, where),
         *_luck(metrics, part),
@@ -56,6 +57,18 @@ def _against(name: str, paired: dict[str, Any], where: str) -> Sentence:
         return Sentence("bad", f"{where} the model is worse than {rival} {amount}.")
     side = "ahead of" if difference > 0 else "behind"
     return Sentence("open", f"{where} it is not decided against {rival}: the model is {side} it {amount}.")
+
+
+def _added(rival: str, gain: dict[str, Any]) -> Sentence:
+    """Whether who has the rival's ranking already is better off with the model's too."""
+    more, t = gain["rank_ic_difference"], gain["t"]
+    if more is None or t is None:
+        return Sentence("open", f"What the model adds to {rival} is undefined.")
+    text = (
+        f"The mean of both rankings has {more:+.4f} ± {gain['se']:.4f} RankIC more than {rival} alone, "
+        f"{t:.1f} standard errors (95 % interval {_span(gain, '+.4f')})."
+    )
+    return Sentence("good" if t >= SURE else "bad" if t <= -SURE else "open", text)
 
 
 def _skill(part: dict[str, Any], where: str) -> Sentence:
