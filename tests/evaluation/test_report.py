@@ -5,6 +5,7 @@ import polars as pl
 from atft_pipeline.config import to_mapping
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
 from atft_pipeline.evaluation.report import estimate_cell, money, report_page
+from atft_pipeline.evaluation.table import results_table
 from tests.evaluation.test_evaluate import predictions
 
 
@@ -46,6 +47,24 @@ def test_explanation_is_shown_where_there_is_one() -> None:
 def test_a_page_of_constant_scores_says_so() -> None:
     text = page(predictions().with_columns(score_1=pl.lit(1.0)))
     assert "RankIC is undefined" in text
+
+
+def test_the_terminal_shows_all_of_the_headline_and_the_main_rows_of_the_rest() -> None:
+    table = predictions().with_columns(score_5="score_1", return_5="return_1", ridge_5="ridge_1")
+    lines = results_table(evaluate(table, EvaluationConfig()).metrics).splitlines()
+    assert max(map(len, lines)) <= 120
+    first, second = (
+        next(place for place, line in enumerate(lines) if line.split()[:2] == [horizon, "model"]) for horizon in "15"
+    )
+    rows = {horizon: [] for horizon in (1, 5)}
+    for horizon, start in ((1, first), (5, second)):
+        for line in lines[start:]:
+            if not line.strip():
+                break
+            rows[horizon].append(line.removeprefix(f"{horizon:>8}").split()[0])
+    assert rows == {1: ["model", "ridge", "oracle"], 5: ["model", "ridge", "model+ridge", "random"]}
+    assert any("mean of both rankings has" in line for line in lines)
+    assert any("long-short" in line for line in lines)
 
 
 def test_cells() -> None:

@@ -19,8 +19,13 @@ BOOKS = {
 }
 
 
+# What a terminal shows of the horizons that are not the headline; everything is in the report.
+BRIEF_SCORES = ("model", "ridge", "lightgbm", "oracle")
+BRIEF_BOOKS = ("long_short", "top_k")
+
+
 def results_table(metrics: dict[str, Any]) -> str:
-    """Lay the headline numbers out in at most 120 columns: scores, books, verdict.
+    """Lay the main numbers out in at most 120 columns: scores, books, verdict; all of them at the headline horizon.
 
     Args:
         metrics: of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
@@ -57,12 +62,13 @@ def _scores(metrics: dict[str, Any]) -> Table:
     """One row for each horizon and score; parts of the oracle are left to the report."""
     caption = (
         "± one Newey-West error; spread: top less bottom decile; oracle: share of the best possible; "
-        "paired: model less it"
+        "paired: model less it; the other scores and horizons: see the report"
     )
     columns = ("RankIC", "IC", "ICIR", "spread bp", "oracle %", "paired (t)")
     table = _table(caption, ("score",), columns)
     for horizon, report in metrics["horizons"].items():
-        names = [name for name in report["scores"] if not name.startswith("oracle_")]
+        brief = horizon != str(metrics["headline"])
+        names = [name for name in report["scores"] if name in BRIEF_SCORES or not (brief or name.startswith("oracle_"))]
         for position, name in enumerate(names):
             cells = _cells(name, report["scores"][name], report)
             table.add_row(horizon if position == 0 else "", name, *cells)
@@ -76,7 +82,12 @@ def _books(metrics: dict[str, Any]) -> Table:
     columns = ("Sharpe gross", "Sharpe net", "net % a year", "deepest fall %", "traded % a session", "capacity M")
     table = _table(caption, ("book",), columns)
     for horizon, report in metrics["horizons"].items():
-        built = [(kind, rows["model"]) for kind, rows in report["books"].items() if "model" in rows]
+        brief = horizon != str(metrics["headline"])
+        built = [
+            (kind, rows["model"])
+            for kind, rows in report["books"].items()
+            if "model" in rows and (kind in BRIEF_BOOKS or not brief)
+        ]
         for position, (kind, book) in enumerate(built):
             label = (horizon if position == 0 else "", BOOKS[kind])
             table.add_row(*label, *(_book_cells(book) if book["believable"] else ["not believable", *[""] * 5]))
