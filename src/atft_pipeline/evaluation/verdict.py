@@ -33,7 +33,7 @@ def verdict(metrics: dict[str, Any]) -> list[Sentence]:
     rivals = [name for name in NAMES if name in part["paired"]]
     return [
         *(_against(name, part["paired"][name], where) for name in rivals),
-        *(_added(NAMES[name], part["adds"][name]) for name in rivals[:1] if name in part["adds"]),
+        *(_added(name, part["adds"][name], where) for name in rivals[:1] if name in part["adds"]),
         _skill(part, where),
         *_after_costs(part, where),
         *_luck(metrics, part),
@@ -59,13 +59,13 @@ def _against(name: str, paired: dict[str, Any], where: str) -> Sentence:
     return Sentence("open", f"{where} it is not decided against {rival}: the model is {side} it {amount}.")
 
 
-def _added(rival: str, gain: dict[str, Any]) -> Sentence:
+def _added(name: str, gain: dict[str, Any], where: str) -> Sentence:
     """Whether who has the rival's ranking already is better off with the model's too."""
-    more, t = gain["rank_ic_difference"], gain["t"]
+    rival, more, t = NAMES[name], gain["rank_ic_difference"], gain["t"]
     if more is None or t is None:
-        return Sentence("open", f"What the model adds to {rival} is undefined.")
+        return Sentence("open", f"{where} it is undefined what the model adds to {rival}.")
     text = (
-        f"The mean of both rankings has {more:+.4f} ± {gain['se']:.4f} RankIC more than {rival} alone, "
+        f"{where} the mean of both rankings has {more:+.4f} ± {gain['se']:.4f} RankIC over {rival} alone, "
         f"{t:.1f} standard errors (95 % interval {_span(gain, '+.4f')})."
     )
     return Sentence("good" if t >= SURE else "bad" if t <= -SURE else "open", text)
@@ -145,16 +145,13 @@ def _drift(part: dict[str, Any]) -> list[Sentence]:
     words = "kept their shape" if index < 0.1 else "drifted" if index > 0.25 else "changed their shape a little"
     text = (
         f"The scores {words} against {drift['reference']}: with each day's mean and spread taken out, which a ranking "
-        f"does not know, the stability index is at most {index:.2f} ({worst['month']}"
-        f"{_by_chance(drift['shape_chance'])}); as they are {loudest['psi']:.2f} ({loudest['month']}"
-        f"{_by_chance(drift['chance'])})."
+        f"does not know, the stability index is at most {index:.2f} ({worst['month']}); as they are "
+        f"{loudest['psi']:.2f} ({loudest['month']})."
     )
+    if drift["chance"] is not None and drift["shape_chance"] is not None:
+        chance = f"{drift['shape_chance']:.2f} and {drift['chance']:.2f}"
+        text += f" Halves of {drift['reference']} differ by {chance} from each other."
     return [Sentence("good" if index < 0.1 else "bad" if index > 0.25 else "open", text)]
-
-
-def _by_chance(index: float | None) -> str:
-    """What the reference days have among themselves."""
-    return "" if index is None else f"; among themselves {index:.2f}"
 
 
 def _span(row: dict[str, Any], form: str) -> str:
