@@ -182,6 +182,20 @@ def test_the_attention_kernel_is_the_one_that_computes(
     assert "runtime.attention: math was chosen, flash computes" in card["warnings"]
 
 
+def test_a_block_that_the_best_epoch_does_without_is_told(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    """The best epoch is of the phase that learns; the other one learns next to nothing."""
+    idle = {"epochs": 1, "lr_factor": 1e-6}
+    phases = (PhaseConfig(name="idle", **idle), PhaseConfig(name="plain", epochs=2, graph=False))
+    card = run(*planted, tmp_path / "a", epochs=None, phases=phases, patience=0).run_card
+    best = card["result"]["best_epoch"]
+    assert card["warnings"] == [
+        f"training.phases: the best epoch, {best}, is of phase plain: the saved model does not use the graph, which "
+        "other phases switch on"
+    ]
+    phases = (PhaseConfig(name="plain", graph=False, **idle), PhaseConfig(name="full", epochs=2))
+    assert run(*planted, tmp_path / "b", epochs=None, phases=phases, patience=0).run_card["warnings"] == []
+
+
 def test_limited_batches_stand_on_the_card(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
     card = run(*planted, tmp_path, epochs=1, max_batches=2).run_card
     assert card["data"]["limited"]

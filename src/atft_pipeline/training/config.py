@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Literal
 
 from atft_pipeline.config import config, require
@@ -210,6 +210,11 @@ class TrainingConfig:
     def plan(self) -> tuple[PhaseConfig, ...]:
         """The phases, also of a run that names only ``epochs``."""
         return self.phases or (PhaseConfig(epochs=self.epochs or 1, augmentation=self.augmentation),)
+
+    def phase_of(self, epoch: int) -> PhaseConfig:
+        """The phase that an epoch, counted from 1 over all phases, belongs to."""
+        ends = accumulate(phase.epochs for phase in self.plan)
+        return next(phase for phase, end in zip(self.plan, ends, strict=True) if epoch <= end)
 
     def with_epochs(self, epochs: int) -> "TrainingConfig":
         """The same training in so many epochs; phases keep their shares, and of too many the last ones remain.

@@ -141,6 +141,14 @@ def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
     silent = [name for name, weight in _weights(session).items() if weight and name not in session.terms_seen]
     graph_on = last.graph and len(model.graph.layers) > 0
     normaliser_on = last.normaliser and model.config.normaliser.kind != "none"
+    best_epoch = card["result"]["best_epoch"]
+    best = training.phase_of(best_epoch) if state.kept else last
+    there = {"normaliser": model.config.normaliser.kind != "none", "graph": len(model.graph.layers) > 0}
+    left_out = [
+        name
+        for name, exists in there.items()
+        if exists and not getattr(best, name) and any(getattr(phase, name) for phase in training.plan)
+    ]
     low = card["precision"]["value"] in {"bf16-mixed", "16-mixed"}
     checks = {
         f"training.max_batches: only {session.batches_per_epoch} of {len(session.train_batches)} batches an epoch were "
@@ -162,6 +170,8 @@ def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
         "the graph is on, but the scores do not depend on it": graph_on and seen["graph_effect"] < EFFECT,
         f"phase {last.name}: the switches of the model are {dict(model.switches)}": dict(model.switches)
         != {"normaliser": last.normaliser, "graph": last.graph},
+        f"training.phases: the best epoch, {best_epoch}, is of phase {best.name}: the saved model does not use the "
+        f"{' and the '.join(left_out)}, which other phases switch on": bool(left_out),
         f"runtime.precision: {card['precision']['value']} was chosen, but the model computes in "
         f"{seen['activations']}": low == (seen["activations"] == "float32"),
         f"runtime.attention: {card['attention']['value']} was chosen, {seen['attention_kernel']} computes": card[
