@@ -218,6 +218,14 @@ def test_mlflow_holds_parameters_metrics_and_the_run_card(finished: tuple[Path, 
     assert list(Path(place.removeprefix("file://")).glob("run_card.json")) or list(project.rglob("run_card.json"))
 
 
+def test_what_the_run_card_warns_of_is_said_on_the_terminal(finished: tuple[Path, str], tmp_path: Path) -> None:
+    assert "run card:" not in finished[1]
+    project = tmp_path / "project"
+    shutil.copytree(finished[0], project)
+    printed = kedro_ok(project, "run", "--pipeline=train", "--params=training.epochs=1,training.max_batches=2")
+    assert "warning: run card: training.max_batches: only 2 of" in printed
+
+
 def test_a_version_is_taken_by_name(finished: tuple[Path, str]) -> None:
     project, _ = finished
     version = newest(project, "data/02_intermediate/clean_prices.parquet").parent.name

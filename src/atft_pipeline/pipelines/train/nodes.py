@@ -1,5 +1,6 @@
 """Node of the stage ``train``."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import train
 from atft_pipeline.training.run_card_page import card_page
 from atft_pipeline.training.schedules import planned_rates
+
+log = logging.getLogger(__name__)
 
 
 def train_model(
@@ -69,6 +72,8 @@ def train_model(
         )
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingError(out_of_memory_line(batches.root)) from error
+    for text in result.run_card["warnings"]:
+        log.warning("run card: %s", text)
     page = card_page(result.run_card, result.history, draw(load_model(result.checkpoint)[0]))
     observer.on_page(page)
     rates = planned_rates(training.root, result.run_card["optimizer"]["steps_per_epoch"])
