@@ -45,7 +45,7 @@ def paired(value: Mapping[str, Any] | None) -> str:
 
 
 def scores(metrics: Mapping[str, Any]) -> str:
-    """RankIC of every score at every horizon, and the model less it."""
+    """RankIC of every score at every horizon, the model less it, and the model added to it."""
     rows = [
         [
             horizon if name == "model" else "",

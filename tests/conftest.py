@@ -15,16 +15,15 @@ from tests.project import kedro_ok, make_project
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A project after ``kedro run`` on the committed sample market, and what the run printed; one for all workers."""
-    if WORKER is None:
-        project = make_project(tmp_path_factory.mktemp("project"))
-        return project, kedro_ok(project, "run")
-    project = tmp_path_factory.getbasetemp().parent / "project"
+    # A worker's own folder lies in that of the session.
+    base = tmp_path_factory.getbasetemp()
+    project = (base if WORKER is None else base.parent) / "project"
     printed = project / "printed.txt"
     with FileLock(project.with_suffix(".lock")):
         if not printed.exists():
             project.mkdir()
-            printed_now = kedro_ok(make_project(project), "run")
-            printed.write_text(printed_now)
+            text = kedro_ok(make_project(project), "run")
+            printed.write_text(text)
     return project, printed.read_text()
 
 

@@ -33,7 +33,7 @@ def verdict(metrics: dict[str, Any]) -> list[Sentence]:
     rivals = [name for name in NAMES if name in part["paired"]]
     return [
         *(_against(name, part["paired"][name], where) for name in rivals),
-        *(_added(name, part["adds"][name], where) for name in rivals[:1] if name in part["adds"]),
+        *(sentence for name in rivals[:1] for sentence in _added(name, part["adds"].get(name), where)),
         _skill(part, where),
         *_after_costs(part, where),
         *_luck(metrics, part),
@@ -59,16 +59,15 @@ def _against(name: str, paired: dict[str, Any], where: str) -> Sentence:
     return Sentence("open", f"{where} it is not decided against {rival}: the model is {side} it {amount}.")
 
 
-def _added(name: str, gain: dict[str, Any], where: str) -> Sentence:
-    """Whether who has the rival's ranking already is better off with the model's too."""
-    rival, more, t = NAMES[name], gain["rank_ic_difference"], gain["t"]
-    if more is None or t is None:
-        return Sentence("open", f"{where} it is undefined what the model adds to {rival}.")
+def _added(name: str, gain: dict[str, Any] | None, where: str) -> list[Sentence]:
+    """Whether who has the rival's ranking already is better off with the model's too; nothing where it is undefined."""
+    if gain is None or gain["t"] is None:
+        return []
     text = (
-        f"{where} the mean of both rankings has {more:+.4f} ± {gain['se']:.4f} RankIC over {rival} alone, "
-        f"{t:.1f} standard errors (95 % interval {_span(gain, '+.4f')})."
+        f"{where} the mean of both rankings has {gain['rank_ic_difference']:+.4f} ± {gain['se']:.4f} RankIC over "
+        f"{NAMES[name]} alone, {gain['t']:+.1f} standard errors (95 % interval {_span(gain, '+.4f')})."
     )
-    return Sentence("good" if t >= SURE else "bad" if t <= -SURE else "open", text)
+    return [Sentence("good" if gain["t"] >= SURE else "bad" if gain["t"] <= -SURE else "open", text)]
 
 
 def _skill(part: dict[str, Any], where: str) -> Sentence:

@@ -139,11 +139,10 @@ def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
     kind, asked = card["optimizer"]["class"].rsplit(".", 1)[-1], OPTIMIZERS[training.optimizer.name]
     rate, planned = card["optimizer"]["last_lr"], planned_rate(session, last, max(state.step - 1, 0))
     silent = [name for name, weight in _weights(session).items() if weight and name not in session.terms_seen]
-    graph_on = last.graph and len(model.graph.layers) > 0
-    normaliser_on = last.normaliser and model.config.normaliser.kind != "none"
+    there = {"normaliser": model.config.normaliser.kind != "none", "graph": len(model.graph.layers) > 0}
+    normaliser_on, graph_on = last.normaliser and there["normaliser"], last.graph and there["graph"]
     best_epoch = card["result"]["best_epoch"]
     best = training.phase_of(best_epoch) if state.kept else last
-    there = {"normaliser": model.config.normaliser.kind != "none", "graph": len(model.graph.layers) > 0}
     left_out = [
         name
         for name, exists in there.items()
