@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
@@ -23,7 +22,6 @@ from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versions, version_folder, write_record
-from atft_pipeline.pipelines.hpo.winner import STORAGE_CREDENTIALS, use_study
 from atft_pipeline.pipelines.train.tracking import log_parameters
 from atft_pipeline.validation.table import folds_table
 
@@ -67,21 +65,6 @@ class ParameterHooks:
             known = ", ".join(sorted(read | CONF_PARAMETERS))
             msg = f"parameter {', '.join(unread)}: nothing reads it; there are: {known}"
             raise ConfigError(msg)
-
-
-class StudyHooks:
-    """What a search has found reaches the parameters before anything reads them."""
-
-    @hook_impl(tryfirst=True)
-    def after_context_created(self, context: KedroContext) -> None:
-        """Lay the winner over the parameters if the run asks for it, and make the credentials of a study optional."""
-        loader = context.config_loader
-        use_study(loader, context.project_path)
-        try:
-            credentials = loader["credentials"]
-        except MissingConfigException:
-            credentials = {}
-        loader["credentials"] = {STORAGE_CREDENTIALS: {}, **credentials}
 
 
 class ArtifactHooks:

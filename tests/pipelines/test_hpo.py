@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from atft_pipeline.errors import ArtifactError, ConfigError
-from atft_pipeline.pipelines.hpo.winner import overlay, use_study
+from atft_pipeline.pipelines.hpo.winner import overlay, with_winner
 from atft_pipeline.tuning.report import DRY
 from tests.project import kedro, kedro_ok, make_project, newest
 
@@ -121,39 +121,40 @@ def test_a_preset_that_does_not_exist_is_one_clear_line(searched: tuple[Path, st
     assert "Traceback" not in done.stderr
 
 
-class Loader(dict[str, Any]):
-    """Parameters as Kedro's loader holds them."""
-
-    def __init__(self, **values: Any) -> None:
-        super().__init__(**values)
-        self.runtime_params: dict[str, Any] = {}
-
-
-def asking(value: Any) -> Loader:
-    return Loader(parameters={"training": {"from_study": value, "epochs": 4}, "split": {"embargo": 1}})
+def asking(value: Any) -> dict[str, Any]:
+    return {"training": {"from_study": value, "epochs": 4}, "split": {"embargo": 1}}
 
 
 def test_a_winner_that_is_not_there_is_named_with_its_command(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"training\.from_study: must be best or null, got worst"):
-        use_study(asking("worst"), tmp_path)
+        with_winner(asking("worst"), {}, tmp_path)
     with pytest.raises(ArtifactError, match="make it with: kedro run --pipeline=hpo"):
-        use_study(asking("best"), tmp_path)
+        with_winner(asking("best"), {}, tmp_path)
     write_winner(tmp_path, DRY + "training: {epochs: 2}\n")
     with pytest.raises(ArtifactError, match="the newest search was a dry run"):
-        use_study(asking("best"), tmp_path)
+        with_winner(asking("best"), {}, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["training: {epochs", "- 1\n", ""])
+def test_a_damaged_winner_is_named_with_its_command(tmp_path: Path, text: str) -> None:
+    write_winner(tmp_path, text)
+    with pytest.raises(ArtifactError, match=r"best_parameters\.yml is damaged; write it again with: kedro run"):
+        with_winner(asking("best"), {}, tmp_path)
 
 
 def test_the_winner_replaces_groups_and_the_command_line_stays(tmp_path: Path) -> None:
     write_winner(tmp_path, "training: {epochs: 5, seed: 3}\n")
-    untouched, loader = asking(None), asking("best")
-    loader.runtime_params = {"training": {"from_study": "best", "epochs": 9}}
-    use_study(untouched, tmp_path)
-    use_study(loader, tmp_path)
-    assert untouched == asking(None)
-    assert loader["parameters"] == {
+    given = {"training": {"from_study": "best", "epochs": 9}}
+    assert with_winner(asking(None), given, tmp_path) == asking(None)
+    assert with_winner(asking("best"), given, tmp_path) == {
         "training": {"epochs": 9, "seed": 3, "from_study": "best"},
         "split": {"embargo": 1},
     }
+
+
+@pytest.mark.parametrize("group", [3, [], None, "best", True])
+def test_a_group_that_is_no_group_asks_for_no_winner(tmp_path: Path, group: object) -> None:
+    assert with_winner({"training": group}, {}, tmp_path) == {"training": group}
 
 
 def write_winner(project: Path, text: str) -> None:
@@ -168,6 +169,8 @@ def write_winner(project: Path, text: str) -> None:
         ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}, {"a": {"b": 3, "c": 2}}),
         ({"a": 1}, {"b": {"c": 2}}, {"a": 1, "b": {"c": 2}}),
         ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
+        ({"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}}, {"a": {"b": 1, "c": [3]}}),
+        ({"a": {"b": {"c": 1}, "d": 2}}, {"a": {"b": {}}}, {"a": {"b": {}, "d": 2}}),
     ],
 )
 def test_what_the_command_line_names_stays(parameters: dict, given: dict, merged: dict) -> None:

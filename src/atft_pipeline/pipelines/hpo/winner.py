@@ -5,29 +5,30 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from kedro.config import AbstractConfigLoader
 
 from atft_pipeline.datasets.raw import newest
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.tuning.report import DRY
 
-STORAGE_CREDENTIALS = "hpo_storage"
 BEST = Path("data/06_models/best_parameters.yml")
 
 
-def use_study(loader: AbstractConfigLoader, project: Path) -> None:
-    """Replace the parameters by those of a winner where ``training.from_study`` asks for it.
+def with_winner(parameters: dict[str, Any], given: Mapping[str, Any], project: Path) -> dict[str, Any]:
+    """Return the parameters, replaced by those of a winner where ``training.from_study`` asks for it.
 
-    What ``--params`` names stays: it was asked for last.
+    Args:
+        parameters: of the configuration, those of the command line among them.
+        given: what ``--params`` names; it stays, because it was asked for last.
+        project: folder of the project.
 
     Raises:
         ArtifactError: there is no winner yet.
         ConfigError: the value is unknown.
     """
-    parameters = loader["parameters"]
-    wanted = (parameters.get("training") or {}).get("from_study")
+    training = parameters.get("training")
+    wanted = training.get("from_study") if isinstance(training, Mapping) else None
     if wanted is None:
-        return
+        return parameters
     if wanted != "best":
         msg = f"training.from_study: must be best or null, got {wanted}"
         raise ConfigError(msg)
@@ -42,14 +43,22 @@ def use_study(loader: AbstractConfigLoader, project: Path) -> None:
             "winner of a finished study again"
         )
         raise ArtifactError(msg)
-    winner = yaml.safe_load(text)
-    loader["parameters"] = overlay({**parameters, **winner}, loader.runtime_params or {})
+    try:
+        winner = yaml.safe_load(text)
+    except yaml.YAMLError:
+        winner = None
+    if not isinstance(winner, dict):
+        msg = f"training.from_study: {path} is damaged; write it again with: kedro run --pipeline=hpo"
+        raise ArtifactError(msg)
+    return overlay({**parameters, **winner}, given)
 
 
 def overlay(parameters: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay nested values over nested parameters."""
+    """Lay nested values over nested parameters, key by key; a list or an empty mapping replaces what was there."""
     merged = dict(parameters)
     for name, value in given.items():
         known = merged.get(name)
-        merged[name] = overlay(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(known, Mapping) and isinstance(value, Mapping) and value:
+            value = overlay(known, value)  # noqa: PLW2901
+        merged[name] = value
     return merged
