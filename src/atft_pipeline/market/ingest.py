@@ -8,9 +8,9 @@ import polars as pl
 
 from atft_pipeline.config import config
 from atft_pipeline.market.cleaning import CleaningConfig, clean_prices
-from atft_pipeline.market.listings import name_funds, read_listings, summarise_listings
+from atft_pipeline.market.listings import match_listings, name_funds, read_listings, summarise_listings
 from atft_pipeline.market.prepared import PreparedConfig, read_prepared, summarise_prepared
-from atft_pipeline.market.prices import PricesConfig, read_prices
+from atft_pipeline.market.prices import PricesConfig, read_raw_prices
 from atft_pipeline.market.quality_report import quality_report
 from atft_pipeline.market.universe import UniverseConfig, add_universe
 
@@ -65,11 +65,14 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     if config.prepared.enabled:
         ready, coverage = read_prepared(prices, config.prepared, config.prices)
         return IngestResult(ready, summarise_prepared(ready, table), coverage)
-    raw = read_prices(prices, config.prices)
+    read = read_raw_prices(prices, config.prices)
+    raw = read.frame
+    table, matching = match_listings(table, raw["Code"])
     cleaned = clean_prices(raw, config.cleaning)
     marked = add_universe(cleaned.prices, name_funds(table, config.universe.fund_pattern), config.universe)
     summary = summarise_listings(marked, table)
     report = quality_report(raw, cleaned, marked, source=prices, settings=config)
+    report["reading"] = {**read.reading.as_json(), "listings": matching.as_json() if listings is not None else None}
     extra = [name for name in ("Vwap",) if name in marked.columns]
     known = {"Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume", "InUniverse", *MARKS, *extra}
     rest = [name for name in marked.columns if name not in known and name != "UnadjustedClose"]

@@ -6,6 +6,7 @@ import polars as pl
 
 from atft_pipeline.errors import DataError
 from atft_pipeline.market.prices import PricesConfig, find_files, normalise_codes, read_table
+from atft_pipeline.market.reading import Matching
 
 NAMES = {
     "Code": ("Code", "code", "Ticker", "Symbol"),
@@ -50,6 +51,20 @@ def read_listings(path: Path | None, settings: PricesConfig) -> pl.DataFrame:
     table = pl.concat(parts)
     table = table.with_columns(normalise_codes(table["Code"], settings).alias("Code"))
     return table.drop_nulls("Code").unique("Code", keep="last", maintain_order=True).sort("Code")
+
+
+def match_listings(table: pl.DataFrame, codes: pl.Series) -> tuple[pl.DataFrame, Matching]:
+    """Give the rows of a listings table the codes that the prices use.
+
+    Args:
+        table: as of :func:`read_listings`.
+        codes: codes of the prices.
+
+    Returns:
+        The table, and how many codes have a row.
+    """
+    known = codes.drop_nulls().unique()
+    return table, Matching(codes=len(known), matched=len(set(known) & set(table["Code"])))
 
 
 def name_funds(table: pl.DataFrame, pattern: str) -> pl.Series:

@@ -15,6 +15,7 @@ import polars as pl
 from atft_pipeline.config import config, require
 from atft_pipeline.errors import DataError
 from atft_pipeline.market.price_dates import parse_dates
+from atft_pipeline.market.reading import RawPrices, Reading
 from atft_pipeline.progress import track
 
 PRICE_COLUMNS = ("Open", "High", "Low", "Close")
@@ -80,15 +81,20 @@ class PricesConfig:
 
 
 def read_prices(path: Path, settings: PricesConfig) -> pl.DataFrame:
-    """Read raw prices under their canonical names.
+    """Read raw prices under their canonical names; :func:`read_raw_prices` tells how besides."""
+    return read_raw_prices(path, settings).frame
+
+
+def read_raw_prices(path: Path, settings: PricesConfig) -> RawPrices:
+    """Read raw prices under their canonical names, and say how.
 
     Args:
         path: a Parquet or CSV file, or a folder that holds such files at any depth.
         settings: column names and limits.
 
     Returns:
-        Date (Date), Code (String), Open, High, Low, Close, Volume (Float64), Vwap and UnadjustedClose where the files
-        have them, then the columns kept by pattern; rows in the order of the files.
+        How they were read, and Date (Date), Code (String), Open, High, Low, Close, Volume (Float64), Vwap and
+        UnadjustedClose where the files have them, then the columns kept by pattern; rows in the order of the files.
 
     Raises:
         DataError: the input cannot be read or breaks its contract.
@@ -97,7 +103,7 @@ def read_prices(path: Path, settings: PricesConfig) -> pl.DataFrame:
     parts = [_read_one(file, settings) for file in track(files, "reading prices")]
     frame = _concatenate(parts, files)
     _check(frame, path, settings)
-    return frame
+    return RawPrices(frame, Reading(preset=settings.preset, files=len(files), close="Close"))
 
 
 def newest_date(path: Path, settings: PricesConfig) -> dt.date:
