@@ -14,6 +14,7 @@ from datetime import date
 from itertools import pairwise
 from os import cpu_count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -47,6 +48,7 @@ class FeatureManifest:
     months: tuple[str, ...]
     rows: int
     fingerprint: str
+    parameters: str
 
 
 def build_features(
@@ -86,6 +88,7 @@ def build_features(
         months=tuple(months),
         rows=rows,
         fingerprint=build.fingerprint(start),
+        parameters=hash_json(build.settings),
     )
     write_manifest(manifest, out_dir)
     return manifest
@@ -146,15 +149,21 @@ class _Build:
                 written += [name for name, _ in span]
         return written, total
 
-    def fingerprint(self, start: int) -> str:
-        """Hash of the prices, the universe, the sectors, the parameters and the formulas."""
-        axis, settings = self.axis, to_mapping(self.config)
+    @property
+    def settings(self) -> list[Any]:
+        """Version of the formulas and the parameters that change what is computed, as JSON types."""
+        settings = to_mapping(self.config)
         for name in ("block_cells", "span_rows", "workers"):
             del settings[name]
+        return [FORMULAS, settings]
+
+    def fingerprint(self, start: int) -> str:
+        """Hash of the prices, the universe, the sectors, the parameters and the formulas."""
+        axis = self.axis
         arrays = [*axis.columns.values(), *self.passed.values(), axis.universe, axis.day, axis.listing, self.sector]
         contents = hash_bytes(np.ascontiguousarray(array).view(np.uint8).data for array in arrays)
         dates = axis.dates.astype(str).tolist()
-        return hash_json([FORMULAS, settings, contents, dates, axis.names, self.columns.features, self.sectors, start])
+        return hash_json([*self.settings, contents, dates, axis.names, self.columns.features, self.sectors, start])
 
     def _spans(self, months: list[tuple[str, range]]) -> Iterator[list[tuple[str, range]]]:
         """Group months until they hold ``span_rows`` rows."""

@@ -133,6 +133,7 @@ class WalkForward:
             train=tuple(range(begin, until)),
             validation=tuple(range(validation, start - gap)),
             test=tuple(range(start, stop)),
+            embargo=self.embargo,
         )
 
 
@@ -167,7 +168,7 @@ class PurgedKFold:
             ConfigError: fewer days than folds, or a fold without training days.
         """
         return [
-            Fold(number, _around(dates, test, self.validation_sessions, span + self.embargo), (0,) * len(test))
+            Fold(number, _around(dates, test, self.validation_sessions, span, self.embargo), (0,) * len(test))
             for number, test in enumerate(_groups(len(dates), self.folds_count), start=1)
         ]
 
@@ -215,7 +216,7 @@ class CombinatorialPurged:
             path = [seen[group] for group in chosen for _ in groups[group]]
             for group in chosen:
                 seen[group] += 1
-            split = _around(dates, test, self.validation_sessions, span + self.embargo)
+            split = _around(dates, test, self.validation_sessions, span, self.embargo)
             folds.append(Fold(number, split, tuple(path)))
         return folds
 
@@ -228,8 +229,9 @@ def _groups(count: int, parts: int) -> list[range]:
     return [range(start, stop) for start, stop in pairwise(edges)]
 
 
-def _around(dates: Dates, test: Iterable[int], validation: int, gap: int) -> Split:
-    """Training and validation from the days that are more than ``gap`` sessions away from the test."""
+def _around(dates: Dates, test: Iterable[int], validation: int, span: int, embargo: int) -> Split:
+    """Training and validation from the days that are far enough away from the test."""
+    gap = span + embargo
     tested = tuple(test)
     free = _far_from(np.arange(len(dates)), tested, gap)
     runs = np.split(free, np.flatnonzero(np.diff(free) > 1) + 1)
@@ -243,7 +245,7 @@ def _around(dates: Dates, test: Iterable[int], validation: int, gap: int) -> Spl
             "lower the number of groups, validation_sessions or embargo"
         )
         raise ConfigError(msg)
-    return Split(train=tuple(train.tolist()), validation=tuple(held.tolist()), test=tested)
+    return Split(train=tuple(train.tolist()), validation=tuple(held.tolist()), test=tested, embargo=embargo)
 
 
 def _far_from(days: npt.NDArray[np.int64], others: Sequence[int], gap: int) -> npt.NDArray[np.int64]:

@@ -57,11 +57,19 @@ class SplitConfig:
 
 @dataclass(frozen=True)
 class Split:
-    """Day indices into a panel's dates, each ascending; the three do not touch."""
+    """Day indices into a panel's dates, each ascending; the three do not touch.
+
+    Attributes:
+        train: that the weights are fitted on.
+        validation: that choose the best epoch.
+        test: that neither looks at.
+        embargo: sessions that were left out beside the purge.
+    """
 
     train: Days
     validation: Days
     test: Days
+    embargo: int = 0
 
 
 def single_split(dates: Dates, config: SplitConfig, span: int) -> Split:
@@ -86,6 +94,7 @@ def single_split(dates: Dates, config: SplitConfig, span: int) -> Split:
         train=tuple(range(max(validation - gap, 0))),
         validation=tuple(range(validation, max(test - gap, validation))),
         test=tuple(range(test, end)),
+        embargo=config.embargo,
     )
     for name in ("train", "validation", "test"):
         if not getattr(split, name):

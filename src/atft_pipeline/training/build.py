@@ -26,6 +26,7 @@ from atft_pipeline.training.distributed import Ranks, build_fabric
 from atft_pipeline.training.gpu import GpuSampler, nvml_reader
 from atft_pipeline.training.monitor import PartTimer
 from atft_pipeline.training.optimizers import build_optimizer
+from atft_pipeline.training.origin import Descent
 from atft_pipeline.training.runtime import choose_runtime, compile_module
 from atft_pipeline.training.session import Session
 from atft_pipeline.training.state import StateStore, TrainingState
@@ -102,6 +103,7 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
         optimizer=optimizer,
         optimizer_reason=built.reason,
         store=store,
+        descent=Descent(panel, job.split, job.graphs.meta.fingerprint if job.graphs is not None else ""),
         state=TrainingState(batch_size=batches.size, ema=_copies(network) if training.ema_decay else {}),
         timer=PartTimer(device),
         ranks=ranks,

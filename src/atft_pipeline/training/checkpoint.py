@@ -25,6 +25,7 @@ from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import InputSpec, ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel, PanelMeta
+from atft_pipeline.training.origin import Origin
 
 MODEL_TENSORS = "model.safetensors"
 MODEL_CARD = "model.json"
@@ -45,6 +46,7 @@ class ModelCard:
         columns: hash of the feature names in their order.
         sectors: names by id.
         markets: names by id.
+        origin: days, market and artifacts of the training.
         training: epoch, validation RankIC and the like.
     """
 
@@ -58,6 +60,7 @@ class ModelCard:
     columns: str
     sectors: tuple[str, ...]
     markets: tuple[str, ...]
+    origin: Origin
     training: Mapping[str, Any]
 
 
@@ -88,6 +91,9 @@ def load_model(folder: Path) -> tuple[ATFTGATFAN, ModelCard]:
         ArtifactError: a file is missing, cut short, or does not fit the other.
     """
     document = _read_card(folder / MODEL_CARD)
+    if "origin" not in document:
+        msg = f"{folder} was trained by an earlier version of the project; train again with: kedro run --pipeline=train"
+        raise ArtifactError(msg)
     weights = document.pop("weights")
     path = folder / MODEL_TENSORS
     if not path.is_file() or hash_file(path) != weights:
@@ -104,6 +110,7 @@ def load_model(folder: Path) -> tuple[ATFTGATFAN, ModelCard]:
         columns=document["columns"],
         sectors=tuple(document["sectors"]),
         markets=tuple(document["markets"]),
+        origin=from_mapping(Origin, document["origin"]),
         training=document["training"],
     )
     model = ATFTGATFAN(card.model, card.spec)

@@ -78,7 +78,7 @@ def train_group(
     """One optimiser step over this process's batches of a group; returns the learning rate."""
     timer = session.timer
     days = sum(len(plan.days) for plan in group)
-    for _ in session.share_of(group):
+    for plan in session.share_of(group):
         batch = next(batches)
         with timer.part("forward"):
             result = forward(session, batch, phase, loss)
@@ -88,6 +88,7 @@ def train_group(
         sums.add(result, batch.real_days)
         clock.samples += batch.real_samples
         session.samples_seen += batch.real_samples
+        session.state.read["train"].update(plan.days)
     with timer.part("optimizer"):
         session.stop = session.ranks.sum_gradients(session.model, stop=session.stop)
         look = session.state.step % CHECK_EVERY == 0
@@ -152,7 +153,9 @@ def validate(session: Session) -> tuple[RankICSummary, float]:
     session.module.eval()
     rows: list[tuple[list[int], Any, Any]] = []
     with session.averaged_weights():
-        for batch in session.validation_batches.build_all(session.ranks.mine(session.validation_batches.plan())):
+        plans = session.ranks.mine(session.validation_batches.plan())
+        session.state.read["validation"].update(day for plan in plans for day in plan.days)
+        for batch in session.validation_batches.build_all(plans):
             here = batch.to(session.device)
             score = session.score(here, here.inputs(), here.mask).score.float()
             daily = daily_rank_ic(score.transpose(1, 2), here.returns.transpose(1, 2), here.label_mask.transpose(1, 2))

@@ -207,6 +207,9 @@ def keep(session: Session, summary: RankICSummary) -> None:
     state, store = session.state, session.store
     if summary.average > state.best + (session.training.min_delta if state.best_epoch >= 0 else 0.0):
         state.best, state.best_epoch = summary.average, state.epoch
+    for read in session.ranks.collect(state.read):
+        for part, days in read.items():
+            state.read[part] |= days
     if session.ranks.first:
         if math.isfinite(summary.average):
             card = session.model_card(validation_numbers(summary))

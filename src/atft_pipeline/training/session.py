@@ -24,6 +24,7 @@ from atft_pipeline.training.config import PhaseConfig, TrainingConfig
 from atft_pipeline.training.distributed import Ranks
 from atft_pipeline.training.gpu import GpuSampler
 from atft_pipeline.training.monitor import PartTimer
+from atft_pipeline.training.origin import Descent
 from atft_pipeline.training.runtime import Runtime
 from atft_pipeline.training.state import StateStore, TrainingState
 from atft_pipeline.training.sums import Sums
@@ -57,6 +58,7 @@ class Session:
         optimizer_reason: why its kernel is what it is.
         store: states on disk.
         state: where the run stands.
+        descent: what the model will descend from.
         timer: seconds by part.
         terms_seen: loss terms of the last epoch.
         samples_seen: samples of all epochs of this process.
@@ -86,6 +88,7 @@ class Session:
     optimizer_reason: str
     store: StateStore
     state: TrainingState
+    descent: Descent
     timer: PartTimer = field(default_factory=PartTimer)
     terms_seen: dict[str, dict[str, float]] = field(default_factory=dict)
     samples_seen: int = 0
@@ -219,6 +222,7 @@ class Session:
             columns=columns_hash(self.meta),
             sectors=self.meta.sectors,
             markets=self.meta.markets,
+            origin=self.descent.origin(self.state.read["train"], self.state.read["validation"]),
             training={
                 "epoch": self.state.epoch,
                 "seed": self.training.seed,

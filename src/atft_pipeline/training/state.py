@@ -41,6 +41,7 @@ class TrainingState:
         sums: packed sums of the running epoch, see :class:`Sums`.
         book: what the loss remembers of the running epoch.
         ema: averaged weights by name, empty without averaging.
+        read: days whose batches were built, for training and validation.
     """
 
     epoch: int = 0
@@ -54,6 +55,7 @@ class TrainingState:
     sums: dict[str, Any] = field(default_factory=dict)
     book: Tensor | None = None
     ema: dict[str, Tensor] = field(default_factory=dict)
+    read: dict[str, set[int]] = field(default_factory=lambda: {"train": set(), "validation": set()})
 
     @property
     def name(self) -> str:
@@ -97,6 +99,7 @@ class StateStore:
             everything["book/past"] = state.book
         document = {"fingerprint": self.fingerprint, "optimizer": values}
         document |= {name: getattr(state, name) for name in PLAIN}
+        document["read"] = {part: sorted(days) for part, days in state.read.items()}
         save_state(self.folder / state.name, everything, document)
         for old in self._states()[: -self.keep]:
             remove_folder(old)
@@ -131,6 +134,7 @@ class StateStore:
             for name in PLAIN:
                 setattr(state, name, document[name])
             state.kept = [(int(epoch), float(value)) for epoch, value in state.kept]
+            state.read = {part: set(days) for part, days in document["read"].items()}
             state.book = tensors.get("book/past")
             within = f", step {state.done} of the next" if state.done else ""
             log.info("resumed after epoch %d%s", state.epoch, within)

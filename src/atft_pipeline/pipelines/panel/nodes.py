@@ -12,9 +12,10 @@ from atft_pipeline.pipelines.parameters import Params
 
 def pack_panel(features: Path, listings: pl.DataFrame, config: Params[PanelConfig]) -> Write:
     """Return the function that packs the feature table into the panel."""
-    lineage = {"features": read_manifest(features)["fingerprint"]}
-    return partial(_write, features=features, listings=listings, config=config.root, lineage=lineage)
+    return partial(_write, features=features, listings=listings, config=config.root)
 
 
-def _write(path: Path, *, features: Path, listings: pl.DataFrame, config: PanelConfig, lineage: dict[str, str]) -> None:
+def _write(path: Path, *, features: Path, listings: pl.DataFrame, config: PanelConfig) -> None:
+    manifest = read_manifest(features)
+    lineage = {"features": manifest["fingerprint"], "parameters": manifest["parameters"]}
     build_panel(features, listings.to_arrow(), path, config, lineage)

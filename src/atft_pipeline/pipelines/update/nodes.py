@@ -69,5 +69,6 @@ def continue_panel(
 
 
 def _append(path: Path, *, panel: Panel, features: Path, listings: pl.DataFrame, since: str) -> None:
-    lineage = {"features": read_manifest(features).fingerprint}
+    manifest = read_manifest(features)
+    lineage = {"features": manifest.fingerprint, "parameters": manifest.parameters}
     append_days(panel, features, listings.to_arrow(), path, lineage, since)
