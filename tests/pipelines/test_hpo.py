@@ -11,9 +11,15 @@ import pytest
 import yaml
 
 from atft_pipeline.errors import ArtifactError, ConfigError
+from atft_pipeline.pipelines.hpo.nodes import FinishedStudy, report_study, tabulate_study
+from atft_pipeline.pipelines.hpo.pipeline import create_pipeline
 from atft_pipeline.pipelines.hpo.winner import overlay, with_winner
+from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.tuning.observer import Outcome
 from atft_pipeline.tuning.report import DRY
 from tests.project import kedro, kedro_ok, make_project, newest
+from tests.tuning.postgres import server
+from tests.tuning.studies import Script, scripted, search_config
 
 pytestmark = pytest.mark.slow
 
@@ -175,3 +181,45 @@ def write_winner(project: Path, text: str) -> None:
 )
 def test_what_the_command_line_names_stays(parameters: dict, given: dict, merged: dict) -> None:
     assert overlay(parameters, given) == merged
+
+
+def test_the_table_is_saved_though_no_trial_completed(tmp_path: Path) -> None:
+    """It belongs to a node of its own, which the report, and its one line, come after."""
+    url, config = f"sqlite:///{tmp_path}/optuna.db", search_config(2)
+    failing = Script(tmp_path, act=lambda slot: Outcome("FAILED", f"epoch 1: the loss is nan in slot {slot}"))
+    scripted(url, config, tmp_path, failing).run()
+    finished = FinishedStudy("study", "fingerprint", tmp_path)
+    table, returns = tabulate_study(finished, url, Params(config))
+    assert table["state"].to_list() == ["FAILED", "FAILED"]
+    assert table["reason"].to_list() == ["epoch 1: the loss is nan in slot 0", "epoch 1: the loss is nan in slot 1"]
+    assert returns.columns == ["Date"]
+    with pytest.raises(ArtifactError, match=r"no trial of the study completed \(trial 0 FAILED: epoch 1: the loss is"):
+        report_study(finished, table, None, None, url, None, None, Params(config))  # type: ignore[arg-type]
+    nodes = {node.name: node for node in create_pipeline().nodes}
+    assert "trial_table" in nodes["tabulate_study"].outputs
+    assert "trial_table" in nodes["report_study"].inputs
+
+
+CANARY = "Zx9%7B%7DCANARY%40%25(s)"
+
+
+def test_a_password_reaches_nothing_that_a_search_writes_or_prints(searched: tuple[Path, str]) -> None:
+    """A real search in PostgreSQL, and one whose server is away: terminal, MLflow, artifacts, records, logs."""
+    project, _ = searched
+    credentials = project / "conf/local/credentials.yml"
+    small = f"--params={SMALL},hpo.trials=1,hpo.epochs=1,hpo.study=secret"
+    try:
+        with server() as url:
+            place = url.replace("tester@", f"tester:{CANARY}@") + f"?application_name=CANARY&password={CANARY}"
+            credentials.write_text(yaml.safe_dump({"hpo_storage": {"url": place}}))
+            printed = kedro_ok(project, "run", "--pipeline=hpo", small)
+        away = kedro(project, "run", "--pipeline=hpo", small)
+    finally:
+        credentials.unlink()
+    assert "study secret: 1 trials in postgresql+psycopg://127.0.0.1" in printed
+    assert (away.returncode, away.stderr.count("the database does not answer")) == (1, 1)
+    for text in (printed, away.stdout, away.stderr):
+        assert "CANARY" not in text
+        assert "Traceback" not in text
+    told = [path for path in project.rglob("*") if path.is_file() and b"CANARY" in path.read_bytes()]
+    assert told == []

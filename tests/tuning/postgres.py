@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -37,35 +38,76 @@ def unprivileged() -> str | None:
     return next(name for name in USERS if name in known)
 
 
+class Cluster:
+    """A server that can be stopped and started again.
+
+    Args:
+        folder: of its data, which its user may enter.
+        user: to run as.
+    """
+
+    def __init__(self, folder: Path, user: str | None) -> None:
+        self.folder, self.user, self.port = folder, user, free_port()
+        self.url = f"postgresql+psycopg://tester@127.0.0.1:{self.port}/postgres"
+        self._running: subprocess.Popen[bytes] | None = None
+        command = [
+            program("initdb"),
+            "-D",
+            str(folder / "data"),
+            "-A",
+            "trust",
+            "-U",
+            "tester",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ]
+        subprocess.run(command, check=True, capture_output=True, user=user, cwd=folder)
+
+    def start(self) -> None:
+        options = ["-p", str(self.port), "-k", str(self.folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        command = [program("postgres"), "-D", str(self.folder / "data"), *options]
+        with (self.folder / "log").open("ab") as output:
+            self._running = subprocess.Popen(command, stdout=output, stderr=output, user=self.user, cwd=self.folder)
+        wait_for(self.port, self._running)
+
+    def stop(self) -> None:
+        """Cut every connection off and stop."""
+        if self._running is None:
+            return
+        self._running.send_signal(signal.SIGINT)
+        try:
+            self._running.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._running.kill()
+            self._running.wait()
+        self._running = None
+
+
 @contextmanager
-def server() -> Iterator[str]:
-    """Run a server and give its address for SQLAlchemy."""
+def cluster() -> Iterator[Cluster]:
+    """Run a server."""
     user = unprivileged()
     # Not pytest's folder: only root may enter that one.
     folder = Path(tempfile.mkdtemp(prefix="pg_"))
     if user is not None:
         shutil.chown(folder, user)
-    data, port = folder / "data", free_port()
     try:
-        command = [program("initdb"), "-D", str(data), "-A", "trust", "-U", "tester", "--no-sync", "-E", "UTF8"]
-        subprocess.run(command, check=True, capture_output=True, user=user, cwd=folder)
-        options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        with (folder / "log").open("wb") as output:
-            running = subprocess.Popen(
-                [program("postgres"), "-D", str(data), *options], stdout=output, stderr=output, user=user, cwd=folder
-            )
+        made = Cluster(folder, user)
         try:
-            wait_for(port, running)
-            yield f"postgresql+psycopg://tester@127.0.0.1:{port}/postgres"
+            made.start()
+            yield made
         finally:
-            running.terminate()
-            try:
-                running.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait()
+            made.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Run a server and give its address for SQLAlchemy."""
+    with cluster() as made:
+        yield made.url
 
 
 def wait_for(port: int, running: subprocess.Popen[bytes], seconds: float = 60) -> None:

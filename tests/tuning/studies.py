@@ -14,11 +14,12 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.tuning.config import DimensionConfig, HeartbeatConfig, HpoConfig, PrunerConfig
+from atft_pipeline.tuning.database import open_storage
 from atft_pipeline.tuning.guard import blank_test_days, without_test
 from atft_pipeline.tuning.objective import Market, Objective
 from atft_pipeline.tuning.observer import Outcome, StudyObserver
 from atft_pipeline.tuning.space import Settings
-from atft_pipeline.tuning.storage import SharedStudy, open_storage
+from atft_pipeline.tuning.storage import SharedStudy
 from atft_pipeline.tuning.study import Worker, study_fingerprint
 from tests.panel.market import FEATURES
 from tests.project import ROOT

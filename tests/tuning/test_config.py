@@ -1,7 +1,9 @@
+import math
 from typing import Any
 
 import pytest
 
+from atft_pipeline.config import from_mapping
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.tuning.config import DimensionConfig, HpoConfig, PrunerConfig, SamplerConfig, Size
 
@@ -29,11 +31,71 @@ def test_trials_and_epochs_replace_the_presets() -> None:
         ({"path": "a.b", "kind": "categorical", "choices": (1,)}, "at least two different choices"),
         ({"path": "a.b", "kind": "categorical", "choices": (1, 1)}, "at least two different choices"),
         ({"path": "a.b", "kind": "float", "low": 0, "high": 1, "choices": (1, 2)}, "no choices"),
+        ({"path": "a.b", "kind": "float", "low": 0, "high": math.inf}, "low and high must be finite"),
+        ({"path": "a.b", "kind": "log", "low": 1, "high": math.inf}, "low and high must be finite"),
+        ({"path": "a.b", "kind": "int", "low": -math.inf, "high": 1}, "low and high must be finite"),
+        ({"path": "a.b", "kind": "float", "low": -1e308, "high": 1e308}, "low and high must be finite"),
+        ({"path": "a.b", "kind": "float", "low": math.nan, "high": 1}, "low < high"),
+        ({"path": "a.b", "kind": "int", "low": 0, "high": 1e300}, "within"),
+        ({"path": "a.b", "kind": "categorical", "choices": (1.0, math.inf)}, "choices must be finite"),
+        ({"path": "a.b", "kind": "categorical", "choices": (1.0, math.nan)}, "choices must be finite"),
     ],
 )
 def test_a_dimension_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DimensionConfig(**values)
+
+
+@pytest.mark.parametrize("name", ["quick-1", "a", "2024.spring_2", "A" * 100, "a..b"])
+def test_a_study_has_a_name(name: str) -> None:
+    assert HpoConfig(study=name).study == name
+
+
+PATHS = [
+    "/tmp/x",
+    "../..",
+    "..",
+    ".",
+    "",
+    "a/b",
+    "a\\b",
+    "~root",
+    ".hidden",
+    "-rf",
+    "a b",
+    "a\n",
+    "a\0",
+    "A" * 101,
+    "\u202e",
+]
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_is_no_name_of_a_study(name: str) -> None:
+    with pytest.raises(ConfigError, match="study must be a name of at most 100 letters") as caught:
+        HpoConfig(study=name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"trials": 10**9}, r"trials must lie in \[1,"),
+        ({"resamples": 10**12}, r"resamples must lie in \[1,"),
+        ({"time_limit": math.inf}, r"time_limit must lie in \[1,"),
+        ({"time_limit": math.nan}, r"time_limit must lie in \[1,"),
+        ({"heartbeat": {"grace": 10**12}}, "grace must be at most"),
+        ({"acceptance": {"device_busy": 1.5}}, "device_busy must lie"),
+        ({"acceptance": {"epoch_seconds": math.nan}}, "epoch_seconds must be positive"),
+        ({"acceptance": {"rank_ic": math.nan}}, "rank_ic must lie"),
+        ({"sampler": {"startup": 10**18}}, "startup must lie"),
+        ({"pruner": {"startup": 10**18}}, "startup must lie"),
+        ({"pruner": {"name": "hyperband", "warmup": 6}}, r"pruner\.warmup must not exceed the 5 epochs"),
+    ],
+)
+def test_a_search_that_could_not_end_or_judge_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_mapping(HpoConfig, values)
 
 
 def test_true_and_one_are_different_choices() -> None:

@@ -13,10 +13,11 @@ from optuna.trial import TrialState
 from atft_pipeline.errors import ConfigError, TrainingError
 from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, TrainingConfig
 from atft_pipeline.training.loop import train
-from atft_pipeline.tuning.config import PrunerConfig, SamplerConfig
+from atft_pipeline.tuning.config import DimensionConfig, PrunerConfig, SamplerConfig
 from atft_pipeline.tuning.limits import Deadline, TimeLimitError, halved, out_of_memory
-from atft_pipeline.tuning.objective import Market, planned
+from atft_pipeline.tuning.objective import MARKER, Market, mark, planned, remove_trial
 from atft_pipeline.tuning.observer import Outcome, TrialStart
+from atft_pipeline.tuning.report import parameters_of, trial_table
 from atft_pipeline.tuning.samplers import quiet
 from atft_pipeline.tuning.study import best_trials
 from tests.training.runs import run
@@ -273,6 +274,59 @@ def test_only_the_leader_keeps_its_weights(shared_market: Market, tmp_path: Path
     assert [path.name for path in made.objective.folder.glob("trial-*")] == [f"trial-{best:04d}"]
     assert not list(made.objective.folder.glob("*/*/epoch-*"))
     assert list(made.objective.folder.glob("*/*/best-*"))
+
+
+def test_nothing_is_removed_that_the_search_did_not_write(shared_market: Market, tmp_path: Path) -> None:
+    """Folders with the names of trials, or of anything else, that were there before or got something since."""
+    made = worker(shared_market, search_config(3, epochs=1), tmp_path)
+    folder = made.objective.folder
+    outside = tmp_path / "outside"
+    theirs = [
+        folder / "trial-0000/notes.txt",
+        folder / "trial-0001/0123456789ab/best-0001/weights",
+        folder / "trial-0002/made-by-hpo.txt/deep",
+        folder / "trial-0009/notes.txt",
+        folder / "trial-x/notes.txt",
+        outside / "0123456789ab/best-0001/weights",
+    ]
+    for path in theirs:
+        path.parent.mkdir(parents=True)
+        path.write_text("precious")
+    (folder / "trial-0004").symlink_to(outside)
+    made.run()
+    assert all(path.read_text() == "precious" for path in theirs)
+
+
+def test_a_file_beside_the_weights_of_a_trial_stays(tmp_path: Path) -> None:
+    marked = tmp_path / "trial-0000"
+    mark(marked)
+    for name in ["best-0001/model.json", "epoch-0002-00000003/state", ".best-0002.77.tmp/part", "plot.png", "best/of"]:
+        path = marked / "0123456789ab" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    (marked / "notes").mkdir()
+    remove_trial(marked)
+    assert {path.name for path in marked.iterdir()} == {"0123456789ab", MARKER, "notes"}
+    assert {path.name for path in (marked / "0123456789ab").iterdir()} == {"plot.png", "best"}
+
+
+def test_a_measured_batch_size_is_written_down_and_its_report_is_made(shared_market: Market, tmp_path: Path) -> None:
+    """``auto`` among the choices: the table of the trials has a number for each, and the winner trains with it."""
+
+    def measures(*arguments: Any, **options: Any) -> Any:
+        batches = arguments[6]
+        measured = replace(batches, batch_size=32) if batches.batch_size == "auto" else batches
+        return train(*arguments[:6], measured, *arguments[7:], **options)
+
+    size = DimensionConfig(path="batches.batch_size", kind="categorical", choices=("auto", 64))
+    config = search_config(3, epochs=1, space=(size,))
+    made = worker(shared_market, config, tmp_path, trainer=measures)
+    made.run()
+    table = trial_table(made.trials(), config)
+    assert set(table.select("batches.batch_size", "batch_size").rows()) <= {("auto", 32), ("64", 64)}
+    assert "auto" in table["batches.batch_size"].to_list()
+    for trial in made.trials():
+        assert parameters_of(trial, config)["batches"]["batch_size"] in {32, 64}
 
 
 def test_a_second_objective_leaves_a_pareto_front(shared_market: Market, tmp_path: Path) -> None:

@@ -10,13 +10,12 @@ from rich.console import Console
 
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.tuning.acceptance import acceptance_checks
-from atft_pipeline.tuning.config import AcceptanceConfig, HpoConfig
+from atft_pipeline.tuning.config import AcceptanceConfig, DimensionConfig, HpoConfig
 from atft_pipeline.tuning.figures import FIGURES, study_figures
 from atft_pipeline.tuning.live import LiveTable, checks_table, duration
 from atft_pipeline.tuning.observer import Outcome, TrialStart
 from atft_pipeline.tuning.report import (
     DRY,
-    NO_WINNER,
     parameters_text,
     returns_table,
     study_report,
@@ -24,9 +23,9 @@ from atft_pipeline.tuning.report import (
     trial_table,
     winner_of,
 )
-from atft_pipeline.tuning.space import Settings
+from atft_pipeline.tuning.space import Settings, put
 from atft_pipeline.tuning.study import Worker
-from tests.tuning.studies import BASE, Script, complete, scripted, search_config
+from tests.tuning.studies import BASE, SPACE, Script, complete, scripted, search_config
 
 VALUES = [0.10, 0.30, -0.20, 0.20, 0.0]
 
@@ -78,7 +77,7 @@ def test_the_returns_of_the_trials_stand_side_by_side(tmp_path: Path) -> None:
 
 def test_the_report_tells_trials_epochs_winner_default_and_bias(tmp_path: Path) -> None:
     made, config = finished(tmp_path)
-    report = study_report(made.trials(), config, "study", 1, None)
+    report = study_report(made.trials(), trial_table(made.trials(), config), config, "study", 1, None)
     assert report["trials"] == {"COMPLETE": 3, "FAILED": 1, "PRUNED": 1}
     # Three trials of two epochs, one of one, and one that failed in its first: 8 of 10.
     assert report["epochs"] == {"trained": 8, "planned": 10, "saved": pytest.approx(0.2)}
@@ -115,7 +114,9 @@ def test_a_study_without_a_completed_trial_has_no_winner(tmp_path: Path) -> None
     script = Script(tmp_path, act=lambda _: Outcome("FAILED", "collapsed"))
     made = scripted(f"sqlite:///{tmp_path}/optuna.db", config, tmp_path, script)
     made.run()
-    with pytest.raises(ArtifactError, match=NO_WINNER):
+    with pytest.raises(
+        ArtifactError, match=r"no trial of the study completed \(trial 0 FAILED: collapsed\).*hpo\.trials=2"
+    ):
         winner_of(made.trials(), config)
 
 
@@ -138,6 +139,39 @@ def test_figures_of_a_single_trial_say_what_they_need(tmp_path: Path) -> None:
     made.run()
     figures = study_figures(made.shared.study, config)
     assert "needs 3 completed trials" in figures["hpo_importance"].layout.title.text
+
+
+ODD: list[tuple[str, tuple[Any, ...]]] = [
+    ("batches.batch_size", ("auto", 64)),
+    ("batches.batch_size", (64, "auto", 128)),
+    ("model.static", (True, False)),
+    ("training.optimizer.lr", (0.01, 1)),
+    ("runtime.compile", ("auto", "none")),
+    ("model.dropout", (0.1, 0.0, 0.5)),
+]
+
+
+@pytest.mark.parametrize(("path", "choices"), ODD)
+def test_choices_of_any_types_reach_every_report(tmp_path: Path, path: str, choices: tuple[Any, ...]) -> None:
+    space = (DimensionConfig(path=path, kind="categorical", choices=choices), SPACE[0])
+    config = search_config(6, space=space[: 1 if path == SPACE[0].path else 2])
+    script = Script(tmp_path, act=lambda slot: complete(0.1 * slot))
+    made = scripted(f"sqlite:///{tmp_path}/optuna.db", config, tmp_path, script)
+    put_default(made, path, choices[0])
+    made.run()
+    trials = made.trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 6
+    table = trial_table(trials, config)
+    assert set(table[path].to_list()) <= {None if choice is None else str(choice) for choice in choices}
+    study_report(trials, table, config, "study", 1, None)
+    parameters_text(winner_of(trials, config), config, "study")
+    assert set(study_figures(made.shared.study, config)) == set(FIGURES)
+
+
+def put_default(made: Worker, path: str, value: Any) -> None:
+    mapping = made.base.as_mapping()
+    put(mapping, path, value)
+    made.base = Settings.of(mapping)
 
 
 def begun(number: int) -> TrialStart:

@@ -1,22 +1,31 @@
 """Slots: exactly one result each, whatever is killed. SQLite by one worker, a real PostgreSQL by four."""
 
+import os
+import signal
 import time
 from collections import Counter
+from contextlib import nullcontext
+from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from atft_pipeline.errors import ArtifactError, ConfigError
+from atft_pipeline.errors import ArtifactError
+from atft_pipeline.tuning import database, study
 from atft_pipeline.tuning.config import HeartbeatConfig
+from atft_pipeline.tuning.database import BROKEN, explained, open_storage
+from atft_pipeline.tuning.live import TrialLog
+from atft_pipeline.tuning.observer import Outcome
 from atft_pipeline.tuning.report import trial_table
 from atft_pipeline.tuning.samplers import quiet
-from atft_pipeline.tuning.storage import DEFAULT, REASON, SharedStudy, history_of, open_storage, slots
-from tests.tuning.postgres import server
-from tests.tuning.script_worker import exit_code, start
-from tests.tuning.studies import scripted, search_config
+from atft_pipeline.tuning.storage import DEFAULT, REASON, SharedStudy, history_of, slots
+from tests.tuning.postgres import cluster, server
+from tests.tuning.script_worker import exit_code, start, start_together
+from tests.tuning.studies import Script, complete, scripted, search_config
 
 
 def sqlite(folder: Path) -> str:
@@ -24,12 +33,15 @@ def sqlite(folder: Path) -> str:
 
 
 def trials_of(url: str) -> list[FrozenTrial]:
-    with quiet():
-        storage = optuna.storages.RDBStorage(url)
-        try:
+    """The trials of the study; none where no worker has made it yet."""
+    storage = open_storage(url, HeartbeatConfig())
+    try:
+        with quiet():
             return optuna.load_study(study_name="study", storage=storage).get_trials(deepcopy=False)
-        finally:
-            storage.engine.dispose()
+    except KeyError:
+        return []
+    finally:
+        storage.engine.dispose()
 
 
 def running_of(url: str, pid: int) -> list[FrozenTrial]:
@@ -44,10 +56,7 @@ def wait_until_running(url: str, process: ForkServerProcess, seconds: float = 90
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         assert process.is_alive(), "the worker ended before it was killed"
-        try:
-            found = running_of(url, process.pid)
-        except KeyError:
-            found = []
+        found = running_of(url, process.pid)
         # With its point: a trial that is killed before it has one is retried too, but shows nothing to compare.
         if found and found[0].params:
             return found[0]
@@ -85,17 +94,6 @@ def test_a_study_made_from_something_else_is_refused(tmp_path: Path) -> None:
     storage = open_storage(sqlite(tmp_path), config.heartbeat)
     with pytest.raises(ArtifactError, match=r"study study was made from another panel.*hpo\.study"):
         SharedStudy(storage, "study", "another", config)
-
-
-def test_an_address_without_a_server_is_one_clear_line() -> None:
-    url = "postgresql+psycopg://me:secret@127.0.0.1:1/none"
-    with pytest.raises(ArtifactError, match="does not answer") as caught:
-        open_storage(url, HeartbeatConfig())
-    assert "secret" not in str(caught.value)
-    with pytest.raises(ConfigError, match="is no address"):
-        open_storage("not an address", HeartbeatConfig())
-    with pytest.raises(ConfigError, match="no driver"):
-        open_storage("oracle_of_delphi://host/db", HeartbeatConfig())
 
 
 def test_a_stale_trial_is_retried_with_its_point_and_then_given_up(tmp_path: Path) -> None:
@@ -143,7 +141,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path: Path) -> None:
     victim = start(url, tmp_path, trials, seconds=1.0)
     end = time.monotonic() + 90
     while time.monotonic() < end:
-        found = trials_of(url) if (tmp_path / "optuna.db.lock").exists() and victim.is_alive() else []
+        found = trials_of(url)
         if len(found) == 3 and found[-1].state == TrialState.RUNNING and running_of(url, victim.pid):
             break
         time.sleep(0.3)
@@ -164,8 +162,7 @@ def test_a_killed_search_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_four_workers_on_postgresql_and_one_is_killed(tmp_path: Path) -> None:
     trials = 10
     with server() as url:
-        scripted(url, search_config(trials), tmp_path).shared.storage.engine.dispose()  # makes the tables
-        workers = [start(url, tmp_path, trials, seconds=1.5) for _ in range(4)]
+        workers = start_together(url, tmp_path, trials, seconds=1.5, count=4)
         victim = workers[0]
         dead = wait_until_running(url, victim, seconds=150)
         victim.kill()
@@ -190,3 +187,142 @@ def check_slots(found: list[FrozenTrial], trials: int) -> None:
     done = [trial for trial in found if trial.state == TrialState.COMPLETE]
     assert Counter(trial.user_attrs["slot"] for trial in done) == Counter(range(trials))
     assert len({str(sorted(trial.params.items())) for trial in done}) == trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["sqlite", "postgresql"])
+def test_workers_that_start_together_on_nothing_lose_nothing(tmp_path: Path, where: str) -> None:
+    with nullcontext(sqlite(tmp_path)) if where == "sqlite" else server() as url:
+        workers = start_together(url, tmp_path, trials=6, seconds=0.05, count=3)
+        assert [exit_code(process, 100) for process in workers] == [0, 0, 0]
+        check_slots(trials_of(url), 6)
+
+
+def test_a_worker_that_slept_past_its_grace_drops_its_result_and_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the first worker is busy with slot 1, a second one finds it stale, takes it over and finishes it."""
+    other = scripted(sqlite(tmp_path), search_config(3), tmp_path)
+    woken: list[int] = []
+
+    def sleep(slot: int) -> Outcome | None:
+        if slot == 1 and not woken:
+            woken.append(slot)
+            with quiet():
+                other.shared.study.tell(1, state=TrialState.FAIL)
+            other.run()
+            return complete(9.0)
+        return None
+
+    made = scripted(sqlite(tmp_path), search_config(3), tmp_path, Script(tmp_path, act=sleep), (TrialLog(),))
+    with caplog.at_level("INFO"):
+        made.run()
+    found = trials_of(sqlite(tmp_path))
+    check_slots(found, 3)
+    assert all(trial.value != 9.0 for trial in found if trial.state == TrialState.COMPLETE)
+    (line,) = [record.getMessage() for record in caplog.records if "trial 1 FAILED" in record.getMessage()]
+    assert "hpo.heartbeat.grace" in line
+
+
+def test_a_hearing_of_a_trial_that_was_taken_over_ends_the_training(tmp_path: Path) -> None:
+    made = scripted(sqlite(tmp_path), search_config(2), tmp_path)
+
+    class Slept(Script):
+        def __call__(self, trial: Any, start: Any, settings: Any, slowest: float | None) -> Outcome:
+            if not start.retry and start.slot == 0:
+                with quiet():
+                    made.shared.study.tell(trial.number, state=TrialState.FAIL)
+                trial.report(0.5, step=1)
+            return super().__call__(trial, start, settings, slowest)
+
+    made.objective = Slept(tmp_path)  # type: ignore[assignment]
+    made.run()
+    check_slots(trials_of(sqlite(tmp_path)), 2)
+
+
+def test_interrupts_exhaust_no_slot_and_kills_leave_a_reason(tmp_path: Path) -> None:
+    config = search_config(1)  # two retries
+    stops = iter(range(5))
+
+    def interrupt(_: int) -> Outcome | None:
+        if next(stops, None) is not None:
+            raise KeyboardInterrupt
+        return None
+
+    made = scripted(sqlite(tmp_path), config, tmp_path, Script(tmp_path, act=interrupt))
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            made.run()
+    for _ in range(3):
+        claim = made.shared.claim({})
+        assert claim is not None
+        made.shared.study.tell(claim.trial.number, state=TrialState.FAIL)
+    assert made.shared.claim({}) is None
+    table = trial_table(trials_of(sqlite(tmp_path)), config)
+    assert table["reason"].to_list()[:6] == ["interrupted"] * 5 + ["its worker died, and it was tried again"]
+    assert table["reason"].to_list()[-1] == (
+        "its worker died, 3 times in all; a larger hpo.heartbeat.retries tries it again"
+    )
+    # The advice works.
+    scripted(sqlite(tmp_path), replace(config, heartbeat=replace(config.heartbeat, retries=3)), tmp_path).run()
+    check_slots(trials_of(sqlite(tmp_path)), 1)
+
+
+@pytest.mark.slow
+def test_a_server_that_restarts_within_a_trial_ends_no_worker(tmp_path: Path) -> None:
+    with cluster() as made:
+        workers = start_together(made.url, tmp_path, trials=3, seconds=0.5, count=2)
+        wait_until_running(made.url, workers[0])
+        for _ in range(2):
+            time.sleep(0.3)
+            made.stop()
+            time.sleep(0.5)
+            made.start()
+        assert [exit_code(process, 100) for process in workers] == [0, 0]
+        check_slots(trials_of(made.url), 3)
+
+
+@pytest.mark.slow
+def test_a_server_that_stays_away_ends_the_worker_and_the_study_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE", 1.0)
+    monkeypatch.setattr(study, "ATTEMPTS", 1)
+    with cluster() as made:
+
+        def stop(slot: int) -> Outcome | None:
+            if slot == 1:
+                made.stop()
+            return None
+
+        first = scripted(made.url, search_config(3), tmp_path, Script(tmp_path, act=stop))
+        with pytest.raises(ArtifactError, match="the database does not answer"):
+            search(first, made.url)
+        first.shared.storage.engine.dispose()
+        made.start()
+        again = scripted(made.url, search_config(3), tmp_path)
+        again.run()
+        again.shared.storage.engine.dispose()
+        check_slots(trials_of(made.url), 3)
+
+
+def search(worker: study.Worker, url: str) -> None:
+    with explained(url, BROKEN):
+        worker.run()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_halted_past_its_grace_goes_on_when_it_wakes(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    workers = start_together(url, tmp_path, trials=3, seconds=0.6, count=2)
+    halted = wait_until_running(url, workers[0])
+    os.kill(workers[0].pid, signal.SIGSTOP)
+    try:
+        assert exit_code(workers[1], 100) == 0
+    finally:
+        os.kill(workers[0].pid, signal.SIGCONT)
+    assert exit_code(workers[0], 100) == 0
+    found = trials_of(url)
+    check_slots(found, 3)
+    assert found[halted.number].state == TrialState.FAIL
+    assert any(halted.number in history_of(trial) for trial in found)

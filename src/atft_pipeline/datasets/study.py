@@ -18,12 +18,13 @@ class StudyStorageDataset(AbstractDataset[str, str]):
         self, filepath: str, credentials: dict[str, str] | None = None, metadata: dict[str, Any] | None = None
     ) -> None:
         self._filepath = filepath
-        self._url = (credentials or {}).get("url")
         self.metadata = metadata
-        unknown = sorted(set(credentials or {}) - {"url"})
-        if unknown:
-            msg = f"credentials hpo_storage: unknown key {', '.join(unknown)}; it takes url alone"
+        # Nothing of what was given is repeated: an address put in the wrong place is a secret too.
+        given = credentials or {}
+        if not isinstance(given, dict) or set(given) - {"url"} or not isinstance(given.get("url") or "", str):
+            msg = "credentials hpo_storage: it takes one key, url, with the address as text"
             raise DatasetError(msg)
+        self._url = given.get("url")
 
     def load(self) -> str:
         """Return the address."""

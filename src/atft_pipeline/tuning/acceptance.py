@@ -7,7 +7,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from atft_pipeline.tuning.config import AcceptanceConfig
-from atft_pipeline.tuning.report import state_of
+from atft_pipeline.tuning.report import reason_of, state_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def acceptance_checks(trial: FrozenTrial, config: AcceptanceConfig) -> list[Chec
     seconds = facts.get("slowest_epoch")
     rank_ic = facts.get("best_rank_ic")
     compiled = card.get("compile", {"value": "-", "reason": "no epoch was trained"})
-    state = state_of(trial, last=True)
+    state, reason = state_of(trial, last=True), reason_of(trial, last=True)
     needed = config.compile == "yes" or card.get("device", {}).get("value") == "cuda"
     return [
         Check("device busy", f"{busy:.0%} of the step", f">= {config.device_busy:.0%}", busy >= config.device_busy),
@@ -57,5 +57,5 @@ def acceptance_checks(trial: FrozenTrial, config: AcceptanceConfig) -> list[Chec
             "full or selective" if needed else "where the device gains",
             compiled["value"] in {"full", "selective"} or (not needed and bool(card)),
         ),
-        Check("no crash", state, "COMPLETE", state == "COMPLETE"),
+        Check("no crash", f"{state}: {reason}" if reason else state, "COMPLETE", state == "COMPLETE"),
     ]

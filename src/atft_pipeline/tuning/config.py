@@ -1,6 +1,7 @@
 """Parameters of the search."""
 
 import math
+import re
 from typing import Literal, NamedTuple
 
 from atft_pipeline.config import config, require
@@ -9,6 +10,12 @@ Scalar = bool | int | float | str | None
 Direction = Literal["maximize", "minimize"]
 PRESETS = {"quick": (5, 5), "medium": (10, 10), "full": (20, 20), "dry_run": (1, 2)}
 """Trials and epochs by name."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MOST = 1_000_000
+"""Upper bound of counts: beyond it a search never ends."""
+EXACT = 2**53
+"""Whole numbers up to here are exact as floats, by which Optuna keeps them."""
+WEEK = 7 * 24 * 3600
 
 
 @config
@@ -39,6 +46,8 @@ class DimensionConfig:
                 len(distinct) == len(self.choices) >= 2 and self.low is None and self.high is None,
                 f"{self.path}: categorical takes at least two different choices and no low or high",
             )
+            endless = [choice for choice in self.choices if isinstance(choice, float) and not math.isfinite(choice)]
+            require(not endless, f"{self.path}: choices must be finite, got {endless}")
             return
         require(
             self.low is not None and self.high is not None and self.low < self.high and not self.choices,
@@ -46,9 +55,15 @@ class DimensionConfig:
         )
         assert self.low is not None
         assert self.high is not None
+        require(
+            math.isfinite(self.low) and math.isfinite(self.high) and math.isfinite(self.high - self.low),
+            f"{self.path}: low and high must be finite, got {self.low}, {self.high}",
+        )
         require(self.kind != "log" or self.low > 0, f"{self.path}: low of log must be positive, got {self.low}")
         whole = math.floor(self.low) == self.low and math.floor(self.high) == self.high
         require(self.kind != "int" or whole, f"{self.path}: low and high of int must be whole numbers")
+        exact = max(abs(self.low), abs(self.high)) <= EXACT
+        require(self.kind != "int" or exact, f"{self.path}: low and high of int must lie within +-2^53")
         require(self.step >= 1, f"{self.path}: step must be at least 1, got {self.step}")
         require(
             self.kind != "int" or (self.high - self.low) % self.step == 0,
@@ -71,7 +86,9 @@ class SamplerConfig:
     startup: int | None = None
 
     def __post_init__(self) -> None:
-        require(self.startup is None or self.startup >= 1, f"startup must be at least 1, got {self.startup}")
+        require(
+            self.startup is None or 1 <= self.startup <= MOST, f"startup must lie in [1, {MOST}], got {self.startup}"
+        )
 
 
 @config
@@ -90,8 +107,10 @@ class PrunerConfig:
     warmup: int = 2
 
     def __post_init__(self) -> None:
-        require(self.startup is None or self.startup >= 0, f"startup must not be negative, got {self.startup}")
-        require(self.warmup >= 0, f"warmup must not be negative, got {self.warmup}")
+        require(
+            self.startup is None or 0 <= self.startup <= MOST, f"startup must lie in [0, {MOST}], got {self.startup}"
+        )
+        require(0 <= self.warmup <= MOST, f"warmup must lie in [0, {MOST}], got {self.warmup}")
 
 
 @config
@@ -111,7 +130,8 @@ class HeartbeatConfig:
     def __post_init__(self) -> None:
         require(self.interval >= 1, f"interval must be at least 1, got {self.interval}")
         require(self.grace > self.interval, f"grace must exceed interval {self.interval}, got {self.grace}")
-        require(self.retries >= 0, f"retries must not be negative, got {self.retries}")
+        require(self.grace <= WEEK, f"grace must be at most {WEEK}, a week, got {self.grace}")
+        require(0 <= self.retries <= MOST, f"retries must lie in [0, {MOST}], got {self.retries}")
 
 
 @config
@@ -129,6 +149,11 @@ class AcceptanceConfig:
     epoch_seconds: float = 180.0
     rank_ic: float = 0.0
     compile: Literal["auto", "yes"] = "auto"
+
+    def __post_init__(self) -> None:
+        require(0 <= self.device_busy <= 1, f"device_busy must lie in [0, 1], got {self.device_busy}")
+        require(0 < self.epoch_seconds < math.inf, f"epoch_seconds must be positive, got {self.epoch_seconds}")
+        require(-1 <= self.rank_ic <= 1, f"rank_ic must lie in [-1, 1], got {self.rank_ic}")
 
 
 class Size(NamedTuple):
@@ -148,8 +173,8 @@ class HpoConfig:
         trials: trials of the study, in place of the preset's.
         epochs: epochs of a trial, in place of the preset's; of ``custom``, ``null`` takes those of the training, which
             may then have phases.
-        study: name of the study; ``null`` names it after the preset and a fingerprint of panel, split, parameters and
-            space, so that whatever changes them begins another one.
+        study: name of the study, never a path; ``null`` names it after the preset and a fingerprint of panel, split,
+            parameters and space, so that whatever changes them begins another one.
         seed: of the sampler. Trial n trains with ``training.seed + n``; trial 0 is the default configuration.
         objective: what is maximised: mean validation RankIC over the horizons (``rank_ic``), or the Sharpe ratio a day
             of the soft book at the shortest horizon (``sharpe``), both of the epoch that is kept.
@@ -187,14 +212,23 @@ class HpoConfig:
         require(self.preset != "custom" or self.trials is not None, "trials must be given with preset custom")
         for name in ("trials", "epochs"):
             value = getattr(self, name)
-            require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
+            require(value is None or 1 <= value <= MOST, f"{name} must lie in [1, {MOST}], got {value}")
+        require(
+            self.study is None or NAME.fullmatch(self.study) is not None,
+            f"study must be a name of at most 100 letters, digits, dots, dashes and underscores that begins with a "
+            f"letter or a digit, not a path, got {self.study!r}",
+        )
         paths = [dimension.path for dimension in self.space]
         twice = sorted({path for path in paths if paths.count(path) > 1})
         require(not twice, f"space: {', '.join(twice)} appears more than once")
         require(0 <= self.seed < 2**31, f"seed must lie in [0, 2^31), got {self.seed}")
-        require(self.time_limit >= 1, f"time_limit must be at least 1, got {self.time_limit}")
-        require(self.oom_retries >= 0, f"oom_retries must not be negative, got {self.oom_retries}")
-        require(self.resamples >= 1, f"resamples must be at least 1, got {self.resamples}")
+        for name, least in (("time_limit", 1), ("oom_retries", 0), ("resamples", 1)):
+            value = getattr(self, name)
+            require(least <= value <= MOST, f"{name} must lie in [{least}, {MOST}], got {value}")
+        require(
+            self.pruner.name != "hyperband" or self.pruner.warmup <= (self.size.epochs or MOST),
+            f"pruner.warmup must not exceed the {self.size.epochs} epochs of a trial, got {self.pruner.warmup}",
+        )
         if self.second_objective != "none":
             require(
                 self.pruner.name == "none" and self.sampler.name != "cmaes",

@@ -11,6 +11,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
 from atft_pipeline.training.checkpoint import load_model, panel_for
 from atft_pipeline.training.config import RuntimeConfig
+from atft_pipeline.tuning.objective import WEIGHTS
 from atft_pipeline.tuning.samplers import quiet
 from atft_pipeline.tuning.skill import daily_skill
 from atft_pipeline.tuning.storage import SharedStudy
@@ -47,9 +48,9 @@ def look_at_test(
     with shared.exclusive(), quiet():
         looks: list[dict[str, Any]] = list(shared.study.user_attrs.get(LOOKS, []))
         known = next((look for look in looks if look["trial"] == winner.number), None)
-        weights = sorted(folder.glob("*/best-*"))
-        if known is None and weights:
-            known = {"trial": winner.number, **_measure(weights[-1], panel, graphs, split, runtime)}
+        weights = folder / winner.user_attrs.get(WEIGHTS, "none")
+        if known is None and weights.is_dir():
+            known = {"trial": winner.number, **_measure(weights, panel, graphs, split, runtime)}
             looks.append(known)
             shared.study.set_user_attr(LOOKS, looks)
     if known is None:

@@ -2,8 +2,10 @@
 
 import logging
 import math
+import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from atft_pipeline.lineage import hash_json
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
+from atft_pipeline.training.checkpoint import remove_folder
 from atft_pipeline.training.loop import train
 from atft_pipeline.training.state import StateStore
 from atft_pipeline.tuning.config import HpoConfig
@@ -28,6 +31,10 @@ from atft_pipeline.tuning.space import Settings
 
 log = logging.getLogger(__name__)
 METRIC = "val_rank_ic"
+WEIGHTS = "weights"
+MARKER = "made-by-hpo.txt"
+RUN = re.compile(r"[0-9a-f]{12}")
+WRITTEN = re.compile(r"\.?(best|epoch)-\d{4}(-\d{8})?(\.\d+\.tmp)?")
 STEP_FACTS = ("epoch", METRIC, "loss", "seconds", "samples_per_second")
 
 
@@ -92,6 +99,7 @@ class Objective:
             meet) is raised instead.
         """
         hearing = Hearing(self, trial, start, Deadline(self.config.time_limit, start.epochs, slowest))
+        mark(self.checkpoints(start.number))
         for _ in range(self.config.oom_retries + 1):
             hearing.begin()
             try:
@@ -106,7 +114,7 @@ class Objective:
                     raise
                 reason = f"out of memory at batch_size {settings.batches.batch_size}"
             release_memory()
-            smaller = halved(settings)
+            smaller = halved(hearing.measured(settings))
             if smaller is None:
                 break
             log.warning("trial %d: %s; again with half of it and twice the accumulation", start.number, reason)
@@ -142,6 +150,7 @@ class Objective:
 
     def _complete(self, checkpoint: Path, settings: Settings, hearing: "Hearing") -> Outcome:
         facts = hearing.facts(settings) | self._skill(checkpoint, settings)
+        facts[WEIGHTS] = f"{checkpoint.parent.name}/{checkpoint.name}"
         best = max(hearing.history, key=lambda record: record[METRIC])
         known = {
             "rank_ic": best[METRIC],
@@ -178,11 +187,31 @@ class Objective:
     def tidy(self, number: int, *, keep: bool) -> None:
         """Drop what a finished trial need not keep: its states, and its weights unless it leads."""
         folder = self.checkpoints(number)
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
-            return
-        for run in folder.glob("*"):
-            StateStore(run, "", keep=1, keep_best=1).forget_states()
+        if keep:
+            for run in folder.glob("*"):
+                StateStore(run, "", keep=1, keep_best=1).forget_states()
+        else:
+            remove_trial(folder)
+
+
+def mark(folder: Path) -> None:
+    """Make the folder of a trial and mark it as the search's own; one that holds something already stays without."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        (folder / MARKER).write_text("The search made this folder, and removes it when another trial leads.\n")
+
+
+def remove_trial(folder: Path) -> None:
+    """Remove what a training wrote below a marked folder; what anybody else put there stays."""
+    if folder.is_symlink() or not (folder / MARKER).is_file():
+        return
+    for run in [path for path in folder.iterdir() if RUN.fullmatch(path.name) and path.is_dir()]:
+        for written in [path for path in run.iterdir() if WRITTEN.fullmatch(path.name)]:
+            remove_folder(written)
+        with suppress(OSError):
+            run.rmdir()
+    if {path.name for path in folder.iterdir()} == {MARKER}:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Hearing:
@@ -227,6 +256,14 @@ class Hearing:
         """Keep what was active."""
         self.card = card
 
+    def measured(self, settings: Settings) -> Settings:
+        """The settings with the batch size that a training measured where they say ``auto``."""
+        return replace(settings, batches=replace(settings.batches, batch_size=self._size(settings) or "auto"))
+
+    def _size(self, settings: Settings) -> int | None:
+        size = settings.batches.batch_size
+        return self.card.get("data", {}).get("batch_size") if size == "auto" else size
+
     def facts(self, settings: Settings) -> dict[str, Any]:
         """What is kept beside the trial."""
         seconds = [float(record["seconds"]) for record in self.history]
@@ -237,7 +274,7 @@ class Hearing:
             "slowest_epoch": max(seconds, default=None),
             "best_epoch": None if best is None else best["epoch"],
             "best_rank_ic": None if best is None else best[METRIC],
-            "batch_size": settings.batches.batch_size,
+            "batch_size": self._size(settings),
             "accumulation": settings.training.accumulation,
             "history": [{name: record[name] for name in STEP_FACTS if name in record} for record in self.history],
         }

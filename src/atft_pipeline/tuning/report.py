@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.tuning.bias import selection_bias
 from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
-from atft_pipeline.tuning.storage import DEFAULT, REASON, WORKER, history_of, slots
+from atft_pipeline.tuning.storage import DEFAULT, INTERRUPTED, REASON, WORKER, deaths, history_of, slots
 from atft_pipeline.tuning.study import best_trials
 
 STATES = {
@@ -23,7 +23,7 @@ STATES = {
 }
 KINDS = {"float": pl.Float64, "log": pl.Float64, "int": pl.Int64, "categorical": pl.String}
 DRY = "# Dry run: nothing was searched.\n"
-NO_WINNER = "no trial of the study completed; the trial table says why each one failed"
+SHOWN = 3
 
 
 def state_of(trial: FrozenTrial, last: bool) -> str:
@@ -32,6 +32,17 @@ def state_of(trial: FrozenTrial, last: bool) -> str:
         return "DIED"
     assert last or trial.state == TrialState.FAIL
     return STATES[trial.state]
+
+
+def reason_of(trial: FrozenTrial, last: bool) -> str | None:
+    """Why a trial is not COMPLETE."""
+    if REASON in trial.user_attrs or trial.state != TrialState.FAIL:
+        return trial.user_attrs.get(REASON)
+    if trial.user_attrs.get(INTERRUPTED) == trial.number:
+        return "interrupted"
+    if not last:
+        return "its worker died, and it was tried again"
+    return f"its worker died, {deaths(trial)} times in all; a larger hpo.heartbeat.retries tries it again"
 
 
 def trial_table(trials: list[FrozenTrial], config: HpoConfig) -> pl.DataFrame:
@@ -76,7 +87,8 @@ def _row(trial: FrozenTrial, space: tuple[DimensionConfig, ...], *, last: bool) 
         "state": state_of(trial, last),
         **dict(zip(["value", "second_value"], values, strict=False)),
         **{name: facts.get(name) for name in ("best_rank_ic", "sharpe", "best_epoch", "epochs", "epoch_seconds")},
-        **{name: facts.get(name) for name in ("batch_size", "accumulation", REASON, WORKER)},
+        **{name: facts.get(name) for name in ("batch_size", "accumulation", WORKER)},
+        "reason": reason_of(trial, last),
         "seconds": duration.total_seconds() if duration is not None else None,
         **point,
     }
@@ -86,12 +98,19 @@ def winner_of(trials: list[FrozenTrial], config: HpoConfig) -> FrozenTrial:
     """The best trial.
 
     Raises:
-        ArtifactError: no trial has a value.
+        ArtifactError: no trial has a value; with the first reasons.
     """
-    best = best_trials([trial for _, trial in slots(trials)], config.directions)
-    if not best:
-        raise ArtifactError(NO_WINNER)
-    return best[0]
+    last = [trial for _, trial in slots(trials)]
+    best = best_trials(last, config.directions)
+    if best:
+        return best[0]
+    ends = [f"trial {trial.number} {state_of(trial, last=True)}: {reason_of(trial, last=True)}" for trial in last]
+    msg = (
+        f"no trial of the study completed ({'; '.join(ends[:SHOWN])}{'; ...' if len(ends) > SHOWN else ''}); "
+        "data/08_reporting/trial_table.parquet has every reason. Mend the parameters, which begins another study, "
+        f"or try more points with hpo.trials={len(last) + config.size.trials}"
+    )
+    raise ArtifactError(msg)
 
 
 def parameters_of(trial: FrozenTrial, config: HpoConfig) -> dict[str, Any]:
@@ -136,12 +155,18 @@ def parameters_text(trial: FrozenTrial, config: HpoConfig, study: str) -> str:
 
 
 def study_report(
-    trials: list[FrozenTrial], config: HpoConfig, study: str, block: int, test: Mapping[str, Any] | None
+    trials: list[FrozenTrial],
+    table: pl.DataFrame,
+    config: HpoConfig,
+    study: str,
+    block: int,
+    test: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The account of a study.
 
     Args:
         trials: all tries.
+        table: of them, see :func:`trial_table`.
         config: of the search.
         study: its name.
         block: longest horizon, in sessions.
@@ -153,7 +178,6 @@ def study_report(
     last = [trial for _, trial in slots(trials)]
     winner = winner_of(trials, config)
     first = next((trial for trial in last if trial.user_attrs.get(DEFAULT)), None)
-    table = trial_table(trials, config)
     planned = sum(int(trial.user_attrs.get("planned", 0)) for trial in last)
     trained = sum(int(trial.user_attrs.get("epochs") or 0) for trial in last)
     rank_ic = float(winner.user_attrs["best_rank_ic"])
@@ -218,11 +242,12 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
         f"winner: trial {winner['trial']}"
         + (" (the default configuration: nothing better was found)" if winner["is_default"] else "")
         + f", validation RankIC {winner['val_rank_ic']:+.4f}"
-        + (f", default {report['default']['val_rank_ic']:+.4f}" if report["default"] else ""),
+        + (f", default {report['default']['val_rank_ic']:+.4f}" if report["default"] else ", default without a result"),
         f"selection bias: the best of {bias['trials_resampled']} worthless trials would show "
         f"{bias['expected_best_of_worthless']:+.4f} (95 % below {bias['upper_95_of_worthless']:+.4f}) on these "
         f"{bias['validation_days']} days",
     ]
+    lines += [f"trial {row['trial']} has no result: {row['reason']}" for row in report["failures"][:SHOWN]]
     test = report["test"]
     if test and "rank_ic" in test:
         parts = " ".join(f"{h}d {v['rank_ic']:+.4f}±{v['se']:.4f}" for h, v in test["horizons"].items())

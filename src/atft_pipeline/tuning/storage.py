@@ -5,74 +5,28 @@ trial whose worker died is failed by Optuna's heartbeat and its slot is given to
 ends with exactly one result in each slot, whatever is killed.
 """
 
-import fcntl
-import hashlib
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
-from atft_pipeline.errors import ArtifactError, ConfigError
-from atft_pipeline.tuning.config import HeartbeatConfig, HpoConfig
+from atft_pipeline.errors import ArtifactError
+from atft_pipeline.tuning.config import HpoConfig
+from atft_pipeline.tuning.database import BROKEN, exclusive
 from atft_pipeline.tuning.samplers import build_pruner, build_sampler, quiet
 
 REASON = "reason"
 CLAIMED = "claimed"
 WORKER = "worker"
+INTERRUPTED = "interrupted"
+DEATHS = "deaths"
 FINGERPRINT = "fingerprint"
 DEFAULT = "default"
-
-
-def hidden(url: str) -> str:
-    """The address without its password."""
-    return make_url(url).render_as_string(hide_password=True)
-
-
-def open_storage(url: str, heartbeat: HeartbeatConfig) -> RDBStorage:
-    """Open a storage; a SQLite file and its folder are made where they do not exist.
-
-    Args:
-        url: of SQLAlchemy, such as ``sqlite:///data/optuna/optuna.db`` or ``postgresql+psycopg://user:pw@host/db``.
-        heartbeat: of running trials.
-
-    Raises:
-        ConfigError: the address is no address, or has no driver.
-        ArtifactError: nobody answers there.
-    """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        msg = "the storage's url is no address; write it as postgresql+psycopg://user:password@host:port/database"
-        raise ConfigError(msg) from error
-    if parsed.get_backend_name() == "sqlite" and parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    retry = RetryHeartbeatStaleTrialCallback
-    try:
-        with quiet():
-            return RDBStorage(
-                url,
-                engine_kwargs={"pool_pre_ping": True},
-                heartbeat_interval=heartbeat.interval,
-                grace_period=heartbeat.grace,
-                heartbeat_stale_trial_callback=retry(max_retry=heartbeat.retries),
-            )
-    except (NoSuchModuleError, ImportError) as error:
-        msg = f"{hidden(url)}: no driver for this database is installed; use postgresql+psycopg:// or sqlite:///"
-        raise ConfigError(msg) from error
-    except OperationalError as error:
-        msg = f"{hidden(url)}: the database does not answer; is it running, and are user and password right?"
-        raise ArtifactError(msg) from error
 
 
 @dataclass(frozen=True)
@@ -116,6 +70,10 @@ class SharedStudy:
                 pruner=build_pruner(config),
             )
             known = self.study.user_attrs.get(FINGERPRINT)
+            trials = self.study.get_trials(deepcopy=False)
+            if known is None and trials:
+                msg = f"study {name} is not of this project, though of this name: give another hpo.study"
+                raise ArtifactError(msg)
             if known is None:
                 self.study.set_user_attr(FINGERPRINT, fingerprint)
             elif known != fingerprint:
@@ -126,22 +84,9 @@ class SharedStudy:
                 raise ArtifactError(msg)
         self._study_id = storage.get_study_id_from_name(name)
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Hold the lock that all workers share; a worker that dies lets go of it."""
-        engine = self.storage.engine
-        key = int.from_bytes(hashlib.blake2b(self.name.encode(), digest_size=8).digest(), "big", signed=True)
-        if engine.dialect.name == "postgresql":
-            with engine.connect() as connection:
-                connection.execute(text("select pg_advisory_lock(:key)"), {"key": key})
-                try:
-                    yield
-                finally:
-                    connection.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
-            return
-        with Path(f"{engine.url.database}.lock").open("a", encoding="ascii") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold the lock that all workers of the study share; a worker that dies lets go of it."""
+        return exclusive(self.storage.engine, self.name)
 
     def claim(self, default: dict[str, object]) -> Claim | None:
         """Take the next free slot, ``None`` where there is none now.
@@ -177,6 +122,17 @@ class SharedStudy:
         """Signs of life of a claimed trial, for as long as the returned context is open."""
         return Heartbeat(self.storage, self._id(claim.trial.number), self.config.heartbeat.interval)
 
+    def running(self, number: int) -> bool:
+        """The trial is still its worker's: nobody gave it up meanwhile."""
+        return self.storage.get_trial(self._id(number)).state == TrialState.RUNNING
+
+    def give_back(self, number: int) -> None:
+        """End a trial that was interrupted; its slot is free again, and no death counts against it."""
+        with self.exclusive(), quiet():
+            if self.running(number):
+                self.storage.set_trial_user_attr(self._id(number), INTERRUPTED, number)
+                self.study.tell(number, state=TrialState.FAIL)
+
     def _revive(self) -> None:
         """Fail the trials whose worker is dead and queue their points again. Call it under the lock."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -184,14 +140,13 @@ class SharedStudy:
             if trial.user_attrs.get(CLAIMED) != trial.number:
                 self.study.tell(trial.number, state=TrialState.FAIL)
         optuna.storages.fail_stale_trials(self.study)
-        # A worker may die between failing a trial and queueing its retry.
         trials = self.study.get_trials(deepcopy=True)
         retried = {number for trial in trials for number in history_of(trial)}
         for trial in trials:
-            if trial.state == TrialState.FAIL and REASON not in trial.user_attrs and trial.number not in retried:
-                again = self.storage.get_heartbeat_stale_trial_callback()
-                assert again is not None
-                again(self.study, trial)
+            died = trial.state == TrialState.FAIL and REASON not in trial.user_attrs and trial.number not in retried
+            if died and deaths(trial) <= self.config.heartbeat.retries:
+                trial.user_attrs[DEATHS] = deaths(trial)
+                RetryHeartbeatStaleTrialCallback()(self.study, trial)
 
     def _id(self, number: int) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -201,6 +156,12 @@ def history_of(trial: FrozenTrial) -> list[int]:
     """Numbers of the dead trials that a trial retries, the first one first."""
     with quiet():
         return RetryHeartbeatStaleTrialCallback.retry_history(trial)
+
+
+def deaths(trial: FrozenTrial) -> int:
+    """How many tries of a dead trial's slot died with their worker, its own among them."""
+    own = trial.user_attrs.get(INTERRUPTED) != trial.number
+    return int(trial.user_attrs.get(DEATHS, len(history_of(trial)))) + own
 
 
 def slots(trials: list[FrozenTrial]) -> list[tuple[int, FrozenTrial]]:
@@ -240,6 +201,6 @@ class Heartbeat:
         while not self._over.wait(self._interval):
             try:
                 self._storage.record_heartbeat(self._trial_id)
-            except (StorageInternalError, OperationalError):
+            except BROKEN:
                 # The next beat tries again; a database away for longer than the grace costs this trial, not the study.
                 continue

@@ -3,17 +3,19 @@
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import AtftError, TrainingError
 from atft_pipeline.lineage import hash_json
 from atft_pipeline.tuning.config import HpoConfig
+from atft_pipeline.tuning.database import BROKEN
 from atft_pipeline.tuning.objective import Market, Objective, planned
 from atft_pipeline.tuning.observer import Outcome, StudyObserver, TrialStart
 from atft_pipeline.tuning.samplers import quiet
@@ -23,6 +25,11 @@ from atft_pipeline.tuning.storage import REASON, Claim, SharedStudy, slots
 log = logging.getLogger(__name__)
 OPTUNA_STATE = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 WAIT = 1.0
+ATTEMPTS = 5
+"""Times in a row that a statement may break off before the worker ends."""
+TAKEN = (
+    "no sign of life for longer than hpo.heartbeat.grace: another worker tries it again, what it found here is dropped"
+)
 
 
 def study_fingerprint(market: Market, base: Settings, config: HpoConfig) -> str:
@@ -61,70 +68,102 @@ class Worker:
         """Work until every slot of the study has its result.
 
         Raises:
+            ArtifactError: the database stays away or is damaged.
             Exception: a programming error in a trial; the trial is failed with it, and nothing is caught.
         """
         default = default_point(self.base, self.config.space)
+        broken = 0
         while True:
-            claim = self.shared.claim(dict(default))
-            if claim is not None:
-                self.work(claim)
-            elif self.shared.finished():
-                return
-            else:
-                # Others still train. If one of them dies, its slot comes back.
+            try:
+                claim = self.shared.claim(dict(default))
+                if claim is not None:
+                    self.work(claim)
+                elif self.shared.finished():
+                    return
+                else:
+                    # Others still train. If one of them dies, its slot comes back.
+                    time.sleep(WAIT)
+                broken = 0
+            except UpdateFinishedTrialError:
+                # Another worker took the trial over while this one slept; the observers have heard of it.
+                continue
+            except BROKEN:
+                # A statement was cut off; the next one waits for a server that restarts.
+                broken += 1
+                if broken == ATTEMPTS:
+                    raise
+                log.warning("the database of the study broke off; trying again")
                 time.sleep(WAIT)
 
     def work(self, claim: Claim) -> None:
         """Run a claimed trial to its end and tell it."""
         trial = claim.trial
-        with self.shared.beat(claim):
+        with ExitStack() as ending:
+            ending.enter_context(self.shared.beat(claim))
             with quiet():
                 point = suggest(trial, self.config.space)
             settings = planned(apply(self.base, point), self.config.size.epochs, claim.slot)
             epochs = sum(phase.epochs for phase in settings.training.plan)
             start = TrialStart(trial.number, claim.slot, claim.retry, point, settings.as_mapping(), epochs)
+            ending.push(partial(self._abandon, start))
             trial.set_user_attr("slot", claim.slot)
             trial.set_user_attr("parameters", start.parameters)
             trial.set_user_attr("planned", epochs)
             for observer in self.observers:
                 observer.on_trial(start)
-            with ExitStack() as ending:
-                ending.push(partial(self._abandon, start))
-                outcome = self.objective(trial, start, settings, slowest_epoch(self.trials()))
+            outcome = self.objective(trial, start, settings, slowest_epoch(self.trials()))
             self.tell(start, outcome)
 
     def _abandon(
         self, start: TrialStart, _kind: type[BaseException] | None, error: BaseException | None, _trace: object
     ) -> None:
-        """Let no trial stay open when an error or an interrupt ends the search; the error goes on."""
-        if isinstance(error, Exception):
-            self.tell(start, Outcome("FAILED", stop_reason(error)))
+        """Let no trial stay open when an error or an interrupt ends it; the error goes on."""
+        if isinstance(error, UpdateFinishedTrialError):
+            self._hear(start, Outcome("FAILED", TAKEN))
+        elif isinstance(error, BROKEN):
+            # Nothing can be told now. Without signs of life the slot comes back.
+            self._hear(start, Outcome("FAILED", "the database broke off; the trial is tried again"))
+        elif isinstance(error, Exception):
+            with suppress(UpdateFinishedTrialError, *BROKEN):
+                self.tell(start, Outcome("FAILED", stop_reason(error)))
         elif error is not None:
-            # No reason: the slot is free again, and a resumed study trains it anew.
-            self.shared.study.tell(start.number, state=TrialState.FAIL)
+            with suppress(*BROKEN):
+                self.shared.give_back(start.number)
 
     def tell(self, start: TrialStart, outcome: Outcome) -> None:
-        """Write an outcome into the study, let everyone hear it, and drop weights that do not lead."""
-        study, number = self.shared.study, start.number
-        write_facts(self.shared, number, outcome)
-        with quiet():
+        """Write an outcome into the study, let everyone hear it, and drop weights that do not lead.
+
+        Raises:
+            UpdateFinishedTrialError: the trial was given up meanwhile, because its worker gave no sign of life.
+        """
+        number = start.number
+        with self.shared.exclusive(), quiet():
+            write_facts(self.shared, number, outcome)
             values = list(outcome.values) if outcome.state == "COMPLETE" else None
-            study.tell(number, values, state=OPTUNA_STATE[outcome.state])
+            self.shared.study.tell(number, values, state=OPTUNA_STATE[outcome.state])
+        self._hear(start, outcome)
+
+    def _hear(self, start: TrialStart, outcome: Outcome) -> None:
         for observer in self.observers:
             observer.on_outcome(start, outcome)
+        with suppress(*BROKEN):
+            self._tidy(start.number)
+
+    def _tidy(self, ended: int) -> None:
+        trials = self.shared.study.get_trials(deepcopy=False)
         leaders = {trial.number for trial in best_trials(self.trials(), self.config.directions)}
         for folder in self.objective.folder.glob("trial-*"):
-            other = int(folder.name.removeprefix("trial-"))
-            if other == number or (other not in leaders and self._over(other)):
+            digits = folder.name.removeprefix("trial-")
+            if not digits.isdecimal():
+                continue
+            other = int(digits)
+            over = other < len(trials) and trials[other].state.is_finished()
+            if other == ended or (other not in leaders and over):
                 self.objective.tidy(other, keep=other in leaders)
 
     def trials(self) -> list[FrozenTrial]:
         """The last try of every slot, in order."""
         return [trial for _, trial in slots(self.shared.study.get_trials(deepcopy=False))]
-
-    def _over(self, number: int) -> bool:
-        trials = self.shared.study.get_trials(deepcopy=False)
-        return number < len(trials) and trials[number].state.is_finished()
 
 
 def write_facts(shared: SharedStudy, number: int, outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from atft_pipeline.errors import TrainingError
@@ -23,6 +24,7 @@ from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.runtime import choose_runtime
 from atft_pipeline.tuning.acceptance import acceptance_checks
 from atft_pipeline.tuning.config import HpoConfig
+from atft_pipeline.tuning.database import BROKEN, explained, hidden, open_storage
 from atft_pipeline.tuning.figures import study_figures
 from atft_pipeline.tuning.final_look import look_at_test
 from atft_pipeline.tuning.guard import blank_test_days, without_test
@@ -37,7 +39,7 @@ from atft_pipeline.tuning.report import (
     winner_of,
 )
 from atft_pipeline.tuning.space import Settings, check_space
-from atft_pipeline.tuning.storage import SharedStudy, hidden, open_storage
+from atft_pipeline.tuning.storage import SharedStudy, slots
 from atft_pipeline.tuning.study import Worker, study_fingerprint, study_name
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,7 @@ def search(
 
     Raises:
         ConfigError: the space holds an invalid point, or training and validation touch the test.
-        TrainingError: a dry run failed an acceptance check.
+        ArtifactError: the database of the study is away or damaged.
     """
     config = hpo.root
     base = Settings(model.root, loss.root, training.root, batches.root, runtime.root)
@@ -85,18 +87,16 @@ def search(
     fingerprint = study_fingerprint(market, base, config)
     name = study_name(config, fingerprint)
     folder = checkpoints / "hpo" / name
-    shared = SharedStudy(open_storage(storage, config.heartbeat), name, fingerprint, config)
+    shared = shared_study(storage, name, fingerprint, config)
     log.info("study %s: %d trials in %s", name, config.size.trials, hidden(storage))
     live, tracked = LiveTable(name, config.size.trials), MlflowTrials()
     observers = (TrialLog(), live, tracked)
     worker = Worker(shared, base, config, Objective(market, config, folder, observers), observers)
     try:
-        with live.showing():
+        with live.showing(), explained(storage, BROKEN):
             worker.run()
     finally:
         tracked.close("KILLED")
-    if config.preset == "dry_run":
-        _accept(worker, config)
     return FinishedStudy(name, fingerprint, folder)
 
 
@@ -111,41 +111,64 @@ def load_market(
     return Market(panel, graphs, apart, resident, residency)
 
 
+def shared_study(storage: str, name: str, fingerprint: str, config: HpoConfig) -> SharedStudy:
+    """Open the database and join the study."""
+    opened = open_storage(storage, config.heartbeat)
+    with explained(storage):
+        return SharedStudy(opened, name, fingerprint, config)
+
+
+def tabulate_study(finished: FinishedStudy, storage: str, hpo: Params[HpoConfig]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Table of every trial and the daily returns of their books, however the trials ended."""
+    shared = shared_study(storage, finished.name, finished.fingerprint, hpo.root)
+    with explained(storage):
+        trials = shared.study.get_trials(deepcopy=False)
+    return trial_table(trials, hpo.root), returns_table(trials)
+
+
 def report_study(
     finished: FinishedStudy,
+    table: pl.DataFrame,
     panel: Panel,
     graphs: MonthlyGraphs,
-    checkpoints: Path,
     storage: str,
     split: Params[SplitConfig],
     runtime: Params[RuntimeConfig],
     hpo: Params[HpoConfig],
-) -> tuple[pl.DataFrame, pl.DataFrame, str, dict[str, Any], *tuple[go.Figure, ...]]:
-    """Tell what the study found; evaluate its winner on the test days, once."""
+) -> tuple[str, dict[str, Any], *tuple[go.Figure, ...]]:
+    """Tell what the study found; evaluate its winner on the test days, once.
+
+    Raises:
+        ArtifactError: no trial completed. The table, which is saved before, tells why.
+        TrainingError: a dry run failed an acceptance check.
+    """
     config = hpo.root
-    shared = SharedStudy(open_storage(storage, config.heartbeat), finished.name, finished.fingerprint, config)
-    trials = shared.study.get_trials(deepcopy=False)
-    winner = winner_of(trials, config)
-    whole = single_split(panel.dates, split.root, panel.meta.label_span)
-    folder = checkpoints / "hpo" / finished.name / f"trial-{winner.number:04d}"
     dry = config.preset == "dry_run"
-    test = None if dry else look_at_test(shared, winner, folder, panel, graphs, whole, runtime.root)
-    report = study_report(trials, config, finished.name, max(panel.meta.horizons), test)
+    shared = shared_study(storage, finished.name, finished.fingerprint, config)
+    with explained(storage):
+        trials = shared.study.get_trials(deepcopy=False)
+        if dry:
+            _accept(trials, config)
+        winner = winner_of(trials, config)
+        whole = single_split(panel.dates, split.root, panel.meta.label_span)
+        folder = finished.folder / f"trial-{winner.number:04d}"
+        test = None if dry else look_at_test(shared, winner, folder, panel, graphs, whole, runtime.root)
+        figures = study_figures(shared.study, config)
+    report = study_report(trials, table, config, finished.name, max(panel.meta.horizons), test)
     parameters = parameters_text(winner, config, finished.name)
-    figures = study_figures(shared.study, config)
     log_study(report, parameters, figures)
     for line in [] if dry else summary_lines(report):
         log.info(line)
-    return trial_table(trials, config), returns_table(trials), parameters, report, *figures.values()
+    return parameters, report, *figures.values()
 
 
-def _accept(worker: Worker, config: HpoConfig) -> None:
+def _accept(trials: list[FrozenTrial], config: HpoConfig) -> None:
     """Print the acceptance checks of a dry run.
 
     Raises:
         TrainingError: one of them failed.
     """
-    checks = acceptance_checks(worker.trials()[0], config.acceptance)
+    checks = acceptance_checks(slots(trials)[0][1], config.acceptance)
     Console(width=max(Console().width, 110)).print(checks_table(checks))
     failed = [check.name for check in checks if not check.passed]
     if failed:

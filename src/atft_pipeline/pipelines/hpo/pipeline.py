@@ -2,17 +2,10 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from atft_pipeline.pipelines.hpo.nodes import report_study, search
+from atft_pipeline.pipelines.hpo.nodes import report_study, search, tabulate_study
 
-SHARED = {
-    "panel": "panel",
-    "graphs": "graphs",
-    "checkpoints": "checkpoints",
-    "storage": "study_storage",
-    "split": "params:split",
-    "runtime": "params:runtime",
-    "hpo": "params:hpo",
-}
+STUDY = {"storage": "study_storage", "hpo": "params:hpo"}
+SHARED = {**STUDY, "panel": "panel", "graphs": "graphs", "split": "params:split", "runtime": "params:runtime"}
 FIGURES = ["hpo_history", "hpo_importance", "hpo_slices", "hpo_parallel", "hpo_timeline"]
 
 
@@ -24,6 +17,7 @@ def create_pipeline() -> Pipeline:
                 search,
                 inputs={
                     **SHARED,
+                    "checkpoints": "checkpoints",
                     "batches": "params:batches",
                     "residency": "params:residency",
                     "model": "params:model",
@@ -34,9 +28,15 @@ def create_pipeline() -> Pipeline:
                 name="search",
             ),
             Node(
+                tabulate_study,
+                inputs={"finished": "finished_study", **STUDY},
+                outputs=["trial_table", "study_returns"],
+                name="tabulate_study",
+            ),
+            Node(
                 report_study,
-                inputs={"finished": "finished_study", **SHARED},
-                outputs=["trial_table", "study_returns", "best_parameters", "hpo_report", *FIGURES],
+                inputs={"finished": "finished_study", "table": "trial_table", **SHARED},
+                outputs=["best_parameters", "hpo_report", *FIGURES],
                 name="report_study",
             ),
         ]
