@@ -17,7 +17,7 @@ import atft_pipeline  # noqa: F401  (sets the thread limits before anything else
 from atft_pipeline.training.config import OptimizerConfig, TrainingConfig
 from atft_pipeline.tuning.config import DimensionConfig, HpoConfig, PrunerConfig, SamplerConfig
 from atft_pipeline.tuning.objective import Market
-from atft_pipeline.tuning.report import study_report
+from atft_pipeline.tuning.report import study_report, trial_table
 
 SETTINGS = replace(
     BASE,
@@ -38,7 +38,8 @@ def search(market: Market, config: HpoConfig) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         made = worker(market, config, Path(name), base=SETTINGS)
         made.run()
-        report = study_report(made.trials(), config, "benchmark", 5, None)
+        trials = made.trials()
+        report = study_report(trials, trial_table(trials, config), config, "benchmark", 5, None)
         made.shared.storage.engine.dispose()
     return {**report["epochs"], "best": report["winner"]["val_rank_ic"]}
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from kedro.io import DatasetError
 
@@ -15,7 +17,14 @@ def test_credentials_name_the_database_and_are_not_described() -> None:
 
 
 def test_an_unknown_key_and_a_save_are_refused() -> None:
-    with pytest.raises(DatasetError, match="unknown key password; it takes url alone"):
+    with pytest.raises(DatasetError, match="it takes one key, url"):
         StudyStorageDataset("data/optuna.db", {"password": "x"})
     with pytest.raises(DatasetError, match="written by the search"):
         StudyStorageDataset("data/optuna.db").save("postgresql://me:secret@host/db")
+
+
+@pytest.mark.parametrize("given", ["postgresql://me:CANARY@h/d", {"CANARY": 1}, {"url": ["CANARY"]}, {"url": 5}])
+def test_credentials_of_another_shape_are_not_repeated(given: Any) -> None:
+    with pytest.raises(DatasetError, match="it takes one key, url") as caught:
+        StudyStorageDataset("data/optuna.db", given)
+    assert "CANARY" not in str(caught.value)

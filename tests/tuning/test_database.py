@@ -8,7 +8,6 @@ from pathlib import Path
 import optuna
 import pytest
 
-from atft_pipeline.datasets.study import StudyStorageDataset
 from atft_pipeline.errors import ArtifactError, AtftError, ConfigError
 from atft_pipeline.tuning.config import HeartbeatConfig, HpoConfig
 from atft_pipeline.tuning.database import explained, hidden, open_storage
@@ -61,14 +60,6 @@ def test_what_is_shown_of_an_address_is_the_place() -> None:
     assert hidden(full) == "postgresql+psycopg://db.example.org:5433/studies"
     assert hidden("postgresql+psycopg://me:s%40t@[::1]/studies") == "postgresql+psycopg://[::1]/studies"
     assert hidden("sqlite:////tmp/a b/optuna.db") == "/tmp/a b/optuna.db"
-
-
-@pytest.mark.parametrize("given", ["postgresql://me:CANARY@h/d", {"CANARY": 1}, {"url": ["CANARY"]}, {"url": 5}])
-def test_credentials_of_another_shape_are_not_repeated(given: object) -> None:
-    with pytest.raises(Exception, match="it takes one key, url") as caught:
-        StudyStorageDataset("data/optuna.db", given)  # type: ignore[arg-type]
-    assert "CANARY" not in str(caught.value)
-    assert "CANARY" not in repr(StudyStorageDataset("data/optuna.db", {"url": "CANARY"})._describe())
 
 
 def damage(path: Path, kind: str) -> None:
