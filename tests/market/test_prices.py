@@ -73,18 +73,14 @@ def table(frame: pl.DataFrame) -> Make:
 
 FAULTS: dict[str, tuple[Make, str]] = {
     "no such path": (no_path, "no such file or folder"),
-    "an empty folder": (empty_folder, "holds no .parquet and no .csv file"),
+    "an empty folder": (empty_folder, "holds no file of prices"),
     "no Parquet": (text_file, "not a readable Parquet file"),
     "zero bytes": (empty_file, "the file is empty"),
     "a corrupt footer": (cut_footer, "not a readable Parquet file"),
     "no rows": (table(good().clear()), "no rows"),
     "a missing column": (table(good().drop("Volume")), "column 'Volume' is missing"),
     "a renamed column": (table(good().rename({"Close": "Clse"})), "such as Close: Clse"),
-    "J-Quants names": (
-        table(good().rename({name: f"Adjustment{name}" for name in ("Open", "High", "Low", "Close", "Volume")})),
-        "set ingest.prices.preset to jquants",
-    ),
-    "an ill-typed column": (table(good(Close=["a"] * 6)), "column 'Close' has type String"),
+    "an ill-typed column": (table(good(Close=["a"] * 6)), "column 'Close' holds 'a' in row 1"),
     "an all-null column": (table(good(Close=pl.Series([None] * 6, dtype=pl.Float64))), "holds no value in all 6 rows"),
     "negative prices": (table(good(Low=[-0.5, 1, 2, 3, 4, 5])), "Low is negative in 1 rows, first A on 2024-01-02"),
     "one code only": (table(good().filter(pl.col("Code") == "A")), r"only 1 code \(A\), at least 2"),
@@ -96,7 +92,7 @@ FAULTS: dict[str, tuple[Make, str]] = {
     "ambiguous date strings": (table(good(Date=["03/04/2024"] * 6)), "no date or could be two"),
     "UTC instants": (
         table(good(Date=pl.Series([dt.datetime(2024, 1, 2, 15)] * 6).dt.replace_time_zone("UTC"))),
-        "set ingest.prices.time_zone",
+        "ingest.prices.time_zone=America/New_York",
     ),
     "dates as floats": (table(good(Date=[1.5] * 6)), "has type Float64, Date needs dates"),
 }

@@ -7,6 +7,8 @@ from kedro.io import AbstractDataset, DatasetError
 
 from atft_pipeline.errors import ArtifactError
 
+ENDINGS = (".parquet", ".csv", ".csv.gz", ".xlsx")
+
 
 def newest(path: Path) -> Path:
     """Resolve Kedro's version layout (``name/<version>/name``) to the newest version; leave other paths alone."""
@@ -18,9 +20,9 @@ class RawPathDataset(AbstractDataset[Path, Path | None]):
     """The path of a raw input: a file, a folder, or an artifact of this project with versions.
 
     Args:
-        filepath: the path; ``None`` means: look for ``sibling`` in the folder where ``beside`` lies.
+        filepath: the path; ``None`` means: look for ``sibling`` in ``beside``, then in the folder where that lies.
         beside: path of the prices that this table belongs to.
-        sibling: file name to look for beside them.
+        sibling: file name to look for; its other endings, such as .csv, are looked for too.
         optional: an absent input loads as ``None`` instead of raising.
         metadata: anything that plugins want to keep with the dataset, such as kedro-viz's layer.
     """
@@ -44,10 +46,20 @@ class RawPathDataset(AbstractDataset[Path, Path | None]):
         if self._given is not None:
             path = Path(self._given).expanduser()
         elif self._beside is not None and self._sibling is not None:
-            path = Path(self._beside).expanduser().parent / self._sibling
+            return self._look()
         else:
             return None
         return newest(path) if path.exists() else None
+
+    def _look(self) -> Path | None:
+        """Find the table inside the prices' folder or beside the prices."""
+        prices, sibling = Path(str(self._beside)).expanduser(), Path(str(self._sibling))
+        for folder in (prices, prices.parent):
+            for ending in (sibling.suffix, *ENDINGS):
+                path = folder / f"{sibling.stem}{ending}"
+                if path.exists():
+                    return newest(path)
+        return None
 
     def load(self) -> Path | None:
         """Return the path.
@@ -57,7 +69,8 @@ class RawPathDataset(AbstractDataset[Path, Path | None]):
         """
         path = self.resolve()
         if path is None and (self._given is not None or not self._optional):
-            msg = f"{self._given or 'raw prices'}: no such file or folder; pass --params prices=<file or folder>"
+            what = Path(self._sibling).stem if self._sibling is not None else "prices"
+            msg = f"{self._given or f'raw {what}'}: no such file or folder; pass --params {what}=<file or folder>"
             raise ArtifactError(msg)
         return path
 

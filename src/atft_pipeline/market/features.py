@@ -288,6 +288,7 @@ class _Build:
                 value = np.full(len(self.axis.dates), np.nan)
                 known = np.isfinite(self.passed[name])
                 value[self.axis.day[known]] = self.passed[name][known]
+                _check_equal(name, self.axis, self.passed[name], value)
                 unscaled = self.config.normalisation == "none"
                 found[name] = np.nan_to_num(value) if unscaled else extras.causal_score(value, clip)
         return found
@@ -301,6 +302,19 @@ class _Build:
         if absent:
             raise DataError(f"a table without prices needs its labels: no column {', '.join(absent)}")
         return np.stack([passed_values(self.axis, name).astype(np.float32) for name in names])
+
+
+def _check_equal(name: str, axis: PriceAxis, passed: Floats, of_day: Floats) -> None:
+    """Refuse a market column [R] that is not the same for all listings of a day [D]."""
+    other = np.flatnonzero(np.isfinite(passed) & (passed != of_day[axis.day]))
+    if len(other):
+        row = other[0]
+        day, listing = axis.dates[axis.day[row]], axis.names[axis.listing[row]]
+        msg = (
+            f"features.passthrough_market: {name} differs between the listings of a day, {listing} has {passed[row]:g} "
+            f"on {day} and another has {of_day[axis.day[row]]:g}; name it in features.passthrough instead"
+        )
+        raise DataError(msg)
 
 
 def _each(pool: ThreadPoolExecutor, workers: int, tasks: Iterable[Callable[[], int]]) -> Iterator[int]:

@@ -1,5 +1,6 @@
 """Stage one: raw prices to clean prices, listings and a report on their quality."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from atft_pipeline.market.prepared import PreparedConfig, read_prepared, summari
 from atft_pipeline.market.prices import PricesConfig, read_raw_prices
 from atft_pipeline.market.quality_report import quality_report
 from atft_pipeline.market.universe import UniverseConfig, add_universe
+
+log = logging.getLogger(__name__)
 
 MARKS = ("_unpriced", "_cheap", "_thin", "_young", "_fund")
 
@@ -68,6 +71,9 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     read = read_raw_prices(prices, config.prices)
     raw = read.frame
     table, matching = match_listings(table, raw["Code"])
+    if listings is not None:
+        for line in (matching.line(), *(f"listings: {note}" for note in matching.notes)):
+            log.info(line)
     cleaned = clean_prices(raw, config.cleaning)
     marked = add_universe(cleaned.prices, name_funds(table, config.universe.fund_pattern), config.universe)
     summary = summarise_listings(marked, table)

@@ -5,21 +5,33 @@ from pathlib import Path
 import polars as pl
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.market.prices import PricesConfig, find_files, normalise_codes, read_table
+from atft_pipeline.market.price_codes import check_codes, code_keys, normalise_codes
+from atft_pipeline.market.price_columns import find_column
+from atft_pipeline.market.price_config import PricesConfig
+from atft_pipeline.market.price_files import Table, find_files, one_line, open_tables
+from atft_pipeline.market.price_names import key
 from atft_pipeline.market.reading import Matching
 
+# Best first; compared by letters and digits alone.
 NAMES = {
-    "Code": ("Code", "code", "Ticker", "Symbol"),
-    "sector": ("sector", "Sector", "Sector33CodeName", "S33Nm", "sector33", "Sector33Code", "S33", "industry"),
-    "market": ("market", "Market", "MarketCodeName", "MktNm", "MarketCode", "Mkt", "Exchange", "exchange"),
+    "sector": (
+        *("sector", "gicssector", "sector33codename", "s33nm", "sector33", "sector33code", "s33", "sectorname"),
+        *("icbsector", "economicsector", "industrysector", "industry", "gicsindustry", "icbindustry", "33業種区分"),
+        *("gicsindustrygroup", "sicdescription", "行业", "所属行业", "业种", "gicssubindustry"),
+    ),
+    "market": (
+        *("market", "marketcodename", "mktnm", "marketcode", "mkt", "exchange", "listingexchange", "primaryexchange"),
+        *("exchangename", "marketsegment", "市場・商品区分", "市場商品区分", "市场"),
+    ),
 }
+LOOSE = ("plain", "bare")
 
 
 def read_listings(path: Path | None, settings: PricesConfig) -> pl.DataFrame:
     """Read the listings table, one row a code; the last row of a code wins.
 
     Args:
-        path: Parquet or CSV file or folder, or ``None`` for an empty table.
+        path: a table or a folder of them, or ``None`` for an empty table.
         settings: preset of the prices, for the form of the codes.
 
     Returns:
@@ -31,30 +43,49 @@ def read_listings(path: Path | None, settings: PricesConfig) -> pl.DataFrame:
     schema = {"Code": pl.String, "sector": pl.String, "market": pl.String}
     if path is None:
         return pl.DataFrame(schema=schema)
-    parts = []
-    for file in find_files(path):
-        scan = read_table(file)
-        names = scan.collect_schema().names()
-        found = {name: next((one for one in choices if one in names), None) for name, choices in NAMES.items()}
-        if found["Code"] is None:
-            msg = f"{file}: the listings have no column 'Code'; they have {', '.join(names[:12])}; rename it"
-            raise DataError(msg)
-        columns = [
-            (pl.lit(None) if source is None else pl.col(source)).cast(pl.String).alias(name)
-            for name, source in found.items()
-        ]
-        try:
-            parts.append(scan.select(columns).collect())
-        except (pl.exceptions.PolarsError, OSError) as error:
-            msg = f"{file}: the listings cannot be read ({str(error).splitlines()[0]}); write the file again"
-            raise DataError(msg) from error
-    table = pl.concat(parts)
-    table = table.with_columns(normalise_codes(table["Code"], settings).alias("Code"))
-    return table.drop_nulls("Code").unique("Code", keep="last", maintain_order=True).sort("Code")
+    parts = [_read_one(table, settings) for file in find_files(path) for table in open_tables(file)]
+    table = pl.concat(parts).drop_nulls("Code")
+    return table.unique("Code", keep="last", maintain_order=True).sort("Code")
+
+
+def _read_one(table: Table, settings: PricesConfig) -> pl.DataFrame:
+    """Read one table of listings."""
+    names = table.frame.collect_schema().names()
+    code = find_column([name for name in names if key(name) != "name"], "Code", settings, table)
+    code = code or next((name for name in names if key(name) in ("ticker", "symbol", "tickersymbol")), None)
+    if code is None:
+        msg = (
+            f"{table}: the listings have no column 'Code'; they have {', '.join(names[:12])}; rename the column of "
+            "tickers to Code"
+        )
+        raise DataError(msg)
+    found: dict[str, str | None] = {}
+    for name, choices in NAMES.items():
+        by_key = {key(other): other for other in reversed(names)}
+        found[name] = next((by_key[choice] for choice in choices if choice in by_key), None)
+    columns = [
+        (pl.lit(None) if source is None else pl.col(source))
+        .cast(pl.String)
+        .str.strip_chars()
+        .replace("", None)
+        .alias(name)
+        for name, source in found.items()
+    ]
+    try:
+        frame = table.frame.select(pl.col(code).alias("Code"), *columns).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        msg = f"{table}: the listings cannot be read ({one_line(error)}); write the file again"
+        raise DataError(msg) from error
+    codes = normalise_codes(check_codes(frame["Code"], table, code), settings.preset == "jquants")
+    return frame.with_columns(codes.alias("Code"))
 
 
 def match_listings(table: pl.DataFrame, codes: pl.Series) -> tuple[pl.DataFrame, Matching]:
     """Give the rows of a listings table the codes that the prices use.
+
+    Equal text matches first. What is left matches where upper and lower case, leading zeros, ``1.0`` in place of ``1``,
+    ``BRK-B`` in place of ``BRK.B``, or the market before or behind the code make the difference, as long as one code of
+    the prices and one row could be meant, and no other.
 
     Args:
         table: as of :func:`read_listings`.
@@ -63,8 +94,29 @@ def match_listings(table: pl.DataFrame, codes: pl.Series) -> tuple[pl.DataFrame,
     Returns:
         The table, and how many codes have a row.
     """
-    known = codes.drop_nulls().unique()
-    return table, Matching(codes=len(known), matched=len(set(known) & set(table["Code"])))
+    known = codes.drop_nulls().unique().sort()
+    same = set(known) & set(table["Code"])
+    prices, rows = code_keys(known.filter(~known.is_in(list(same)))), code_keys(table["Code"])
+    renamed: dict[str, str] = {}
+    notes = []
+    for form in LOOSE:
+        # A key that several codes or rows share says nothing, and a row that has its code is taken.
+        one = prices.filter(pl.len().over(form) == 1)
+        other = rows.filter(pl.len().over(form) == 1).filter(~pl.col("Code").is_in([*same, *renamed]))
+        pairs = one.join(other, on=form, suffix="_row").select("Code", "Code_row").rows()
+        renamed |= {row: code for code, row in pairs}
+        prices = prices.filter(~pl.col("Code").is_in([code for code, _ in pairs]))
+        if pairs:
+            what = "but for case, zeros or punctuation" if form == "plain" else "but for the market"
+            notes.append(f"{len(pairs)} codes match {what}, such as {pairs[0][0]} and {pairs[0][1]}")
+    if prices.height and table.height:
+        shown = ", ".join(prices["Code"].head(3))
+        notes.append(f"{prices.height} codes have no row, such as {shown}; their sector and market are unknown")
+    empty = [name for name in ("sector", "market") if table.height and table[name].null_count() == table.height]
+    notes += [f"no {name} is known: the listings have no column of it" for name in empty]
+    matched = table.with_columns(pl.col("Code").replace(renamed))
+    count = len(known) - prices.height
+    return matched.sort("Code"), Matching(codes=len(known), matched=count, notes=tuple(notes))
 
 
 def name_funds(table: pl.DataFrame, pattern: str) -> pl.Series:

@@ -13,15 +13,12 @@ import polars as pl
 
 from atft_pipeline.config import config, require, to_mapping
 from atft_pipeline.errors import DataError
+from atft_pipeline.market.price_codes import check_codes, normalise_codes
+from atft_pipeline.market.price_columns import find_column
+from atft_pipeline.market.price_config import PricesConfig
 from atft_pipeline.market.price_dates import parse_dates
-from atft_pipeline.market.prices import (
-    PRICE_COLUMNS,
-    PricesConfig,
-    find_column,
-    find_files,
-    normalise_codes,
-    read_table,
-)
+from atft_pipeline.market.price_files import Table, find_files, open_tables
+from atft_pipeline.market.price_names import PRICE_COLUMNS
 from atft_pipeline.progress import track
 
 
@@ -65,8 +62,9 @@ def read_prepared(path: Path, settings: PreparedConfig, prices: PricesConfig) ->
     Raises:
         DataError: a column is missing or empty, or a key appears twice.
     """
+    tables = [table for file in find_files(path) for table in open_tables(file)]
     frame = pl.concat(
-        [_read(file, settings, prices) for file in track(find_files(path), "reading table")], how="diagonal_relaxed"
+        [_read(table, settings, prices) for table in track(tables, "reading table")], how="diagonal_relaxed"
     )
     returns = {f"return_{int(h)}": name for h, name in settings.returns.items()}
     special = {*returns.values(), *filter(None, [settings.universe])}
@@ -124,13 +122,14 @@ def _report(
     }
 
 
-def _read(file: Path, settings: PreparedConfig, prices: PricesConfig) -> pl.DataFrame:
-    """Read one file with Date and Code under their canonical names."""
-    scan = read_table(file)
+def _read(file: Table, settings: PreparedConfig, prices: PricesConfig) -> pl.DataFrame:
+    """Read one table with Date and Code under their canonical names."""
+    scan = file.frame
     names = scan.collect_schema().names()
     keys: dict[str, str] = {}
     for key in ("Date", "Code"):
-        found = find_column(names, key, prices)
+        # A name is the company's beside features.
+        found = find_column([name for name in names if name.casefold() != "name"], key, prices, file)
         if found is None:
             msg = (
                 f"{file}: column {key!r} is missing; it has {', '.join(names[:12])}; map it with ingest.prices.columns"
@@ -148,7 +147,7 @@ def _read(file: Path, settings: PreparedConfig, prices: PricesConfig) -> pl.Data
         raise DataError(msg) from error
     return frame.with_columns(
         parse_dates(frame["Date"], file, "Date", prices.time_zone).alias("Date"),
-        normalise_codes(frame["Code"].cast(pl.String), prices).alias("Code"),
+        normalise_codes(check_codes(frame["Code"], file, "Code"), prices.preset == "jquants").alias("Code"),
     )
 
 

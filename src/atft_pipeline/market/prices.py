@@ -1,83 +1,27 @@
-"""Reading raw daily prices: Parquet files, folders of them, or CSV, under any column names.
+"""Reading raw daily prices: files of many kinds, or folders of them, under any column names.
 
 Every fault of the input ends in one :class:`DataError` line that names the file, the column, the value and what to do.
 """
 
 import datetime as dt
-import difflib
-import fnmatch
-from collections.abc import Mapping
+import logging
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
-from atft_pipeline.config import config, require
 from atft_pipeline.errors import DataError
-from atft_pipeline.market.price_dates import parse_dates
-from atft_pipeline.market.reading import RawPrices, Reading
+from atft_pipeline.market.price_codes import name_codes, normalise_codes, pad_codes
+from atft_pipeline.market.price_columns import Plan, choose_columns, find_column, missing_column, source_zone
+from atft_pipeline.market.price_config import PricesConfig
+from atft_pipeline.market.price_dates import is_date, parse_dates
+from atft_pipeline.market.price_files import EmptyFileError, Table, find_files, one_line, open_tables
+from atft_pipeline.market.price_names import DATES, OPTIONAL, PRESETS, PRICE_COLUMNS, REQUIRED, key
+from atft_pipeline.market.price_rows import FOOTER, Part, passed_columns, read_rows
+from atft_pipeline.market.price_shapes import date_column, stack
+from atft_pipeline.market.reading import Notes, RawPrices, Reading
 from atft_pipeline.progress import track
 
-PRICE_COLUMNS = ("Open", "High", "Low", "Close")
-REQUIRED = ("Date", "Code", *PRICE_COLUMNS, "Volume")
-OPTIONAL = ("Vwap", "UnadjustedClose")
-
-# Canonical name -> names tried in order. Standard names are always tried last.
-PRESETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "standard": {},
-    "jquants": {
-        "Open": ("AdjustmentOpen", "AdjO"),
-        "High": ("AdjustmentHigh", "AdjH"),
-        "Low": ("AdjustmentLow", "AdjL"),
-        "Close": ("AdjustmentClose", "AdjC"),
-        "Volume": ("AdjustmentVolume", "AdjVo"),
-        "UnadjustedClose": ("Close", "C"),
-    },
-    "yfinance": {
-        "Date": ("Date", "Datetime", "date"),
-        "Code": ("Ticker", "Symbol", "ticker", "symbol"),
-        **{name: (name, name.lower()) for name in (*PRICE_COLUMNS, "Volume")},
-    },
-}
-
-
-@config
-class PricesConfig:
-    """How raw prices are read.
-
-    Attributes:
-        preset: names of the columns: ``standard`` (Date, Code, Open, ...), ``jquants`` (AdjustmentOpen, ..., codes of
-            five characters) or ``yfinance`` (Ticker; a file without it is one ticker, named by the file).
-        columns: canonical name -> name in the file; wins over the preset.
-        passthrough: patterns (``*`` and ``?``) of further numeric columns to keep.
-        time_zone: zone of the market, needed only where dates are UTC instants that are not midnight.
-        latest_date: last date that is believable, ISO; null means tomorrow by this machine's clock.
-        minimum_codes: fewer distinct codes than this are refused, a cross-section cannot be ranked.
-        minimum_days: fewer distinct dates than this are refused.
-    """
-
-    preset: Literal["standard", "jquants", "yfinance"] = "standard"
-    columns: dict[str, str] | None = None
-    passthrough: tuple[str, ...] = ()
-    time_zone: str | None = None
-    latest_date: str | None = None
-    minimum_codes: int = 2
-    minimum_days: int = 2
-
-    def __post_init__(self) -> None:
-        require(self.preset in PRESETS, f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
-        known = {*REQUIRED, *OPTIONAL}
-        unknown = sorted(set(self.columns or {}) - known)
-        require(not unknown, f"columns maps unknown names {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-        require(self.minimum_codes >= 1, f"minimum_codes must be at least 1, got {self.minimum_codes}")
-        require(self.minimum_days >= 1, f"minimum_days must be at least 1, got {self.minimum_days}")
-        if self.latest_date is not None:
-            try:
-                dt.date.fromisoformat(self.latest_date)
-            except ValueError:
-                require(
-                    ok=False, message=f"latest_date must be an ISO date such as 2024-12-31, got {self.latest_date!r}"
-                )
+log = logging.getLogger(__name__)
 
 
 def read_prices(path: Path, settings: PricesConfig) -> pl.DataFrame:
@@ -89,21 +33,48 @@ def read_raw_prices(path: Path, settings: PricesConfig) -> RawPrices:
     """Read raw prices under their canonical names, and say how.
 
     Args:
-        path: a Parquet or CSV file, or a folder that holds such files at any depth.
+        path: a file of prices, or a folder that holds such files at any depth.
         settings: column names and limits.
 
     Returns:
         How they were read, and Date (Date), Code (String), Open, High, Low, Close, Volume (Float64), Vwap and
         UnadjustedClose where the files have them, then the columns kept by pattern; rows in the order of the files.
+        Prices are adjusted where the files hold an adjusted close, and UnadjustedClose is the raw one then.
 
     Raises:
         DataError: the input cannot be read or breaks its contract.
     """
-    files = find_files(path)
-    parts = [_read_one(file, settings) for file in track(files, "reading prices")]
-    frame = _concatenate(parts, files)
+    notes = Notes()
+    tables = _tables(path, settings, notes)
+    plans = _plans(tables, settings, notes)
+    parts = []
+    for table, (plan, code) in track(list(zip(tables, plans, strict=True)), "reading prices"):
+        part = read_rows(table, plan, settings, code, notes)
+        if part.frame.is_empty():
+            notes.add("files without a row were left out", table)
+        else:
+            parts.append((table, plan, part))
+    if not parts:
+        msg = f"{path}: no rows; give prices with at least {settings.minimum_days} days"
+        raise DataError(msg)
+    _check_levels([(table, plan) for table, plan, _ in parts])
+    frame = _concatenate([part for _, _, part in parts], path, settings, {plan.preset for plan, _ in plans}, notes)
     _check(frame, path, settings)
-    return RawPrices(frame, Reading(preset=settings.preset, files=len(files), close="Close"))
+    first = parts[0][1]
+    unknown = [name for name in ("Open", "High", "Low", "Volume") if frame[name].null_count() == frame.height]
+    if unknown:
+        notes.add(f"closes alone: {', '.join(unknown)} are unknown")
+    if "Volume" in unknown:
+        notes.add("without Volume a universe needs --params ingest.universe.min_dollar_volume=0")
+    for plan in {plan.preset: plan for _, plan, _ in parts}.values():
+        if PRESETS[plan.preset].note and plan.raw_close is None and plan.factor is None:
+            notes.add(PRESETS[plan.preset].note)
+    presets = sorted({plan.preset for _, plan, _ in parts})
+    reading = Reading(", ".join(presets), len(parts), first.close, notes.lines())
+    log.info(reading.line())
+    for note in reading.notes:
+        log.info("prices: %s", note)
+    return RawPrices(frame, reading)
 
 
 def newest_date(path: Path, settings: PricesConfig) -> dt.date:
@@ -117,14 +88,8 @@ def newest_date(path: Path, settings: PricesConfig) -> dt.date:
         DataError: the input cannot be read, has no date column or no date.
     """
     newest: list[dt.date] = []
-    for file in find_files(path):
-        scan = read_table(file)
-        schema = scan.collect_schema()
-        source = find_column(schema.names(), "Date", settings)
-        if source is None:
-            raise DataError(_missing(file, "Date", schema.names(), settings))
-        wanted = pl.col(source).max() if schema[source] == pl.Date else pl.col(source).unique()
-        last = parse_dates(scan.select(wanted).collect()[source], file, source, settings.time_zone).max()
+    for table in _tables(path, settings, Notes()):
+        last = _dates(table, settings).max()
         newest += [last] if isinstance(last, dt.date) else []
     if not newest:
         msg = f"{path}: no row has a date; give prices with at least two days"
@@ -132,137 +97,107 @@ def newest_date(path: Path, settings: PricesConfig) -> dt.date:
     return max(newest)
 
 
-def find_files(path: Path) -> list[Path]:
-    """List the price files at a path: the file itself, or all Parquet (else CSV) files below the folder.
-
-    Raises:
-        DataError: there is no such path, or nothing readable below it.
-    """
-    if not path.exists():
-        msg = f"{path}: no such file or folder; give the path of a Parquet or CSV file, or of a folder of them"
-        raise DataError(msg)
-    if path.is_file():
-        return [path]
-    for suffixes in ((".parquet", ".pq"), (".csv", ".csv.gz")):
-        found = [
-            file
-            for file in sorted(path.rglob("*"))
-            if file.is_file() and file.name.endswith(suffixes) and not file.name.startswith((".", "_"))
-        ]
-        if found:
-            return found
-    msg = f"{path}: the folder holds no .parquet and no .csv file; give the folder that holds the prices"
-    raise DataError(msg)
-
-
-def read_table(file: Path) -> pl.LazyFrame:
-    """Open one Parquet or CSV file; CSV columns are all strings.
-
-    Raises:
-        DataError: the file is empty, or is neither.
-    """
-    if file.stat().st_size == 0:
-        msg = f"{file}: the file is empty (0 bytes); give a Parquet or CSV file with prices"
-        raise DataError(msg)
-    text = file.name.endswith((".csv", ".csv.gz"))
-    try:
-        scan = pl.scan_csv(file, infer_schema=False) if text else pl.scan_parquet(file)
-        scan.collect_schema()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        kind = "CSV" if text else "Parquet"
-        msg = f"{file}: not a readable {kind} file ({_one_line(error)}); write it again or give another path"
-        raise DataError(msg) from error
-    return scan
-
-
-def find_column(names: list[str], canonical: str, settings: PricesConfig) -> str | None:
-    """Find the name that a canonical column has in a file, or ``None``."""
-    mapped = (settings.columns or {}).get(canonical)
-    if mapped is not None:
-        return mapped if mapped in names else None
-    preset = PRESETS[settings.preset].get(canonical, ())
-    own = () if canonical == "UnadjustedClose" and preset else (canonical,)
-    return next((name for name in (*preset, *own) if name in names), None)
-
-
-def _read_one(file: Path, settings: PricesConfig) -> pl.DataFrame:
-    """Read one file under canonical names and types."""
-    scan = read_table(file)
-    schema = scan.collect_schema()
+def _dates(table: Table, settings: PricesConfig) -> pl.Series:
+    """Read the dates of a table, each once or the last alone."""
+    schema = table.frame.collect_schema()
     names = schema.names()
-    chosen = {name: find_column(names, name, settings) for name in (*REQUIRED, *OPTIONAL)}
-    if chosen["Close"] == chosen["UnadjustedClose"]:
-        chosen["UnadjustedClose"] = None
-    nameless = settings.preset == "yfinance" and chosen["Code"] is None
-    for name in REQUIRED:
-        if chosen[name] is None and not (nameless and name == "Code"):
-            raise DataError(_missing(file, name, names, settings))
-    text = file.name.endswith((".csv", ".csv.gz"))
-    columns: dict[str, pl.Expr] = {}
-    for name, source in chosen.items():
-        if source is None:
+    source = find_column(names, "Date", settings, table) or date_column(table, names)
+    if source is None:
+        raise DataError(missing_column(table, "Date", names, settings))
+    wanted = pl.col(source).max() if schema[source] == pl.Date else pl.col(source).unique(maintain_order=True)
+    dates = table.frame.select(wanted).collect()[source]
+    if table.text:
+        # What stands below the last price, and copies of the header, are remarks here as they are for the reader.
+        remarks = [text for text in dates.tail(FOOTER) if text and not is_date(text)]
+        dates = dates.filter(~dates.is_in([source, *remarks]).fill_null(value=False))
+    return parse_dates(dates, table, source, settings.time_zone or source_zone(names, settings))
+
+
+def _tables(path: Path, settings: PricesConfig, notes: Notes) -> list[Table]:
+    """Open all tables at a path and stack the wide ones; empty files of a folder are left out."""
+    tables: list[Table] = []
+    empty: list[Path] = []
+    for file in find_files(path):
+        try:
+            opened = open_tables(file)
+        except EmptyFileError:
+            if path.is_file():
+                raise
+            empty.append(file)
+            notes.add("files without a row were left out", file)
             continue
-        columns[name] = pl.col(source) if name in ("Date", "Code") else _number(file, name, source, schema, text)
-    if nameless:
-        columns["Code"] = pl.lit(file.name.split(".")[0])
-    for source in _matching(names, settings.passthrough, set(filter(None, chosen.values()))):
-        if text or schema[source].is_numeric():
-            columns[source] = _number(file, source, source, schema, text)
-    try:
-        frame = scan.select(expression.alias(name) for name, expression in columns.items()).collect()
-    except pl.exceptions.InvalidOperationError as error:
-        msg = f"{file}: a value is not a number ({_one_line(error)}); correct it or leave the cell empty"
-        raise DataError(msg) from error
-    except (pl.exceptions.PolarsError, OSError) as error:
-        msg = f"{file}: the file is damaged ({_one_line(error)}); write it again or give another path"
-        raise DataError(msg) from error
-    return frame.with_columns(
-        parse_dates(frame["Date"], file, chosen["Date"] or "Date", settings.time_zone).alias("Date"),
-        _codes(frame["Code"], file, settings).alias("Code"),
-    )
+        for table in opened:
+            if path.is_dir() and _is_prose(table):
+                notes.add("texts that are no tables were left out", table)
+            else:
+                tables.append(stack(table, (settings.columns or {}).get("Date")))
+    if not tables:
+        what = f"its {len(empty)} files are empty" if empty else "none of its files is a table"
+        msg = f"{path}: {what}; give a folder that holds prices"
+        raise DataError(msg)
+    for table in tables:
+        for note in table.notes:
+            notes.add(note, table)
+    return tables
 
 
-def _number(file: Path, name: str, source: str, schema: pl.Schema, text: bool) -> pl.Expr:
-    """Express a numeric column; floats keep their width where they are passed through."""
-    dtype = schema[source]
-    if text:
-        return pl.col(source).str.strip_chars().replace("", None).cast(pl.Float64)
-    if dtype == pl.Null:
-        return pl.col(source).cast(pl.Float64)
-    if not dtype.is_numeric():
+def _is_prose(table: Table) -> bool:
+    """Whether a text is a remark of one column, such as README.txt."""
+    names = table.frame.collect_schema().names()
+    return table.text and table.path.suffix.casefold() == ".txt" and len(names) == 1 and key(names[0]) not in DATES
+
+
+def _plans(tables: list[Table], settings: PricesConfig, notes: Notes) -> list[tuple[Plan, str | None]]:
+    """Choose the columns of every table, and the code of each that is one ticker."""
+    every = [table.frame.collect_schema().names() for table in tables]
+    unseen = [p for p in settings.passthrough if not any(passed_columns(names, (p,), set()) for names in every)]
+    if unseen:
         msg = (
-            f"{file}: column {source!r} has type {dtype}, {name} needs numbers; store it as numbers or map another one"
+            f"{tables[0]}: ingest.prices.passthrough asks for {unseen[0]!r}, which matches no column but those of the "
+            f"prices; it has {', '.join(every[0][:12])}; correct the pattern or leave it out"
         )
         raise DataError(msg)
-    known = name in (*REQUIRED, *OPTIONAL)
-    return pl.col(source) if dtype.is_float() and not known else pl.col(source).cast(pl.Float64)
+    coded = any(find_column(names, "Code", settings, one) for one, names in zip(tables, every, strict=True))
+    codes = {} if coded or settings.preset == "standard" else name_codes({table.stem for table in tables})
+    named = len({codes.get(table.stem) for table in tables} - {None}) > 1
+    plans: list[tuple[Plan, str | None]] = []
+    for table, names in zip(tables, every, strict=True):
+        date = (
+            (settings.columns or {}).get("Date")
+            or find_column(names, "Date", settings, table)
+            or date_column(table, names)
+        )
+        code = codes.get(table.stem) if named else None
+        plan = choose_columns(table, names, settings, date, named=code is not None)
+        if plan.note:
+            notes.add(plan.note)
+        plans.append((plan, None if "Code" in plan.sources else code))
+    if named:
+        example = next(table for table in tables if codes.get(table.stem))
+        notes.add(
+            f"codes were taken from the names of the files, such as {codes[example.stem]} from {example.path.name}"
+        )
+    return plans
 
 
-def _codes(codes: pl.Series, file: Path, settings: PricesConfig) -> pl.Series:
-    """Turn codes into strings; J-Quants codes of four characters get the fifth."""
-    if codes.dtype.is_float() or codes.dtype.is_temporal() or codes.dtype.is_nested():
-        msg = f"{file}: column {codes.name!r} has type {codes.dtype}, Code needs strings or whole numbers; store it so"
+def _check_levels(read: list[tuple[Table, Plan]]) -> None:
+    """Refuse adjusted prices of some files beside raw ones of others."""
+    levels = {plan.raw_close is not None or plan.factor is not None: table for table, plan in read}
+    if len(levels) > 1:
+        close = next(plan.sources["Close"] for _, plan in read if plan.raw_close is not None or plan.factor is not None)
+        msg = (
+            f"{levels[True]} holds adjusted prices ({close!r}) and {levels[False]} raw ones alone: they cannot be put "
+            "together; give all files the adjusted close, or read all of them raw with --params "
+            "ingest.prices.columns.Close=Close"
+        )
         raise DataError(msg)
-    return normalise_codes(codes.cast(pl.String), settings)
 
 
-def normalise_codes(codes: pl.Series, settings: PricesConfig) -> pl.Series:
-    """Trim codes, and give J-Quants codes of four characters their fifth."""
-    frame = codes.rename("Code").str.strip_chars().replace("", None).to_frame()
-    if settings.preset == "jquants":
-        four = pl.col("Code").str.len_chars() == 4
-        frame = frame.with_columns(pl.when(four).then(pl.col("Code") + "0").otherwise("Code").alias("Code"))
-    return frame["Code"]
-
-
-def _matching(names: list[str], patterns: tuple[str, ...], taken: set[str]) -> list[str]:
-    """List the columns that a pattern asks for and no canonical name has taken."""
-    reserved = {*REQUIRED, *OPTIONAL, *taken}
-    return [name for name in names if name not in reserved and any(fnmatch.fnmatchcase(name, p) for p in patterns)]
-
-
-def _concatenate(parts: list[pl.DataFrame], files: list[Path]) -> pl.DataFrame:
-    """Stack the files; columns passed through may be absent from some."""
+def _concatenate(read: list[Part], path: Path, settings: PricesConfig, presets: set[str], notes: Notes) -> pl.DataFrame:
+    """Put the rows of all files together; columns passed through may be absent from some."""
+    parts, padded = pad_codes([part.frame for part in read], [part.whole_codes for part in read])
+    if padded:
+        notes.add(padded)
     optional = {tuple(sorted(set(part.columns) & set(OPTIONAL))) for part in parts}
     if len(optional) > 1:
         shared = set.intersection(*(set(part.columns) for part in parts))
@@ -270,34 +205,21 @@ def _concatenate(parts: list[pl.DataFrame], files: list[Path]) -> pl.DataFrame:
             part.drop([name for name in OPTIONAL if name in part.columns and name not in shared]) for part in parts
         ]
     try:
-        return pl.concat(parts, how="diagonal_relaxed")
+        frame = pl.concat(parts, how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:
-        msg = f"{files[0].parent}: the files do not fit together ({_one_line(error)}); store a column in one type"
+        msg = f"{path}: the files do not fit together ({one_line(error)}); store a column in one type"
         raise DataError(msg) from error
-
-
-def _missing(file: Path, name: str, names: list[str], settings: PricesConfig) -> str:
-    """Compose the line about a column that is not there."""
-    mapped = (settings.columns or {}).get(name)
-    wanted = mapped or name
-    lower = {other.lower(): other for other in names}
-    close = lower.get(wanted.lower()) or next(iter(difflib.get_close_matches(wanted, names, 1, 0.6)), None)
-    for preset, mapping in PRESETS.items():
-        if preset != settings.preset and any(other in names for other in mapping.get(name, ()) if other != name):
-            advice = f"set ingest.prices.preset to {preset}"
-            break
-    else:
-        advice = f"map it with ingest.prices.columns, such as {name}: {close or 'ITS_NAME'}"
-    return f"{file}: column {wanted!r} is missing; it has {', '.join(names[:12])}; {advice}"
+    jquants = settings.preset == "jquants" or presets == {"jquants"}
+    return frame.with_columns(normalise_codes(frame["Code"], jquants).alias("Code")) if jquants else frame
 
 
 def _check(frame: pl.DataFrame, path: Path, settings: PricesConfig) -> None:
     """Refuse what no cleaning can mend."""
-    if frame.is_empty():
-        msg = f"{path}: no rows; give prices with at least {settings.minimum_days} days"
-        raise DataError(msg)
+    unknown = {name for name in REQUIRED if frame[name].null_count() == frame.height}
+    closes_alone = {"Open", "High", "Low"}
+    allowed = closes_alone | {"Volume"} if unknown >= closes_alone else set()
     for name in REQUIRED:
-        if frame[name].null_count() == frame.height:
+        if name in unknown - allowed:
             msg = f"{path}: column {name!r} holds no value in all {frame.height} rows; map the column that has them"
             raise DataError(msg)
     for name in (*PRICE_COLUMNS, "Volume"):
@@ -335,7 +257,4 @@ def _check_extent(frame: pl.DataFrame, path: Path, settings: PricesConfig) -> No
             raise DataError(msg)
 
 
-def _one_line(error: BaseException) -> str:
-    """Shorten an error to its first line."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+__all__ = ["PRICE_COLUMNS", "PricesConfig", "newest_date", "read_prices", "read_raw_prices"]

@@ -28,7 +28,33 @@ class Reading:
 
     def line(self) -> str:
         """Say in one line what was read."""
-        return f"prices: {self.files} file{'s' * (self.files != 1)} read as {self.preset}, Close from {self.close!r}"
+        return (
+            f"prices: {self.files} file{'s' * (self.files != 1)}, columns as of {self.preset}, Close from {self.close}"
+        )
+
+
+class Notes:
+    """Gathers remarks of many files: each is said once, with its rows summed and its first file named."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._files: dict[str, list[str]] = {}
+
+    def add(self, text: str, where: object = None, rows: int = 0) -> None:
+        """Add a remark; ``{}`` in it stands for the number of rows."""
+        self._rows[text] = self._rows.get(text, 0) + rows
+        files = self._files.setdefault(text, [])
+        if where is not None and str(where) not in files:
+            files.append(str(where))
+
+    def lines(self) -> tuple[str, ...]:
+        """One sentence a remark."""
+        told = []
+        for text, rows in self._rows.items():
+            files = self._files[text]
+            more = f" and {len(files) - 1} more files" if len(files) > 2 else f" and {files[1]}" if files[1:] else ""
+            told.append(text.replace("{}", str(rows)) + (f": {files[0]}{more}" if files else ""))
+        return tuple(told)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,149 @@
+"""Wide tables of prices, one column a ticker, stacked to one row a day and ticker."""
+
+import re
+from dataclasses import replace
+
+import polars as pl
+
+from atft_pipeline.errors import DataError
+from atft_pipeline.market.price_dates import is_date
+from atft_pipeline.market.price_files import Table, two_headers
+from atft_pipeline.market.price_names import FIELDS, NAMES, UNNAMED, adjusted_field, key
+
+LEAST_TICKERS = 2
+SINGLE = frozenset("ohlc")
+NUMBER = re.compile(r"^[-+(]?[^\w\s]?\s?\d")
+CODES = frozenset(NAMES["Code"])
+PAIR = re.compile(r"^\(['\"](?P<one>[^'\"]*)['\"], ['\"](?P<two>[^'\"]*)['\"]\)$")
+
+
+def stack(table: Table, date: str | None = None) -> Table:
+    """Stack a table whose columns are tickers; a table of one row a day and ticker comes back as it is.
+
+    Three forms are known: two header rows (fields and tickers, as yfinance writes them), names that hold both
+    (``Close_AAPL``, ``AAPL.Close``), and closes alone (a column a ticker).
+
+    Args:
+        table: as it was opened.
+        date: name of its dates, where the user gave it.
+
+    Raises:
+        DataError: the dates run across the columns, or one file holds a field other than the close.
+    """
+    names = table.frame.collect_schema().names()
+    if table.text and len(table.head) > 1 and two_headers([list(row) for row in table.head]):
+        return _two_rows(table, names)
+    date = date if date in names else date_column(table, names)
+    others = [name for name in names if name != date]
+    if sum(is_date(name) for name in others) >= max(LEAST_TICKERS, len(others) - 2):
+        msg = f"{table}: the dates run across the columns; transpose the table, so that each day is a row"
+        raise DataError(msg)
+    if date is None or {key(name) for name in others} & CODES or _has_fields(others):
+        return table
+    pairs = {name: pair for name in others if (pair := _pair(name))}
+    if pairs and len(pairs) == len([name for name in others if key(name) not in UNNAMED]):
+        return _stacked(table, date, pairs, "names of field and ticker in one")
+    if len(others) < LEAST_TICKERS or not _numeric(table, others):
+        return table
+    field = FIELDS.get(key(table.stem), "Close")
+    if field not in ("Close", "Adj Close"):
+        msg = f"{table}: a wide table of {field}; give one table with Date, Code, Open, High, Low, Close, Volume"
+        raise DataError(msg)
+    return _stacked(table, date, {name: ("Close", name) for name in others}, "closes alone, a column a ticker")
+
+
+def _has_fields(names: list[str]) -> bool:
+    """Whether the columns are fields of a price; a few tickers, such as OPEN, LOW, C or V, look like fields too."""
+    keys = {key(name) for name in names}
+    if keys >= SINGLE:
+        return True
+    fields = {FIELDS[one] for one in keys if one in FIELDS and len(one) > 1} | {
+        "Adj Close" for name in names if adjusted_field(name)
+    }
+    return bool(fields & {"Close", "Adj Close"}) or len(fields) > 2
+
+
+def date_column(table: Table, names: list[str]) -> str | None:
+    """Find the dates: by name, else the first column where it has no name and holds dates."""
+    by_key = {key(name): name for name in reversed(names)}
+    found = next((by_key[other] for other in NAMES["Date"] if other in by_key), None)
+    if found is None and {"t", *SINGLE} <= set(names):
+        return "t"
+    if found is not None or not names or key(names[0]) not in UNNAMED:
+        return found
+    first = table.frame.select(pl.col(names[0])).head(50).collect().to_series().drop_nulls()
+    if first.dtype.is_temporal():
+        return names[0]
+    return names[0] if first.dtype == pl.String and len(first) and all(map(is_date, first.head(3))) else None
+
+
+def _two_rows(table: Table, names: list[str]) -> Table:
+    """Stack a text with a line of fields and a line of tickers; a third line may name the index."""
+    rows = [_filled(row) for row in table.head[:2]]
+    if all(key(cell) in FIELDS for cell in rows[1][1:]):
+        rows.reverse()
+    fields, tickers = rows
+    third = table.head[2] if len(table.head) > 2 else ()
+    skip = 3 if third and not is_date(third[0]) and not any(third[1:]) else 2
+    pairs = {
+        name: (FIELDS[key(field)], ticker)
+        for name, field, ticker in zip(names[1:], fields[1:], tickers[1:], strict=True)
+    }
+    body = replace(table, frame=table.frame.slice(skip), head=())
+    return _stacked(body, names[0], pairs, "two header rows")
+
+
+def _filled(row: tuple[str, ...]) -> list[str]:
+    """Cells that were merged in a spreadsheet stand in the first of them alone."""
+    cells = [row[0]]
+    for cell in row[1:]:
+        cells.append(cell or cells[-1])
+    return cells
+
+
+def _pair(name: str) -> tuple[str, str] | None:
+    """Split a name into field and ticker."""
+    found = PAIR.match(name)
+    if found:
+        parts = [(found["one"], found["two"]), (found["two"], found["one"])]
+    else:
+        places = [match.start() for match in re.finditer(r"[ _.|:/-]", name)]
+        parts = [(name[:place], name[place + 1 :]) for place in reversed(places)]
+        parts += [(name[place + 1 :], name[:place]) for place in places]
+    known = ((FIELDS.get(key(field)), ticker.strip()) for field, ticker in parts if len(key(field)) > 1)
+    return next(((field, ticker) for field, ticker in known if field and ticker), None)
+
+
+def _numeric(table: Table, names: list[str]) -> bool:
+    """Whether the columns hold numbers."""
+    if not table.text:
+        schema = table.frame.collect_schema()
+        return all(schema[name].is_numeric() or schema[name] == pl.Null for name in names)
+    rows = table.frame.select(names).head(50).collect()
+    filled = [value.strip() for row in rows.iter_rows() for value in row if value and value.strip()]
+    return bool(filled) and 2 * sum(bool(NUMBER.match(value)) for value in filled) > len(filled)
+
+
+def _stacked(table: Table, date: str, pairs: dict[str, tuple[str, str]], form: str) -> Table:
+    """Put the columns of one ticker after those of another; rows without a value are none."""
+    wide = table.frame.collect()
+    tickers: dict[str, dict[str, str]] = {}
+    for column, (field, ticker) in pairs.items():
+        tickers.setdefault(ticker, {}).setdefault(field, column)
+    parts = []
+    for ticker, fields in tickers.items():
+        values = list(fields.values())
+        filled = [
+            pl.col(name).is_not_null() & (pl.col(name).cast(pl.String).str.strip_chars() != "") for name in values
+        ]
+        part = wide.filter(pl.any_horizontal(filled)) if values else wide
+        parts.append(
+            part.select(
+                pl.col(date).alias("Date"),
+                pl.lit(ticker).alias("Code"),
+                *(pl.col(column).alias(field) for field, column in fields.items()),
+            )
+        )
+    long = pl.concat(parts, how="diagonal_relaxed")
+    note = f"a wide table ({form}) was stacked to one row a day and ticker"
+    return replace(table, frame=long.lazy(), notes=(*table.notes, note), head=(), stacked=True)
