@@ -1,11 +1,13 @@
 """Kedro hooks by duty: parameters, artifacts, lineage, report."""
 
 import logging
+import os
 import re
 import resource
 import textwrap
 import time
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from atft_pipeline.audit.table import audit_table
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
+from atft_pipeline.locks import file_lock
 from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versions, version_folder, write_record
 from atft_pipeline.pipelines.train.tracking import log_parameters
 from atft_pipeline.validation.table import folds_table
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 # Runtime parameters that the configuration files themselves read: `${runtime_params:...}` in conf/base.
 CONF_PARAMETERS = frozenset({"prices", "listings", "oracle", "size"})
 COMPOSED = frozenset({"__default__", "data"})
+STORE_LOCK = "mlflow.db.lock"
 # Content hashes of raw files, by size and time of change.
 FINGERPRINTS = "data/.fingerprints.json"
 
@@ -45,6 +49,17 @@ def producer(dataset: str) -> str | None:
     return next(
         (name for name, stage in pipelines.items() if name not in COMPOSED and dataset in stage.all_outputs()), None
     )
+
+
+class StoreHooks:
+    """Runs that start together make MLflow's store once."""
+
+    @hook_impl(wrapper=True)
+    def after_context_created(self, context: KedroContext) -> Generator[None, Any, Any]:
+        """Hold a lock while kedro-mlflow opens the store, which makes its tables where there are none."""
+        writable = os.access(context.project_path, os.W_OK)
+        with file_lock(context.project_path / STORE_LOCK) if writable else nullcontext():
+            return (yield)
 
 
 class ParameterHooks:

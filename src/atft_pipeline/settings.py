@@ -1,9 +1,9 @@
 """Kedro settings of the project."""
 
 from atft_pipeline.config_loader import ProjectConfigLoader
-from atft_pipeline.hooks import ArtifactHooks, LineageHooks, ParameterHooks, ReportHooks, TrackingHooks
+from atft_pipeline.hooks import ArtifactHooks, LineageHooks, ParameterHooks, ReportHooks, StoreHooks, TrackingHooks
 
-HOOKS = (ParameterHooks(), ArtifactHooks(), LineageHooks(), TrackingHooks(), ReportHooks())
+HOOKS = (StoreHooks(), ParameterHooks(), ArtifactHooks(), LineageHooks(), TrackingHooks(), ReportHooks())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader

@@ -1,6 +1,5 @@
 """The database of a search: its address without its secrets, its lock, and one line where it is broken or away."""
 
-import fcntl
 import hashlib
 import logging
 import re
@@ -19,6 +18,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from atft_pipeline.errors import ArtifactError, ConfigError
+from atft_pipeline.locks import file_lock
 from atft_pipeline.tuning.config import HeartbeatConfig
 from atft_pipeline.tuning.samplers import quiet
 
@@ -183,8 +183,7 @@ def exclusive(engine: Engine, name: str) -> Iterator[None]:
                 HELD.by = None
                 connection.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
         return
-    with Path(f"{engine.url.database}.lock").open("a", encoding="ascii") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with file_lock(Path(f"{engine.url.database}.lock")):
         yield
 
 
