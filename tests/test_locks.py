@@ -24,9 +24,14 @@ def held(path: Path) -> bool:
 
 def test_a_lock_is_held_inside_and_let_go_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
-    with pytest.raises(KeyError), file_lock(path):
-        assert held(path)
-        raise KeyError
+
+    def fail() -> None:
+        with file_lock(path):
+            assert held(path)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert not held(path)
 
 
