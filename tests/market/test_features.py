@@ -170,6 +170,16 @@ def test_passed_columns_by_pattern(tmp_path: Path) -> None:
     assert found["m_rate"].std() > 0.3
 
 
+def test_a_market_column_is_the_same_for_all_listings_of_a_day(tmp_path: Path) -> None:
+    frame = clean_frame().with_columns(m_rate=pl.col("Date").dt.day().cast(pl.Float64))
+    last = pl.int_range(pl.len()) == pl.len() - 1
+    differs = frame.with_columns(m_rate=pl.when(last).then(99.5).otherwise("m_rate"))
+    for market, table in (("m_rate", differs), ("Volume", frame)):
+        config = replace(SMALL, groups=("calendar",), passthrough_market=(market,))
+        with pytest.raises(DataError, match=f"passthrough_market: {market} differs between the listings of a day"):
+            build(table, tmp_path / market, config)
+
+
 def test_a_prepared_table_enters_as_it_is(tmp_path: Path) -> None:
     source = clean_frame().select("Date", "Listing", x1="Close", x2="Volume", return_1=pl.col("Open") / 100)
     config = FeaturesConfig(groups=(), passthrough=("*",), normalisation="none", horizons=(1,))

@@ -197,13 +197,15 @@ def missing_column(table: object, name: str, names: list[str], settings: PricesC
     shown = f"{table}: column {mapped or name!r} is missing; it has {', '.join(names[:12])}"
     if len(names) == 1:
         return f"{shown} alone: separate the columns by commas, semicolons, tabs or |"
+    if settings.preset == "standard" and mapped is None and recognise(names) != "standard":
+        return (
+            f"{shown}; these are not the names of preset standard: leave it out, or --params ingest.prices.preset=auto"
+        )
     if name == "Code" and mapped is None and near is None:
         return (
             f"{shown}; where a file holds one ticker, give the folder of all such files, each named by its ticker "
             "(AAPL.csv); else name the column: --params ingest.prices.columns.Code=ITS_NAME"
         )
-    if settings.preset == "standard" and recognise(names) != "other names":
-        return f"{shown}; these are the names of {recognise(names)}: --params ingest.prices.preset={recognise(names)}"
     advice = f"map it with ingest.prices.columns, such as {name}: {near or 'ITS_NAME'}"
     quoted = f'--params "ingest.prices.columns.{name}={near or "ITS_NAME"}"'
     return f"{shown}; {advice} ({quoted})"

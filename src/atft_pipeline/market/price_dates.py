@@ -8,7 +8,7 @@ from atft_pipeline.errors import DataError
 
 # 2024-01-31 or 2024/01/31 or 2024.01.31 (any time of day may follow), or 20240131.
 SEPARATED = r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T].*)?$"
-COMPACT = r"^(\d{4})(\d{2})(\d{2})(?: 00:?00(?::?00)?)?$"
+COMPACT = r"^(\d{4})(\d{2})(\d{2})(?:\.0+| 00:?00(?::?00)?)?$"
 CHINESE = r"^(\d{4})年(\d{1,2})月(\d{1,2})日$"
 UTC_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T](\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?(?:Z|[+]00:?00)$"
 # 31.01.2024 is day first wherever it is written; 31/01/2024 and 01/31/2024 are told apart by a day beyond 12.
@@ -16,6 +16,7 @@ DOTTED = r"^(\d{1,2})\.(\d{1,2})\.(\d{4})(?: .*)?$"
 EITHER = r"^(\d{1,2})[/-](\d{1,2})[/-](\d{4})(?: .*)?$"
 DAY_MONTH = r"^(?:[A-Za-z]{3,9},? )?(\d{1,2})[- /]?([A-Za-z]{3})[a-z]*[-, /]+(\d{4})$"
 MONTH_DAY = r"^(?:[A-Za-z]{3,9},? )?([A-Za-z]{3})[a-z]*\.? (\d{1,2}),? (\d{4})$"
+YEAR_FIRST = (SEPARATED, COMPACT, CHINESE)
 MONTHS = {
     name: f"{number:02d}"
     for number, name in enumerate(
@@ -63,12 +64,22 @@ def parse_dates(dates: pl.Series, where: object, source: str, time_zone: str | N
     return _from_strings(dates, where, source, time_zone)
 
 
-def is_date(text: str) -> bool:
-    """Whether a text could be a date of any accepted form, also one that could be two."""
-    parsed = _parsed(pl.Series([text.strip()]))
-    return bool(parsed.select(~pl.all_horizontal(pl.col("date", "epoch").is_null()))[0, 0]) or bool(
-        re.match(EITHER, text.strip())
-    )
+def is_date(text: str, *, numbers: bool = True) -> bool:
+    """Whether a text could be a date of an accepted form, also one that could be two.
+
+    Args:
+        text: to be judged.
+        numbers: whether instants since 1970 and day numbers of a spreadsheet count.
+    """
+    text = text.strip()
+    if numbers and text.replace(".0", "").isdigit():
+        whole = text.split(".")[0]
+        if len(whole) in EPOCHS or (len(whole) == 5 and SPREADSHEET[0] <= int(whole) <= SPREADSHEET[1]):
+            return True
+    found = next((match for form in YEAR_FIRST if (match := re.match(form, text))), None)
+    if found:
+        return 1 <= int(found[2]) <= 12 and 1 <= int(found[3]) <= 31
+    return any(re.match(form, text) for form in (DOTTED, EITHER, DAY_MONTH, MONTH_DAY))
 
 
 def _from_instants(dates: pl.Series, dtype: pl.Datetime, where: object, source: str, zone: str | None) -> pl.Series:
@@ -102,7 +113,7 @@ def _parsed(texts: pl.Series) -> pl.DataFrame:
     number, digits = whole.cast(pl.Int64, strict=False), whole.str.len_chars()
     unit = digits.replace_strict(EPOCHS, default=None, return_dtype=pl.Int64)
     serial = pl.when((digits == 5) & number.is_between(*SPREADSHEET)).then(number - SPREADSHEET_ZERO)
-    forms = [_groups(text, SEPARATED), _groups(whole, COMPACT), _groups(text, COMPACT), _groups(text, CHINESE)]
+    forms = [_groups(text, SEPARATED), _groups(text, COMPACT), _groups(text, CHINESE)]
     forms += [_groups(text, DOTTED, (3, 2, 1)), month_names]
     return (
         texts.rename("text")
@@ -121,11 +132,11 @@ def _parsed(texts: pl.Series) -> pl.DataFrame:
 def _from_strings(dates: pl.Series, where: object, source: str, time_zone: str | None) -> pl.Series:
     """Read strings, each distinct one once."""
     texts = dates.rename("text").str.strip_chars()
-    distinct = texts.unique().drop_nulls()
+    distinct = texts.unique(maintain_order=True).drop_nulls()
     parsed = _parsed(distinct.filter(distinct != ""))
     parsed = _either_order(parsed)
     text = pl.col("text")
-    wrong = parsed.filter(pl.col("date").is_null() & pl.col("epoch").is_null()).sort("text")
+    wrong = parsed.filter(pl.col("date").is_null() & pl.col("epoch").is_null())
     if wrong.height:
         row = int((texts == wrong["text"][0]).arg_max() or 0) + 1
         msg = (

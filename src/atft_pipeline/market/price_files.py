@@ -22,6 +22,7 @@ TEXT = (".csv", ".txt", ".tsv")
 PARQUET = (".parquet", ".pq")
 BINARY = (*PARQUET, ".feather", ".arrow", ".ipc", ".xlsx")
 PACKED = (".gz", ".gzip", ".zip", ".bz2", ".xz", ".zst")
+KNOWN = (*TEXT, *BINARY, *PACKED)
 KINDS = "Parquet, Feather, CSV (.csv, .txt, .tsv; packed as .gz or .zip too) and .xlsx"
 # Tables that lie among the prices and are none.
 OTHER_TABLES = ("listings", "oracle")
@@ -71,7 +72,7 @@ class Table:
     def stem(self) -> str:
         """Name without the endings of its kind: ``BF.A`` of ``BF.A.csv.gz``."""
         name = Path(self.member or self.path.name).name
-        while name.casefold().endswith((*TEXT, *BINARY, *PACKED)):
+        while name.casefold().endswith(KNOWN):
             name = name[: name.rindex(".")]
         return name
 
@@ -96,11 +97,35 @@ def find_files(path: Path) -> list[Path]:
     return found
 
 
+def other_files(folder: Path) -> list[Path]:
+    """List the files below a folder that are of no kind that is read, hidden ones apart."""
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not _is_hidden(file.relative_to(folder)) and not file.name.casefold().endswith(KNOWN)
+    ]
+
+
+def long_line(table: Table) -> str | None:
+    """Tell of the first line of a text that has more cells than its header."""
+    if table.member or not table.text or table.path.name.casefold().endswith(PACKED):
+        return None
+    with table.path.open(encoding="utf-8", newline="") as stream:
+        rows = csv.reader(stream, delimiter=table.separator)
+        width = len(table.head[0]) if table.head else 0
+        for row in rows:
+            if len(row) > width and rows.line_num > 1:
+                return f"line {rows.line_num} has {len(row)} cells, the header {width}; quote or correct its cells"
+    return None
+
+
+def _is_hidden(file: Path) -> bool:
+    return any(part.startswith((".", "_", "~")) for part in file.parts)
+
+
 def _is_table(file: Path) -> bool:
-    if any(part.startswith((".", "_", "~")) for part in file.parts):
-        return False
     name = file.name.casefold()
-    return name.endswith((*TEXT, *BINARY, *PACKED)) and name.split(".")[0] not in OTHER_TABLES
+    return not _is_hidden(file) and name.endswith(KNOWN) and name.split(".")[0] not in OTHER_TABLES
 
 
 def open_tables(file: Path) -> list[Table]:
@@ -200,8 +225,10 @@ def _open_text(file: Path, member: str, data: bytes, whole: bool = False) -> Tab
         msg = f"{file}: this is no table but begins with {first[:40]!r}; kinds that are read: {KINDS}"
         raise DataError(msg)
     separator, start = _find_header(lines)
-    rows = list(csv.reader((line for line in lines[start : start + 3]), delimiter=separator))
+    rows = list(csv.reader(lines[start : start + 3], delimiter=separator))
     doubled = two_headers(rows)
+    # Some programs end each row, but not the header, with a separator.
+    ended = len(rows) > 1 and len(rows[1]) > len(rows[0]) and not any(cell.strip() for cell in rows[1][len(rows[0]) :])
     try:
         scan = pl.scan_csv(
             io.BytesIO(data) if whole else file,
@@ -209,6 +236,7 @@ def _open_text(file: Path, member: str, data: bytes, whole: bool = False) -> Tab
             separator=separator,
             skip_lines=start,
             has_header=not doubled,
+            truncate_ragged_lines=ended,
         )
         names = scan.collect_schema().names()
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -264,7 +292,7 @@ def two_headers(rows: list[list[str]]) -> bool:
 
 
 def _unknown(file: Path) -> str:
-    return f"{file}: not a file of a kind that is read; save it as one of these: {KINDS}"
+    return f"{file}: not a file of a kind that is read; save it as another; kinds that are read: {KINDS}"
 
 
 def one_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from atft_pipeline.market.price_codes import check_codes
 from atft_pipeline.market.price_columns import Plan
 from atft_pipeline.market.price_config import PricesConfig
 from atft_pipeline.market.price_dates import is_date, parse_dates
-from atft_pipeline.market.price_files import Table, one_line
+from atft_pipeline.market.price_files import Table, long_line, one_line
 from atft_pipeline.market.price_names import OPTIONAL, PRESETS, PRICE_COLUMNS, REQUIRED, key
 from atft_pipeline.market.price_numbers import is_number, read_numbers
 from atft_pipeline.market.reading import Notes
@@ -55,7 +55,8 @@ def read_rows(table: Table, plan: Plan, settings: PricesConfig, code: str | None
     except pl.exceptions.InvalidOperationError:
         frame = _read_strings(table, scan, plan, passed, code, notes)
     except (pl.exceptions.PolarsError, OSError) as error:
-        msg = f"{table}: the file is damaged ({one_line(error)}); write it again or give another path"
+        what = long_line(table) or f"the file is damaged ({one_line(error)}); write it again or give another path"
+        msg = f"{table}: {what}"
         raise DataError(msg) from error
     if table.text:
         frame = _without_footer(frame, frame["Close"], table, notes)
@@ -68,7 +69,7 @@ def read_rows(table: Table, plan: Plan, settings: PricesConfig, code: str | None
     if plan.preset == "nse":
         frame = _one_series(frame, notes)
     if table.stacked:
-        frame = frame.filter(pl.any_horizontal(pl.col(PRICE_COLUMNS).is_not_null()))
+        frame = frame.filter(pl.any_horizontal(pl.col(PRICE_COLUMNS).is_finite()))
     lot = _lot(table, plan, names)
     if lot != 1.0:
         frame = frame.with_columns(pl.col("Volume") * lot)

@@ -35,7 +35,7 @@ def stack(table: Table, date: str | None = None) -> Table:
         return _two_rows(table, names)
     date = date if date in names else date_column(table, names)
     others = [name for name in names if name != date]
-    if sum(is_date(name) for name in others) >= max(LEAST_TICKERS, len(others) - 2):
+    if sum(is_date(name, numbers=False) for name in others) >= max(LEAST_TICKERS, len(others) - 2):
         msg = f"{table}: the dates run across the columns; transpose the table, so that each day is a row"
         raise DataError(msg)
     if date is None or {key(name) for name in others} & CODES or _has_fields(others):

@@ -14,7 +14,7 @@ from atft_pipeline.market.price_codes import name_codes, normalise_codes, pad_co
 from atft_pipeline.market.price_columns import Plan, choose_columns, find_column, missing_column, source_zone
 from atft_pipeline.market.price_config import PricesConfig
 from atft_pipeline.market.price_dates import is_date, parse_dates
-from atft_pipeline.market.price_files import EmptyFileError, Table, find_files, one_line, open_tables
+from atft_pipeline.market.price_files import EmptyFileError, Table, find_files, one_line, open_tables, other_files
 from atft_pipeline.market.price_names import DATES, OPTIONAL, PRESETS, PRICE_COLUMNS, REQUIRED, key
 from atft_pipeline.market.price_rows import FOOTER, Part, passed_columns, read_rows
 from atft_pipeline.market.price_shapes import date_column, stack
@@ -135,6 +135,9 @@ def _tables(path: Path, settings: PricesConfig, notes: Notes) -> list[Table]:
         what = f"its {len(empty)} files are empty" if empty else "none of its files is a table"
         msg = f"{path}: {what}; give a folder that holds prices"
         raise DataError(msg)
+    if path.is_dir():
+        for file in other_files(path):
+            notes.add("files of kinds that are not read were left out", file)
     for table in tables:
         for note in table.notes:
             notes.add(note, table)

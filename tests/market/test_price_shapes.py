@@ -1,0 +1,117 @@
+"""Wide tables, stacked."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from atft_pipeline.errors import DataError
+from tests.market.price_tables import CODES, DAYS, market, read, same
+
+FIELDS = ("Open", "High", "Low", "Close", "Volume")
+
+
+def wide(name: str) -> pl.DataFrame:
+    """Columns named by a pattern of field and code."""
+    parts = [
+        market().filter(pl.col("Code") == code).select(pl.col(field).alias(name.format(f=field, c=code)))
+        for field in FIELDS
+        for code in CODES
+    ]
+    return pl.concat([pl.DataFrame({"Date": DAYS}), *parts], how="horizontal")
+
+
+def closes(codes: tuple[str, ...] = CODES) -> pl.DataFrame:
+    return market(codes).pivot("Code", index="Date", values="Close")
+
+
+def two_rows(index: str, swapped: bool, merged: bool, third: bool) -> str:
+    frame = wide("{f}|{c}")
+    names = [name.split("|") for name in frame.columns[1:]]
+    fields = [field for field, _ in names]
+    if merged:
+        fields = [field if place == 0 or fields[place - 1] != field else "" for place, field in enumerate(fields)]
+    rows = [",".join([index, *fields]), ",".join(["Ticker", *(code for _, code in names)])]
+    if swapped:
+        rows.reverse()
+    if third:
+        rows.append("Date" + "," * len(names))
+    return "\n".join(rows) + "\n" + frame.write_csv(include_header=False)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("third", [False, True])
+def test_two_header_rows(swapped: bool, merged: bool, third: bool, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(two_rows("Price", swapped, merged, third))
+    found = read(tmp_path / "p.csv")
+    same(found)
+    assert found.reading.notes[0].startswith("a wide table (two header rows) was stacked")
+
+
+def test_one_ticker_a_file_with_two_header_rows(tmp_path: Path) -> None:
+    for code in CODES:
+        frame = market().filter(pl.col("Code") == code).drop("Code")
+        head = f"Price,{','.join(FIELDS)}\nTicker{f',{code}' * len(FIELDS)}\nDate{',' * len(FIELDS)}\n"
+        (tmp_path / f"{code}.csv").write_text(head + frame.write_csv(include_header=False))
+    same(read(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["('{f}', '{c}')", "{f}_{c}", "{c}.{f}", "{c} {f}", "('{c}', '{f}')"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_names_of_field_and_ticker(name: str, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"p.{kind}"
+    frame = wide(name)
+    if kind == "csv":
+        frame.write_csv(path, quote_style="non_numeric")
+    else:
+        frame.write_parquet(path)
+    same(read(path))
+
+
+@pytest.mark.parametrize("index", ["Date", "", "Unnamed: 0"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_closes_alone(index: str, kind: str, tmp_path: Path) -> None:
+    frame = closes().rename({"Date": index}).with_columns(pl.lit(None, dtype=pl.Float64).alias("GONE"))
+    path = tmp_path / f"p.{kind}"
+    if kind == "csv":
+        frame.write_csv(path, null_value="NaN")
+    else:
+        frame.write_parquet(path)
+    found = read(path)
+    same(found, market().select("Date", "Code", "Close"))
+    assert found.frame["Open"].null_count() == found.frame["Volume"].null_count() == found.frame.height
+    assert "closes alone: Open, High, Low, Volume are unknown" in found.reading.notes
+    assert any("ingest.universe.min_dollar_volume=0" in note for note in found.reading.notes)
+
+
+def test_tickers_that_look_like_fields_or_dates(tmp_path: Path) -> None:
+    codes = ("OPEN", "LOW", "C", "V", "T", "O", "13010", "72030")
+    closes(codes).write_csv(tmp_path / "p.csv")
+    same(read(tmp_path / "p.csv"), market(codes).select("Date", "Code", "Close"))
+
+
+def test_a_long_table_of_closes(tmp_path: Path) -> None:
+    market().select("Date", "Close", pl.col("Code").alias("Symbol")).write_parquet(tmp_path / "p.parquet")
+    same(read(tmp_path / "p.parquet"), market().select("Date", "Code", "Close"))
+
+
+def test_a_single_ticker_with_many_indicators_is_not_wide(tmp_path: Path) -> None:
+    for code in CODES:
+        frame = market().filter(pl.col("Code") == code).drop("Code")
+        frame.with_columns(pl.col("Close").alias(f"SMA{n}") for n in range(30)).write_csv(tmp_path / f"{code}.csv")
+    same(read(tmp_path))
+
+
+def test_dates_across_the_columns_are_one_line(tmp_path: Path) -> None:
+    market().with_columns(pl.col("Date").cast(pl.String)).pivot("Date", index="Code", values="Close").write_csv(
+        tmp_path / "p.csv"
+    )
+    with pytest.raises(DataError, match="the dates run across the columns; transpose"):
+        read(tmp_path / "p.csv")
+
+
+def test_a_wide_table_of_another_field_is_one_line(tmp_path: Path) -> None:
+    closes().write_csv(tmp_path / "volume.csv")
+    with pytest.raises(DataError, match="a wide table of Volume"):
+        read(tmp_path / "volume.csv")
