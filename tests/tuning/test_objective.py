@@ -305,9 +305,14 @@ def test_a_file_beside_the_weights_of_a_trial_stays(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     (marked / "notes").mkdir()
-    remove_trial(marked)
-    assert {path.name for path in marked.iterdir()} == {"0123456789ab", MARKER, "notes"}
-    assert {path.name for path in (marked / "0123456789ab").iterdir()} == {"plot.png", "best"}
+    for link in (marked / "0123456789ab/best-0005", marked / "0123456789ac"):
+        link.symlink_to(marked / "0123456789ab/best")
+    remove_trial(marked, keep_best=True)
+    kept = {"best-0001", "best", "best-0005", "plot.png"}
+    assert {path.name for path in (marked / "0123456789ab").iterdir()} == kept
+    remove_trial(marked, keep_best=False)
+    assert {path.name for path in marked.iterdir()} == {"0123456789ab", "0123456789ac", MARKER, "notes"}
+    assert {path.name for path in (marked / "0123456789ab").iterdir()} == kept - {"best-0001"}
 
 
 def test_a_measured_batch_size_is_written_down_and_its_report_is_made(shared_market: Market, tmp_path: Path) -> None:

@@ -158,11 +158,6 @@ class StateStore:
         for old in set(self.folder.glob("best-*")) - wanted:
             remove_folder(old)
 
-    def forget_states(self) -> None:
-        """Remove the states of a run that nobody will continue; the best weights stay."""
-        for folder in self._states():
-            remove_folder(folder)
-
     def best_folder(self, state: TrainingState) -> Path:
         """Folder of the best weights.
 

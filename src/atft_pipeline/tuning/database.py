@@ -27,6 +27,8 @@ BROKEN = (SQLAlchemyError, StorageInternalError)
 """What a database raises that is away, damaged, or in the middle of a restart."""
 DAMAGED = (*BROKEN, JSONDecodeError, UnicodeDecodeError)
 """What reading a damaged one raises."""
+HEARTBEAT = "heartbeat"
+"""Name of the threads that give signs of life."""
 PATIENCE = 300.0
 """Seconds that a running search waits for a server that stopped."""
 RETRY = 1.0
@@ -201,7 +203,7 @@ def wait_for_server(engine: Engine) -> None:
                 return dialect.connect(*arguments, **options)
             except dialect.loaded_dbapi.OperationalError:
                 # Signs of life come again by themselves, and must not hold up the end of a trial.
-                if time.monotonic() > end or threading.current_thread() is not threading.main_thread():
+                if time.monotonic() > end or threading.current_thread().name == HEARTBEAT:
                     raise
             if not told:
                 log.warning("the database of the study does not answer; waiting for it, at most %.0f s", PATIENCE)

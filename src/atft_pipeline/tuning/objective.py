@@ -20,9 +20,7 @@ from atft_pipeline.lineage import hash_json
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
-from atft_pipeline.training.checkpoint import remove_folder
 from atft_pipeline.training.loop import train
-from atft_pipeline.training.state import StateStore
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.limits import Deadline, halved, out_of_memory, release_memory
 from atft_pipeline.tuning.observer import Outcome, StudyObserver, TrialStart
@@ -186,12 +184,7 @@ class Objective:
 
     def tidy(self, number: int, *, keep: bool) -> None:
         """Drop what a finished trial need not keep: its states, and its weights unless it leads."""
-        folder = self.checkpoints(number)
-        if keep:
-            for run in folder.glob("*"):
-                StateStore(run, "", keep=1, keep_best=1).forget_states()
-        else:
-            remove_trial(folder)
+        remove_trial(self.checkpoints(number), keep_best=keep)
 
 
 def mark(folder: Path) -> None:
@@ -201,17 +194,28 @@ def mark(folder: Path) -> None:
         (folder / MARKER).write_text("The search made this folder, and removes it when another trial leads.\n")
 
 
-def remove_trial(folder: Path) -> None:
-    """Remove what a training wrote below a marked folder; what anybody else put there stays."""
+def remove_trial(folder: Path, *, keep_best: bool) -> None:
+    """Remove what a training wrote below a marked folder; what anybody else put there stays.
+
+    Args:
+        folder: of the trial.
+        keep_best: remove its states alone.
+    """
     if folder.is_symlink() or not (folder / MARKER).is_file():
         return
-    for run in [path for path in folder.iterdir() if RUN.fullmatch(path.name) and path.is_dir()]:
-        for written in [path for path in run.iterdir() if WRITTEN.fullmatch(path.name)]:
-            remove_folder(written)
+    for run in _folders(folder, RUN):
+        for written in _folders(run, WRITTEN):
+            if not (keep_best and written.name.startswith("best-")):
+                shutil.rmtree(written, ignore_errors=True)
         with suppress(OSError):
             run.rmdir()
     if {path.name for path in folder.iterdir()} == {MARKER}:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders(parent: Path, names: re.Pattern[str]) -> list[Path]:
+    found = [path for path in parent.iterdir() if names.fullmatch(path.name)]
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
 
 
 class Hearing:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.tuning.config import HpoConfig
-from atft_pipeline.tuning.database import BROKEN, exclusive
+from atft_pipeline.tuning.database import BROKEN, HEARTBEAT, exclusive
 from atft_pipeline.tuning.samplers import build_pruner, build_sampler, quiet
 
 REASON = "reason"
@@ -187,7 +187,7 @@ class Heartbeat:
         self._trial_id = trial_id
         self._interval = interval
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+        self._thread = threading.Thread(target=self._beat, daemon=True, name=HEARTBEAT)
 
     def __enter__(self) -> "Heartbeat":
         self._thread.start()
