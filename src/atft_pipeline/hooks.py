@@ -24,6 +24,7 @@ from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.locks import file_lock
+from atft_pipeline.market.quality_table import quality_table
 from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versions, version_folder, write_record
 from atft_pipeline.pipelines.train.tracking import log_parameters
 from atft_pipeline.validation.table import folds_table
@@ -191,6 +192,8 @@ class ReportHooks:
         if "walk_forward_metrics" in outputs:
             self._metrics = found = outputs["walk_forward_metrics"]
             click.echo("\n" + folds_table(found["folds"], found["paths"]))
+        if "data_quality" in outputs:
+            click.echo("\n" + quality_table(outputs["data_quality"]))
         if "audit" in outputs:
             click.echo("\n" + audit_table(outputs["audit"]))
         if not node.outputs:

@@ -10,7 +10,7 @@ import pytest
 from atft_pipeline.market.cleaning import RULES, Cleaned, CleaningConfig, clean_prices
 from tests.market.frames import weekdays
 
-ONLY_KEYS = replace(CleaningConfig(), **{name: False for name, _, _ in RULES})
+ONLY_KEYS = replace(CleaningConfig(), **{described.__name__: False for described, _, _ in RULES})
 
 
 def raw(codes: int = 6, sessions: int = 40, **changes: dict[tuple[str, int], float]) -> pl.DataFrame:

@@ -2,9 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import pytest
 
+from atft_pipeline.errors import ConfigError
 from atft_pipeline.market.universe import UniverseConfig, add_universe
 from tests.market.frames import weekdays
+from tests.market.market import raw_market
 
 OPEN = UniverseConfig(min_price=0, min_dollar_volume=0, min_history=1, exclude_funds=False)
 NONE = pl.Series([], dtype=pl.String)
@@ -59,3 +62,37 @@ def test_the_mask_of_a_day_does_not_change_when_days_are_added() -> None:
     whole = add_universe(frame, NONE, UniverseConfig()).filter(pl.col("Date") <= day)
     cut = add_universe(frame.filter(pl.col("Date") <= day), NONE, UniverseConfig())
     assert whole.equals(cut)
+
+
+@pytest.mark.parametrize("volume", [0.0, None, "carried"])
+def test_days_without_trade_are_out_and_weigh_on_the_turnover(volume: float | str | None) -> None:
+    """A suspension of fifteen sessions: the price is carried, the volume is zero, blank, or carried too."""
+    frame = raw_market(3, 160).with_columns(Listing="Code")
+    days = frame["Date"].unique().sort()
+    closed = (pl.col("Code") == "C01") & pl.col("Date").is_between(days[100], days[114])
+    carried = frame.filter((pl.col("Code") == "C01") & (pl.col("Date") == days[99])).row(0, named=True)
+    new = dict.fromkeys(("Open", "High", "Low", "Close"), carried["Close"]) | {"Volume": volume}
+    if volume == "carried":
+        new = {name: carried[name] for name in new}
+    cells = [pl.when(closed).then(pl.lit(value)).otherwise(name).alias(name) for name, value in new.items()]
+    frame = frame.with_columns(cells)
+    marked = add_universe(frame, NONE, UniverseConfig(exclude_funds=False))
+    assert marked.filter(closed)["_idle"].to_list() == [True] * 15
+    assert not marked.filter(closed)["InUniverse"].any()
+    # Ten days without trade of twenty make the median zero, until enough days were traded again.
+    after = marked.filter((pl.col("Code") == "C01") & (pl.col("Date") > days[114]))["InUniverse"].to_list()
+    assert after == [False] * 9 + [True] * 36
+    assert marked.filter(pl.col("Code") != "C01")["_idle"].sum() == 0
+
+
+def test_an_unknown_volume_at_a_new_price_is_a_trade() -> None:
+    frame = raw_market(2, 80).with_columns(Listing="Code")
+    blank = pl.col("Date") == frame["Date"].max()
+    frame = frame.with_columns(Volume=pl.when(~blank).then("Volume"))
+    assert add_universe(frame, NONE, UniverseConfig(exclude_funds=False)).filter(blank)["InUniverse"].all()
+
+
+@pytest.mark.parametrize("pattern", ["(", "[ETF", "*fund"])
+def test_a_pattern_that_is_none_is_refused_by_name(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"fund_pattern must be a regular expression, got "):
+        UniverseConfig(fund_pattern=pattern)

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from atft_pipeline.config import config, require
-from atft_pipeline.market import rules
+from atft_pipeline.market import copies, moves, rules, sessions
 from atft_pipeline.market.tails import one_day_returns, tail_counts
 
 
@@ -23,7 +23,8 @@ class CleaningConfig:
     Attributes:
         not_finite: NaN and infinite numbers become null.
         zero_prices: prices of zero become null.
-        duplicate_keys: of rows with the same Code and Date the last stays.
+        duplicate_keys: of rows with the same Code and Date the most complete stays, of equal ones the last.
+        conflicting_keys: a day whose copies disagree beyond rounding has no price; switched off, the last copy stays.
         holiday_sessions: drop days on which hardly any code traded.
         holiday_share: share of the median number of traded codes below which a day is no session.
         holiday_window: sessions of that median, the day itself included.
@@ -32,6 +33,8 @@ class CleaningConfig:
         range_tolerance: relative excess up to which a price outside the range widens the range instead.
         long_gaps: a code that returns after a long gap begins a new listing segment.
         gap_sessions: sessions without a row that make a long gap.
+        impossible_moves: void what no stock did, on whatever volume; where the new level stays begin a new segment.
+        impossible_factor: factor between two closes that is impossible on any volume.
         one_day_ticks: void the prices of a day that jumped without the volume of a real event.
         tick_return: relative move from the last two closes that makes a jump, up or down.
         tick_volume: multiple of the median volume up to which the day counts as quiet.
@@ -44,6 +47,7 @@ class CleaningConfig:
     not_finite: bool = True
     zero_prices: bool = True
     duplicate_keys: bool = True
+    conflicting_keys: bool = True
     holiday_sessions: bool = True
     holiday_share: float = 0.2
     holiday_window: int = 20
@@ -52,6 +56,8 @@ class CleaningConfig:
     range_tolerance: float = 0.005
     long_gaps: bool = True
     gap_sessions: int = 120
+    impossible_moves: bool = True
+    impossible_factor: float = 20.0
     one_day_ticks: bool = True
     tick_return: float = 0.4
     tick_volume: float = 3.0
@@ -64,6 +70,7 @@ class CleaningConfig:
         require(0 <= self.holiday_share < 1, f"holiday_share must lie in [0, 1), got {self.holiday_share}")
         require(0 <= self.range_tolerance < 1, f"range_tolerance must lie in [0, 1), got {self.range_tolerance}")
         require(0 < self.tick_return < 1, f"tick_return must lie in (0, 1), got {self.tick_return}")
+        require(self.impossible_factor >= moves.LARGE, f"impossible_factor must be at least {moves.LARGE:g}")
         require(self.tick_volume >= 0, f"tick_volume must not be negative, got {self.tick_volume}")
         require(0 < self.split_tolerance < 0.2, f"split_tolerance must lie in (0, 0.2), got {self.split_tolerance}")
         for name in ("holiday_window", "gap_sessions", "tick_window"):
@@ -83,6 +90,7 @@ class RuleCount:
         codes: distinct codes touched.
         years: year -> rows touched.
         examples: a few touched rows as ``Code Date``.
+        note: a sentence for the reader, or nothing.
     """
 
     rule: str
@@ -93,6 +101,7 @@ class RuleCount:
     codes: int = 0
     years: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
+    note: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Give plain JSON types."""
@@ -116,26 +125,25 @@ class Cleaned:
 
 Rule = Callable[[pl.DataFrame, CleaningConfig], rules.Touched]
 
-# Order matters: keys, values, sessions, segments, then what looks at neighbouring days.
-RULES: tuple[tuple[str, Rule, bool], ...] = (
-    ("not_finite", lambda frame, _: rules.not_finite(frame), True),
-    ("zero_prices", lambda frame, _: rules.zero_prices(frame), True),
-    ("duplicate_keys", lambda frame, _: rules.duplicate_keys(frame), True),
-    ("holiday_sessions", lambda frame, c: rules.holiday_sessions(frame, c.holiday_share, c.holiday_window), True),
-    ("crossed_range", lambda frame, _: rules.crossed_range(frame), True),
-    ("outside_range", lambda frame, c: rules.outside_range(frame, c.range_tolerance), True),
-    ("long_gaps", lambda frame, c: rules.long_gaps(frame, c.gap_sessions), True),
+# Order matters: keys, values, sessions, segments, then what looks at neighbouring days. Where a rule has its words; how
+# it is called; whether it uses no later day.
+RULES: tuple[tuple[Callable[..., rules.Touched], Rule, bool], ...] = (
+    (rules.not_finite, lambda frame, _: rules.not_finite(frame), True),
+    (rules.zero_prices, lambda frame, _: rules.zero_prices(frame), True),
+    (copies.duplicate_keys, lambda f, c: copies.duplicate_keys(f, keep_conflicts=c.conflicting_keys), True),
+    (copies.conflicting_keys, lambda frame, _: copies.conflicting_keys(frame), True),
+    (sessions.holiday_sessions, lambda f, c: sessions.holiday_sessions(f, c.holiday_share, c.holiday_window), True),
+    (rules.crossed_range, lambda frame, _: rules.crossed_range(frame), True),
+    (rules.outside_range, lambda frame, c: rules.outside_range(frame, c.range_tolerance), True),
+    (rules.long_gaps, lambda frame, c: rules.long_gaps(frame, c.gap_sessions), True),
     (
-        "one_day_ticks",
-        lambda frame, c: rules.one_day_ticks(frame, c.tick_return, c.tick_volume, c.tick_window),
+        moves.impossible_moves,
+        lambda f, c: moves.impossible_moves(f, c.impossible_factor, c.tick_return, c.tick_window),
         True,
     ),
-    (
-        "split_candidates",
-        lambda frame, c: rules.split_candidates(frame, c.tick_return, c.split_tolerance),
-        True,
-    ),
-    ("undone_ticks", lambda frame, c: rules.undone_ticks(frame, c.tick_return), False),
+    (rules.one_day_ticks, lambda f, c: rules.one_day_ticks(f, c.tick_return, c.tick_volume, c.tick_window), True),
+    (rules.split_candidates, lambda f, c: rules.split_candidates(f, c.tick_return, c.split_tolerance), True),
+    (rules.undone_ticks, lambda frame, c: rules.undone_ticks(frame, c.tick_return), False),
 )
 
 
@@ -159,8 +167,8 @@ def clean_prices(raw: pl.DataFrame, settings: CleaningConfig) -> Cleaned:
         pl.lit(None, dtype=pl.Float64).alias(rules.TICK),
     )
     raw_tails = tail_counts(frame.select(one_day_returns("Code")).to_series())
-    for name, rule, causal in RULES:
-        does = " ".join((getattr(rules, name).__doc__ or "").split("\n\n")[0].split())
+    for described, rule, causal in RULES:
+        name, does = described.__name__, " ".join((described.__doc__ or "").split("\n\n")[0].split())
         if not getattr(settings, name):
             counts.append(RuleCount(rule=name, does=does, causal=causal, enabled=False))
             continue
@@ -190,6 +198,7 @@ def _count(name: str, does: str, causal: bool, touched: rules.Touched) -> RuleCo
         codes=rows["Code"].n_unique(),
         years={str(year): count for year, count in years.iter_rows()},
         examples=shown.to_series().to_list(),
+        note=touched.note,
     )
 
 

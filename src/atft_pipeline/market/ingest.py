@@ -13,11 +13,12 @@ from atft_pipeline.market.listings import match_listings, name_funds, read_listi
 from atft_pipeline.market.prepared import PreparedConfig, read_prepared, summarise_prepared
 from atft_pipeline.market.prices import PricesConfig, read_raw_prices
 from atft_pipeline.market.quality_report import quality_report
-from atft_pipeline.market.universe import UniverseConfig, add_universe
+from atft_pipeline.market.sessions import check_daily
+from atft_pipeline.market.universe import REASONS, UniverseConfig, add_universe
 
 log = logging.getLogger(__name__)
 
-MARKS = ("_unpriced", "_cheap", "_thin", "_young", "_fund")
+MARKS = tuple(REASONS)
 
 
 @config
@@ -71,6 +72,7 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     read = read_raw_prices(prices, config.prices)
     raw = read.frame
     table, matching = match_listings(table, raw["Code"])
+    check_daily(raw, prices)
     if listings is not None:
         for line in (matching.line(), *(f"listings: {note}" for note in matching.notes)):
             log.info(line)

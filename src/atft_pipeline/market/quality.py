@@ -132,7 +132,8 @@ def _head(report: dict[str, Any]) -> str:
         (f"{share:.1%}", "of rows in the universe"),
     )
     boxes = "".join(f'<div class="card"><b>{value}</b><span>{label}</span></div>' for value, label in cards)
-    remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in report["remarks"])
+    notes = [*report["reading"]["notes"], *(report["reading"]["listings"] or {"notes": []})["notes"]]
+    remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in (*notes, *report["remarks"]))
     look = f"<section><h2>Worth a look</h2><ul>{remarks}</ul></section>" if remarks else ""
     place = html.escape(report["source"])
     return (

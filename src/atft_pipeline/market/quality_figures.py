@@ -114,7 +114,7 @@ def exclusions(report: dict[str, Any]) -> Any:
     table = report["exclusions"]
     figure = go.Figure()
     reasons = [key for key in (table[0] if table else {}) if key not in ("year", "rows")]
-    for reason, color in zip(reasons, (MUTED, BLUE, ORANGE, RED, PURPLE), strict=False):
+    for reason, color in zip(reasons, (MUTED, GREEN, BLUE, ORANGE, RED, PURPLE), strict=True):
         figure.add_bar(
             x=[str(row["year"]) for row in table],
             y=[row[reason] / max(row["rows"], 1) for row in table],

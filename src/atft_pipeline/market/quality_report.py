@@ -9,17 +9,14 @@ import polars as pl
 from atft_pipeline.config import to_mapping
 from atft_pipeline.market.cleaning import Cleaned
 from atft_pipeline.market.tails import SIZES, one_day_returns, tail_counts
+from atft_pipeline.market.universe import REASONS
 
-REASONS = {
-    "_unpriced": "no close",
-    "_young": "history too short",
-    "_cheap": "price too low",
-    "_thin": "dollar volume too low",
-    "_fund": "moves like a fund",
-}
 LONG_WEEKEND = 4
 THIN_SHARE = 0.8
 SHOWN = 200
+FEW = 20
+LARGE = 4.0
+EXTREMES = 15
 
 
 def quality_report(
@@ -47,7 +44,10 @@ def quality_report(
             "sessions": sessions.height,
             "universe_rows": int(marked["InUniverse"].sum()),
             "universe_listings": marked.filter("InUniverse")["Listing"].n_unique(),
+            "usual_listings": sessions.filter(pl.col("InUniverse") > 0)["InUniverse"].median() or 0.0,
+            "last_listings": int(sessions["InUniverse"].tail(1).sum()),
         },
+        "seen": _seen(marked, settings.universe.dollar_volume_window),
         "rules": [rule.as_json() for rule in cleaned.rules],
         "years": _years(raw, marked),
         "coverage": _coverage(marked, sessions),
@@ -78,6 +78,22 @@ def _extent(frame: pl.DataFrame, key: str) -> dict[str, Any]:
         "first": frame["Date"].min(),
         "last": frame["Date"].max(),
     }
+
+
+def _seen(marked: pl.DataFrame, window: int) -> dict[str, float | None]:
+    """Give what the limits of the universe are compared with, at its best."""
+    close, volume = pl.col("Close"), pl.col("Volume")
+    turnover = (close * volume).rolling_median(window, min_samples=1).over("Listing")
+    price = "UnadjustedClose" if "UnadjustedClose" in marked.columns else "Close"
+    return marked.select(
+        price=pl.coalesce(price, "Close").max(),
+        turnover=turnover.max(),
+        history=close.is_not_null().sum().over("Listing").max().cast(pl.Float64),
+        priced=close.is_not_null().mean(),
+        traded=(~pl.col("_idle")).mean(),
+        volumes=(volume > 0).fill_null(value=False).mean(),
+        moves=(one_day_returns("Listing") != 0).mean(),
+    ).row(0, named=True)
 
 
 def _years(raw: pl.DataFrame, marked: pl.DataFrame) -> list[dict[str, Any]]:
@@ -132,7 +148,7 @@ def _returns(cleaned: Cleaned, marked: pl.DataFrame) -> dict[str, Any]:
     """Give the tails of one-day returns, and the largest ones left in the universe."""
     moves = marked.select("Listing", "Date", "InUniverse", one_day_returns("Listing").alias("move"))
     held = moves.filter(pl.col("InUniverse") & pl.col("move").is_not_null())
-    extreme = held.sort((1 + pl.col("move")).log().abs(), descending=True).head(15)
+    extreme = held.sort((1 + pl.col("move")).log().abs(), descending=True).head(EXTREMES)
     quantiles = (0.0001, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 0.9999)
     return {
         "sizes": list(SIZES),
@@ -166,13 +182,27 @@ def _calendar(sessions: pl.DataFrame) -> dict[str, Any]:
     }
 
 
+def _at_least(large: list[Any]) -> str:
+    """Say how many, of a list that is cut off."""
+    return f"{len(large)} or more" if len(large) == EXTREMES else str(len(large))
+
+
 def _remarks(report: dict[str, Any]) -> list[str]:
     """Say in words what deserves a look."""
     remarks = []
     output, rows = report["output"], max(report["input"]["rows"], 1)
+    remarks += [rule["note"] for rule in report["rules"] if rule["note"]]
     share = output["universe_rows"] / max(output["rows"], 1)
     if share < 0.2:
         remarks.append(f"Only {share:.1%} of the clean rows are in the universe; see what keeps the others out.")
+    if output["universe_rows"] and output["usual_listings"] < FEW:
+        remarks.append(
+            f"A usual session has {output['usual_listings']:.0f} listings in the universe: training leaves out days "
+            "with fewer than batches.min_listings (10 unless set), evaluation days with fewer than "
+            f"evaluation.min_listings ({FEW} unless set); give prices of more listings."
+        )
+    if output["universe_rows"] and not output["last_listings"]:
+        remarks.append(f"No listing is in the universe on {output['last']}, the last session.")
     remarks += [
         f"Rule {rule['rule']} touched {rule['rows'] / rows:.1%} of the rows; look at its examples."
         for rule in report["rules"]
@@ -186,6 +216,10 @@ def _remarks(report: dict[str, Any]) -> list[str]:
     for name, empty in report["coverage"]["null_share"].items():
         if empty > 0.05:
             remarks.append(f"{name} is unknown in {empty:.1%} of the clean rows.")
+    large = [found for found in report["returns"]["largest_in_universe"] if not 1 / LARGE < 1 + found["move"] < LARGE]
+    if large:
+        told = ", ".join(f"{found['Listing']} on {found['Date']} ({found['move']:+.0%})" for found in large[:3])
+        remarks.append(f"The universe keeps {_at_least(large)} moves by a factor of {LARGE:g} on large volume: {told}.")
     calendar = report["calendar"]
     if calendar["hole_count"]:
         remarks.append(f"The calendar has {calendar['hole_count']} gaps longer than {LONG_WEEKEND} days.")

@@ -1,5 +1,8 @@
 """The cleaning rules, one function each; :mod:`atft_pipeline.market.cleaning` orders, switches and counts them.
 
+Rules that need more room: :mod:`.copies` (rows that share a key), :mod:`.sessions` (which days are trading days) and
+:mod:`.moves` (what no stock did).
+
 Each takes the frame sorted by Code and Date, with the working columns ``SEGMENT`` (number of the listing segment),
 ``BREAK`` (a segment of the same code ended just before this row) and ``TICK`` (the Close that the tick rule voided).
 The first paragraph of a docstring is shown to the reader of the quality report.
@@ -23,13 +26,15 @@ class Touched:
     Attributes:
         frame: the frame after the rule.
         rows: Code and Date of the rows touched.
+        note: a sentence for the reader, where there is more to say than the count.
     """
 
     frame: pl.DataFrame
     rows: pl.DataFrame
+    note: str = ""
 
 
-def _apply(frame: pl.DataFrame, hit: pl.Expr, *changes: pl.Expr) -> Touched:
+def apply(frame: pl.DataFrame, hit: pl.Expr, *changes: pl.Expr) -> Touched:
     """Change columns where ``hit`` holds; each change names its column."""
     mask = frame.select(hit.fill_null(value=False).alias("hit"))["hit"]
     rows = frame.select("Code", "Date").filter(mask)
@@ -43,7 +48,7 @@ def _apply(frame: pl.DataFrame, hit: pl.Expr, *changes: pl.Expr) -> Touched:
     return Touched(frame.with_columns(named).drop("_hit"), rows)
 
 
-def _drop(frame: pl.DataFrame, hit: pl.Expr) -> Touched:
+def drop(frame: pl.DataFrame, hit: pl.Expr) -> Touched:
     """Drop the rows where ``hit`` holds."""
     mask = frame.select(hit.fill_null(value=False).alias("hit"))["hit"]
     return Touched(frame.filter(~mask), frame.select("Code", "Date").filter(mask))
@@ -70,27 +75,7 @@ def zero_prices(frame: pl.DataFrame) -> Touched:
     names = [name for name in (*PRICES, "Vwap", "UnadjustedClose") if name in frame.columns]
     hit = pl.any_horizontal(*(pl.col(name) == 0 for name in names))
     changes = [pl.when(pl.col(name) != 0).then(pl.col(name)).otherwise(None).alias(name) for name in names]
-    return _apply(frame, hit, *changes)
-
-
-def duplicate_keys(frame: pl.DataFrame) -> Touched:
-    """Of rows with the same Code and Date keep the last of the file."""
-    repeated = (pl.col("Code") == pl.col("Code").shift(-1)) & (pl.col("Date") == pl.col("Date").shift(-1))
-    return _drop(frame, repeated)
-
-
-def holiday_sessions(frame: pl.DataFrame, share: float, window: int) -> Touched:
-    """Drop days on which hardly any code traded: fewer than a share of the median of the sessions up to that day.
-
-    A code traded where it has a Close and a Volume above zero. A day without any trade is no session either, unless no
-    volume at all was known up to it.
-    """
-    traded = (pl.col("Close").is_not_null() & (pl.col("Volume") > 0)).sum().alias("traded")
-    days = frame.group_by("Date").agg(traded, pl.col("Volume").count().alias("known")).sort("Date")
-    usual = pl.col("traded").rolling_median(window, min_samples=1)
-    empty = (pl.col("traded") < share * usual) | ((pl.col("traded") == 0) & (pl.col("known").cum_sum() > 0))
-    ghosts = days.filter(empty)["Date"]
-    return _drop(frame, pl.col("Date").is_in(ghosts.implode()))
+    return apply(frame, hit, *changes)
 
 
 def crossed_range(frame: pl.DataFrame) -> Touched:
@@ -100,7 +85,7 @@ def crossed_range(frame: pl.DataFrame) -> Touched:
     inside = pl.all_horizontal(
         *(pl.col(name).is_between(high, low).fill_null(value=True) for name in ("Open", "Close"))
     )
-    return _apply(
+    return apply(
         frame,
         crossed,
         pl.when(inside).then(low).otherwise(None).alias("High"),
@@ -123,7 +108,7 @@ def outside_range(frame: pl.DataFrame, tolerance: float) -> Touched:
     opening = pl.when(wide_open).then(None).otherwise(pl.col("Open"))
     highest = pl.max_horizontal(high, pl.col("Close"), opening)
     lowest = pl.min_horizontal(low, pl.col("Close"), opening)
-    return _apply(
+    return apply(
         frame,
         (excess("Close") > 0) | (excess("Open") > 0),
         pl.when(wide_open & ~wide_close).then(None).otherwise(pl.col("Open")).alias("Open"),
@@ -141,7 +126,7 @@ def long_gaps(frame: pl.DataFrame, sessions: int) -> Touched:
     dated = frame.join(calendar, on="Date", how="left", maintain_order="left")
     same = pl.col("Code") == pl.col("Code").shift(1)
     gap = pl.col("_session").cast(pl.Int64).diff() > sessions
-    return _break(dated.drop("_session"), dated.select((same & gap).fill_null(value=False).alias("hit"))["hit"])
+    return begin_segment(dated.drop("_session"), dated.select((same & gap).fill_null(value=False).alias("hit"))["hit"])
 
 
 def one_day_ticks(frame: pl.DataFrame, jump: float, volume: float, window: int) -> Touched:
@@ -153,10 +138,10 @@ def one_day_ticks(frame: pl.DataFrame, jump: float, volume: float, window: int) 
     """
     marked = _with_jumps(frame, jump, volume, window)
     levels = [
-        pl.when(_off(pl.col(name), pl.col("_before"), jump)).then(None).otherwise(pl.col(name)).alias(name)
+        pl.when(is_off(pl.col(name), pl.col("_before"), jump)).then(None).otherwise(pl.col(name)).alias(name)
         for name in PRICES
     ]
-    touched = _apply(marked, pl.col("_jump"), pl.col("Close").alias(TICK), *levels)
+    touched = apply(marked, pl.col("_jump"), pl.col("Close").alias(TICK), *levels)
     return Touched(touched.frame.drop("_jump", "_before"), touched.rows)
 
 
@@ -167,9 +152,9 @@ def split_candidates(frame: pl.DataFrame, jump: float, tolerance: float) -> Touc
     ratio = pl.max_horizontal(pl.col("Close") / last, last / pl.col("Close"))
     simple = pl.any_horizontal(*((ratio / split - 1).abs() < tolerance for split in SPLIT_RATIOS))
     jumped_to = pl.col(TICK).shift(1).over(SEGMENT)
-    stayed = ~_off(pl.col("Close"), jumped_to, jump / 2)
-    hit = simple & stayed & _off(pl.col("Close"), last, jump)
-    return _break(frame, frame.select(hit.fill_null(value=False).alias("hit"))["hit"])
+    stayed = ~is_off(pl.col("Close"), jumped_to, jump / 2)
+    hit = simple & stayed & is_off(pl.col("Close"), last, jump)
+    return begin_segment(frame, frame.select(hit.fill_null(value=False).alias("hit"))["hit"])
 
 
 def undone_ticks(frame: pl.DataFrame, jump: float) -> Touched:
@@ -177,11 +162,11 @@ def undone_ticks(frame: pl.DataFrame, jump: float) -> Touched:
     close = pl.col("Close")
     before = close.forward_fill().shift(1).over(SEGMENT)
     after = close.backward_fill().shift(-1).over(SEGMENT)
-    hit = _off(close, before, jump) & _off(close, after, jump) & ~_off(after, before, jump / 2)
-    return _apply(frame, hit, *_void("Close", "High", "Low"))
+    hit = is_off(close, before, jump) & is_off(close, after, jump) & ~is_off(after, before, jump / 2)
+    return apply(frame, hit, *_void("Close", "High", "Low"))
 
 
-def _off(value: pl.Expr, level: pl.Expr, jump: float) -> pl.Expr:
+def is_off(value: pl.Expr, level: pl.Expr, jump: float) -> pl.Expr:
     """Whether a price is off a level by more than the jump, up or down."""
     return (value > level * (1 + jump)) | (value < level * (1 - jump))
 
@@ -195,8 +180,8 @@ def _with_jumps(frame: pl.DataFrame, jump: float, volume: float, window: int) ->
         "_row",
         SEGMENT,
         pl.when(same[0]).then(close.shift(1)).alias("_before"),
-        (same[0] & _off(close, close.shift(1), jump)).alias("_moved"),
-        (same[1] & ~_off(close, close.shift(2), jump)).fill_null(value=False).alias("_returned"),
+        (same[0] & is_off(close, close.shift(1), jump)).alias("_moved"),
+        (same[1] & ~is_off(close, close.shift(2), jump)).fill_null(value=False).alias("_returned"),
     )
     moved = moves.filter(pl.col("_moved") & ~pl.col("_returned"))
     usual = frame.select(
@@ -214,7 +199,7 @@ def _with_jumps(frame: pl.DataFrame, jump: float, volume: float, window: int) ->
     )
 
 
-def _break(frame: pl.DataFrame, hit: pl.Series) -> Touched:
+def begin_segment(frame: pl.DataFrame, hit: pl.Series) -> Touched:
     """Begin a new segment at the rows where ``hit`` holds."""
     broken = frame.with_columns((pl.col(BREAK) | hit).alias(BREAK))
     edge = (pl.col("Code") != pl.col("Code").shift(1)).fill_null(value=True) | pl.col(BREAK)

@@ -5,6 +5,14 @@ import polars as pl
 from atft_pipeline.config import config, require
 
 FUND = "_fund"
+REASONS = {
+    "_unpriced": "no close",
+    "_idle": "not traded",
+    "_young": "history too short",
+    "_cheap": "price too low",
+    "_thin": "dollar volume too low",
+    FUND: "moves like a fund",
+}
 
 
 @config
@@ -13,7 +21,8 @@ class UniverseConfig:
 
     Attributes:
         min_price: least Close (unadjusted where it is known), in the currency of the data.
-        min_dollar_volume: least median of Close times Volume, in the currency of the data.
+        min_dollar_volume: least median of Close times Volume, in the currency of the data; a day without trade counts
+            as zero.
         dollar_volume_window: sessions of that median, the day itself included.
         min_history: least number of sessions with a Close in the listing segment, the day itself included.
         exclude_funds: leave out what moves like a fund, by the rule of :func:`add_universe`.
@@ -34,6 +43,10 @@ class UniverseConfig:
     fund_pattern: str = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b"
 
     def __post_init__(self) -> None:
+        try:
+            pl.Series(["ETF"]).str.contains(self.fund_pattern)
+        except pl.exceptions.ComputeError:
+            require(ok=False, message=f"fund_pattern must be a regular expression, got {self.fund_pattern!r}")
         require(self.min_price >= 0, f"min_price must not be negative, got {self.min_price}")
         require(self.min_dollar_volume >= 0, f"min_dollar_volume must not be negative, got {self.min_dollar_volume}")
         require(self.dollar_volume_window >= 1, f"dollar_volume_window must be at least 1: {self.dollar_volume_window}")
@@ -46,6 +59,9 @@ class UniverseConfig:
 def add_universe(clean: pl.DataFrame, named_funds: pl.Series, settings: UniverseConfig) -> pl.DataFrame:
     """Add the reasons that keep a listing out of the universe on a day.
 
+    A listing was not traded on a day without volume, with an unknown volume and the Close of the row before, or with
+    the very row of the day before (prices that were carried through a suspension).
+
     A listing moves like a fund on a day if over the past ``fund_window`` sessions its returns correlate with the median
     return of all listings by at least ``fund_correlation``, or vary by less than ``fund_volatility`` a day. Both use
     sessions up to the day, so the mask may change over the life of a listing.
@@ -56,22 +72,33 @@ def add_universe(clean: pl.DataFrame, named_funds: pl.Series, settings: Universe
         settings: the limits.
 
     Returns:
-        The rows with Boolean columns ``_cheap``, ``_thin``, ``_young``, ``_fund``, ``_unpriced`` and InUniverse.
+        The rows with Boolean columns of ``REASONS`` and InUniverse.
     """
     price = "UnadjustedClose" if "UnadjustedClose" in clean.columns else "Close"
     ids = clean.with_columns(pl.col("Listing").rle_id().alias("_id"))
-    dollars = (pl.col("Close") * pl.col("Volume")).rolling_median(settings.dollar_volume_window, min_samples=1)
+    ids = ids.with_columns(_not_traded(ids).alias("_idle"))
+    turnover = pl.col("Close") * pl.when("_idle").then(0.0).otherwise("Volume")
+    dollars = turnover.rolling_median(settings.dollar_volume_window, min_samples=1)
     marked = ids.with_columns(
         _unpriced=pl.col("Close").is_null(),
-        _cheap=pl.coalesce(price, "Close").fill_null(0.0) < settings.min_price,
+        _cheap=(pl.coalesce(price, "Close") < settings.min_price).fill_null(value=False),
         _thin=dollars.over("_id").fill_null(0.0) < settings.min_dollar_volume,
         _young=pl.col("Close").is_not_null().cum_sum().over("_id") < settings.min_history,
     )
     named = pl.col("Code").is_in(named_funds.implode())
     fund = (named | _moves_like_fund(marked, settings)) if settings.exclude_funds else pl.lit(value=False)
     marked = marked.with_columns(fund.alias(FUND))
-    out = pl.any_horizontal("_unpriced", "_cheap", "_thin", "_young", FUND)
+    out = pl.any_horizontal(*REASONS)
     return marked.drop("_id").with_columns(InUniverse=~out)
+
+
+def _not_traded(rows: pl.DataFrame) -> pl.Series:
+    """Judge whether anybody traded on the day of a row."""
+    repeated = (pl.col("_id") == pl.col("_id").shift(1)) & (pl.col("Close") == pl.col("Close").shift(1))
+    bars = [name for name in ("Open", "High", "Low", "Volume") if name in rows.columns]
+    whole = pl.all_horizontal(repeated, *(pl.col(name) == pl.col(name).shift(1) for name in bars))
+    idle = (pl.col("Volume") == 0) | (pl.col("Volume").is_null() & repeated) | whole
+    return rows.select(idle.fill_null(value=False).alias("idle"))["idle"]
 
 
 def _moves_like_fund(rows: pl.DataFrame, settings: UniverseConfig) -> pl.Series:

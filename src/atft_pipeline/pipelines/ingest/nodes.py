@@ -7,12 +7,18 @@ import polars as pl
 
 from atft_pipeline.market.ingest import IngestConfig, ingest
 from atft_pipeline.market.quality import quality_page
+from atft_pipeline.market.quality_table import require_universe
 from atft_pipeline.pipelines.parameters import Params
 
 
 def ingest_prices(
     prices: Path, listings: Path | None, config: Params[IngestConfig]
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any], str]:
-    """Read and clean raw prices; return clean prices, listings, the quality report and its page."""
+    """Read and clean raw prices; return clean prices, listings, the quality report and its page.
+
+    Raises:
+        DataError: nothing of them is in the universe.
+    """
     result = ingest(prices, listings, config.root)
+    require_universe(result.report)
     return result.prices, result.listings, result.report, quality_page(result.report)
