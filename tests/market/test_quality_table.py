@@ -101,6 +101,11 @@ def test_the_advice_of_the_line_works(tmp_path: Path) -> None:
     config = IngestConfig(universe=UniverseConfig(min_dollar_volume=1e3))
     lots = report(FRAME.with_columns(pl.col("Volume") / 100), tmp_path, config)
     require_universe(lots)
+    config = IngestConfig(universe=UniverseConfig(min_dollar_volume=0.0))
+    closes = FRAME.select("Date", "Code", "Close")
+    with pytest.raises(DataError, match=r"\(no turnover is known, ingest.universe.min_dollar_volume is .* set it to 0"):
+        require_universe(report(closes, tmp_path))
+    require_universe(report(closes, tmp_path, config))
     still = FRAME.with_columns(Volume=pl.lit(0.0))
     found = report(still, tmp_path, IngestConfig(cleaning=CleaningConfig(holiday_sessions=False)))
     with pytest.raises(DataError, match=r"not traded in 2,250 \(0% of the rows were traded; Volume is 0, blank or"):

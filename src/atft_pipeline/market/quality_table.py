@@ -69,7 +69,9 @@ def _cause(report: dict[str, Any]) -> str:
     main, rows = next(iter(total.items()))
     key, form, parameter, hint = CAUSES[main]
     value = report["seen"][key]
-    told = form.format(value, window=settings["dollar_volume_window"]) if value is not None else "nothing is known"
+    told = form.format(value, window=settings["dollar_volume_window"]) if value is not None else f"no {key} is known"
+    if key == "turnover" and value is None:
+        hint = "set it to 0 for closes alone"
     limit = f", ingest.universe.{parameter} is {settings[parameter]:,.10g}" if parameter else ""
     others = ", ".join(f"{name} in {count:,}" for name, count in list(total.items())[1:] if count)
     return f"{main} in {rows:,} ({told}{limit}; {hint})" + (f"; besides {others}" if others else "")
@@ -110,7 +112,7 @@ def quality_table(report: dict[str, Any]) -> str:
         console.print(
             "\n".join(wrap(f"look: {remark}", WIDTH, subsequent_indent="      ")), markup=False, highlight=False
         )
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).rstrip() + "\n"
 
 
 def _work(report: dict[str, Any]) -> Table:
