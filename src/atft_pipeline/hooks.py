@@ -20,6 +20,8 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from atft_pipeline.audit.table import audit_table
+from atft_pipeline.datasets.atomic import AtomicDataset
+from atft_pipeline.datasets.remedy import producer
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
@@ -33,7 +35,6 @@ log = logging.getLogger(__name__)
 
 # Runtime parameters that the configuration files themselves read: `${runtime_params:...}` in conf/base.
 CONF_PARAMETERS = frozenset({"prices", "listings", "oracle", "size"})
-COMPOSED = frozenset({"__default__", "data"})
 STORE_LOCK = "mlflow.db.lock"
 # Content hashes of raw files, by size and time of change.
 FINGERPRINTS = "data/.fingerprints.json"
@@ -42,14 +43,6 @@ FINGERPRINTS = "data/.fingerprints.json"
 def is_parameter(name: str) -> bool:
     """Tell parameters from datasets among a pipeline's inputs."""
     return name == "parameters" or name.startswith("params:")
-
-
-def producer(dataset: str) -> str | None:
-    """Name of the stage that writes a dataset, or the one that an update continues."""
-    dataset = dataset.removeprefix("previous_")
-    return next(
-        (name for name, stage in pipelines.items() if name not in COMPOSED and dataset in stage.all_outputs()), None
-    )
 
 
 class StoreHooks:
@@ -93,6 +86,10 @@ class ArtifactHooks:
         Raises:
             ArtifactError: one line with what is missing and the command that makes it.
         """
+        for name in pipeline.datasets():
+            dataset = catalog.get(name)
+            if isinstance(dataset, AtomicDataset):
+                dataset.name = name
         for name in sorted(pipeline.inputs()):
             if is_parameter(name) or catalog.exists(name):
                 continue

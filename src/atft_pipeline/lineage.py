@@ -5,10 +5,11 @@ import functools
 import hashlib
 import importlib.util
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from atft_pipeline.files import refusal, remove, sweep, temporary_name
 
 DIGEST_BYTES = 16
 
@@ -87,6 +88,15 @@ def _is_module(name: str) -> bool:
         return False
 
 
+def _remembered(memory: Path) -> dict[str, list[Any]]:
+    """Read remembered hashes; those that are damaged are made anew."""
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8")).items()
+        return {str(key): [int(size), int(time), str(digest)] for key, (size, time, digest) in known}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
 class FileHashes:
     """Content hashes of raw files, remembered by path, size and time of change.
 
@@ -97,8 +107,8 @@ class FileHashes:
     def __init__(self, memory: Path | None) -> None:
         self._memory = memory
         self._known: dict[str, list[Any]] = {}
-        if memory is not None and memory.is_file():
-            self._known = json.loads(memory.read_text(encoding="utf-8"))
+        if memory is not None:
+            self._known = _remembered(memory)
 
     def of(self, path: Path) -> str:
         """Hash of a file, or of all files of a folder with their relative names."""
@@ -106,13 +116,19 @@ class FileHashes:
         return hash_json([[str(found.relative_to(path)), self._one(found)] for found in files])
 
     def save(self) -> None:
-        """Remember for the next time."""
+        """Remember for the next time; where the disk refuses, the next time hashes again."""
         if self._memory is None:
             return
-        self._memory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._memory.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(self._known), encoding="utf-8")
-        temporary.replace(self._memory)
+        temporary = temporary_name(self._memory, "tmp")
+        try:
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            sweep(self._memory.parent)
+            temporary.write_text(json.dumps(self._known), encoding="utf-8")
+            temporary.replace(self._memory)
+        except OSError as error:
+            if refusal(error) is None:
+                raise
+            remove(temporary)
 
     def _one(self, path: Path) -> str:
         stat = path.stat()

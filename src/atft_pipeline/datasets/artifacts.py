@@ -30,7 +30,9 @@ class FeaturesDataset(AtomicDataset[Write, Path]):
 
 
 class PanelDataset(AtomicDataset[Write, Panel]):
-    """The panel: one Arrow IPC file; loads as a memory map, nothing is copied."""
+    """The panel: one Arrow IPC file; loads as a memory map, nothing is copied and not all is read."""
+
+    hashed = False
 
     def write(self, path: Path, data: Write) -> None:
         """Let the function write the file."""

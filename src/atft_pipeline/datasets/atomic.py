@@ -5,15 +5,25 @@ folder and is renamed at the end, so that a save that was killed leaves nothing 
 """
 
 import os
-import shutil
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+import polars as pl
+import pyarrow as pa
 from kedro.io import AbstractVersionedDataset, Version
 from kedro.io.core import VersionNotFoundError
 
-from atft_pipeline.errors import ArtifactError
+from atft_pipeline.datasets.contents import CONTENTS, damage, write_contents
+from atft_pipeline.datasets.remedy import make_again
+from atft_pipeline.errors import ArtifactError, AtftError
+from atft_pipeline.files import remove, saving, sweep, temporary_name
+
+# What the libraries raise at a file that is not what they wrote; a flipped bit may end in any of them.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, pl.exceptions.PolarsError, pa.ArrowException)
+OFFERED = 3  # older versions that are looked at, the newest first, for one to offer
 
 Saved = TypeVar("Saved")
 Loaded = TypeVar("Loaded")
@@ -33,12 +43,10 @@ def commit(temporary: Path, final: Path) -> None:
         os.close(folder)
 
 
-def remove(path: Path) -> None:
-    """Remove a file or folder if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def forget(folder: Path) -> None:
+    """Remove the folder of a version that holds nothing but the description of what was never completed."""
+    if folder.is_dir() and not {path.name for path in folder.iterdir()} - {CONTENTS}:
+        remove(folder)
 
 
 class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loaded]):
@@ -50,11 +58,18 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         filepath: where the artifact lies; a version is ``filepath/<version>/<name>``.
         version: Kedro's version; ``None`` for an artifact without versions, which is replaced by each save.
         metadata: anything that plugins want to keep with the dataset, such as kedro-viz's layer.
+
+    Attributes:
+        name: in the catalog, for messages; a run sets it.
+        hashed: all bytes are hashed at each save and load; else both ends of a file that is mapped.
     """
+
+    hashed: ClassVar[bool] = True
 
     def __init__(self, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None) -> None:
         super().__init__(PurePosixPath(filepath), version)
         self.metadata = metadata
+        self.name = Path(filepath).stem
 
     @abstractmethod
     def write(self, path: Path, data: Saved) -> None:
@@ -65,27 +80,34 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         """Read the artifact from ``path``, which exists."""
 
     def save(self, data: Saved) -> None:
-        """Write the artifact; an interrupted save leaves no version behind."""
+        """Write the artifact; an interrupted save leaves no version behind.
+
+        Raises:
+            ArtifactError: the system refuses to write.
+        """
         final = Path(self._get_save_path())
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.with_name(f".{final.name}.{os.getpid()}.partial")
-        remove(temporary)
-        try:
-            self.write(temporary, data)
-        except BaseException:
-            remove(temporary)
-            if not any(final.parent.iterdir()) and self._version:
-                final.parent.rmdir()
-            raise
-        if final.exists() and self._version is None:
-            remove(final)
-        commit(temporary, final)
+        with saving(self.name, final, (pl.exceptions.PolarsError,)):
+            self._sweep()
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary = temporary_name(final)
+            try:
+                self.write(temporary, data)
+                if self._version is not None:
+                    write_contents(temporary, final.parent, self.hashed)
+                elif final.exists():
+                    remove(final)
+                commit(temporary, final)
+            except BaseException:
+                remove(temporary)
+                if self._version is not None:
+                    forget(final.parent)
+                raise
 
     def load(self) -> Loaded:
         """Read the newest version, or the one that was asked for.
 
         Raises:
-            ArtifactError: there is no such version.
+            ArtifactError: there is no such version, or it is damaged.
         """
         path = Path(self._get_load_path())
         if not path.exists():
@@ -93,7 +115,42 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
             hint = f"; saved versions: {known}" if known else ""
             msg = f"{path} does not exist{hint}"
             raise ArtifactError(msg)
-        return self.read(path)
+        with self.reading(path):
+            return self.read(path)
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[None]:
+        """Look whether a version is as it was saved, then let it be read; what a reader raises becomes one line.
+
+        Raises:
+            ArtifactError: with the version, what is wrong, the command that makes it again, and an older version.
+        """
+        try:
+            if found := damage(path):
+                raise ArtifactError(self._damaged(path, found))
+            yield
+        except AtftError:
+            raise
+        except UNREADABLE as error:
+            told = " ".join(str(error).split())[:120]
+            raise ArtifactError(self._damaged(path, f"{type(error).__name__}: {told}")) from error
+
+    def _damaged(self, path: Path, reason: str) -> str:
+        version = path.parent.name if self._version else ""
+        what = " ".join(filter(None, [self.name, version]))
+        line = f"{what} is damaged: {reason} ({path}); {make_again(self.name)}"
+        others = [found for found in self.list_versions(full_path=False) if found != version] if version else []
+        sound = (found for found in others[:OFFERED] if not damage(Path(self._get_versioned_path(found))))
+        older = next(sound, None)
+        return f"{line}, or read an older one with: --load-versions={self.name}:{older}" if older else line
+
+    def _sweep(self) -> None:
+        """Remove what killed runs left of this artifact, in the folders of all versions."""
+        place = Path(str(self._filepath))
+        for folder in place.glob("*/") if self._version is not None else [place.parent]:
+            # The empty folder of a run that is about to write is left alone.
+            if sweep(folder) and self._version is not None:
+                forget(folder)
 
     def location(self) -> Path:
         """Path of the version that :meth:`load` would read."""

@@ -5,6 +5,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
+from atft_pipeline.datasets.contents import damage
+from atft_pipeline.datasets.remedy import make_again
 from atft_pipeline.errors import ArtifactError
 
 ENDINGS = (".parquet", ".csv", ".csv.gz", ".xlsx")
@@ -65,12 +67,15 @@ class RawPathDataset(AbstractDataset[Path, Path | None]):
         """Return the path.
 
         Raises:
-            ArtifactError: the input was named, or is needed, and does not exist.
+            ArtifactError: the input was named, or is needed, and does not exist; or it is an artifact that is damaged.
         """
         path = self.resolve()
         if path is None and (self._given is not None or not self._optional):
             what = Path(self._sibling).stem if self._sibling is not None else "prices"
             msg = f"{self._given or f'raw {what}'}: no such file or folder; pass --params {what}=<file or folder>"
+            raise ArtifactError(msg)
+        if path is not None and (found := damage(path)):
+            msg = f"{path.stem} {path.parent.name} is damaged: {found} ({path}); {make_again(path.stem)}"
             raise ArtifactError(msg)
         return path
 

@@ -6,6 +6,7 @@ newest version is the one that a run would follow now.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,12 @@ from rich.tree import Tree
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.datasets.raw import RawPathDataset
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.files import saving, temporary_name
 from atft_pipeline.lineage import FileHashes, code_fingerprint, hash_json
 
+log = logging.getLogger(__name__)
 RECORD = "lineage.json"
+CHECKSUM = "checksum"
 # Names of inputs that an update continues.
 CONTINUED = "previous_"
 
@@ -79,12 +83,27 @@ def in_versions(catalog: CatalogProtocol[Any, Any], name: str) -> bool:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Read the lineage of a version; an empty one for a version that has none."""
+    """Read the lineage of a version; an empty one for a version that has none, or a damaged one, which is told."""
     path = folder / RECORD
-    if not path.is_file():
+    if not path.exists():
         return {}
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        checksum = record.pop(CHECKSUM, None)
+        sound = checksum is None or checksum == hash_json(record)
+        whole = set(record) >= {"node", "fingerprint", "inputs", "parameters", "code"}
+    except (OSError, ValueError, AttributeError):
+        sound = whole = False
+    if sound and whole:
+        return record
+    log.warning(
+        "%s %s: its %s is damaged (%s); what it was made from is not known until it is made again",
+        folder.parent.stem,
+        folder.name,
+        RECORD,
+        path,
+    )
+    return {}
 
 
 class Recipes:
@@ -160,10 +179,12 @@ def write_record(catalog: CatalogProtocol[Any, Any], name: str, record: Mapping[
     folder = dataset.saved_folder() if isinstance(dataset, AtomicDataset) else None
     if folder is None:
         return
-    temporary = folder / f".{RECORD}.partial"
+    temporary = temporary_name(folder / RECORD)
     document = {"artifact": name, "version": folder.name, **record}
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    temporary.rename(folder / RECORD)
+    document[CHECKSUM] = hash_json(json.loads(json.dumps(document)))
+    with saving(f"lineage of {name}", folder / RECORD):
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        temporary.rename(folder / RECORD)
 
 
 def ancestry(catalog: CatalogProtocol[Any, Any], name: str, tree: Tree, version: str | None = None) -> Tree:

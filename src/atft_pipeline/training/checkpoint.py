@@ -7,7 +7,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from atft_pipeline.config import from_mapping, to_mapping
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.files import remove, saving, sweep, temporary_name
 from atft_pipeline.lineage import hash_file, hash_json
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import InputSpec, ModelConfig
@@ -29,6 +30,9 @@ from atft_pipeline.training.origin import Origin
 
 MODEL_TENSORS = "model.safetensors"
 MODEL_CARD = "model.json"
+CHECKSUM = "checksum"
+# What building a model raises where its card and its weights are not what was saved.
+BAD_CARD = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def save_model(folder: Path, weights: Mapping[str, Tensor], card: ModelCard) -> 
         save_file(_plain(weights), path / MODEL_TENSORS)
         document = {name: to_mapping(value) for name, value in vars(card).items()}
         document["weights"] = hash_file(path / MODEL_TENSORS)
-        (path / MODEL_CARD).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        write_card(path / MODEL_CARD, document)
 
     write_folder(folder, fill)
 
@@ -90,15 +94,26 @@ def load_model(folder: Path) -> tuple[ATFTGATFAN, ModelCard]:
     Raises:
         ArtifactError: a file is missing, cut short, or does not fit the other.
     """
-    document = _read_card(folder / MODEL_CARD)
+    document = read_card(folder / MODEL_CARD)
     if "origin" not in document:
         msg = f"{folder} was trained by an earlier version of the project; train again with: kedro run --pipeline=train"
         raise ArtifactError(msg)
-    weights = document.pop("weights")
+    weights = document.pop("weights", None)
     path = folder / MODEL_TENSORS
     if not path.is_file() or hash_file(path) != weights:
         msg = f"{path} is missing or damaged; train again with: kedro run --pipeline=train"
         raise ArtifactError(msg)
+    try:
+        model, card = _build(document, load_file(path))
+    except BAD_CARD as error:
+        told = " ".join(str(error).split())[:120]
+        msg = f"{folder} is damaged ({type(error).__name__}: {told}); train again with: kedro run --pipeline=train"
+        raise ArtifactError(msg) from error
+    return model.eval(), card
+
+
+def _build(document: Mapping[str, Any], weights: Mapping[str, Tensor]) -> tuple[ATFTGATFAN, ModelCard]:
+    """Build a model from what its two files hold."""
     card = ModelCard(
         model=from_mapping(ModelConfig, document["model"]),
         spec=from_mapping(InputSpec, document["spec"]),
@@ -113,10 +128,23 @@ def load_model(folder: Path) -> tuple[ATFTGATFAN, ModelCard]:
         origin=from_mapping(Origin, document["origin"]),
         training=document["training"],
     )
+    refuse_infinite(weights)
     model = ATFTGATFAN(card.model, card.spec)
-    model.load_state_dict(load_file(path))
+    model.load_state_dict(weights)
     model.switch(**card.switches)
-    return model.eval(), card
+    return model, card
+
+
+def refuse_infinite(weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that no training leaves: the file, not the learning rate, is at fault.
+
+    Raises:
+        ValueError: naming the first tensor.
+    """
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            msg = f"{name} holds weights that are not finite"
+            raise ValueError(msg)
 
 
 def start_from(network: ATFTGATFAN, folder: Path) -> None:
@@ -177,7 +205,7 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[st
     def fill(path: Path) -> None:
         save_file(_plain(tensors), path / "state.safetensors")
         content = {**document, "tensors": hash_file(path / "state.safetensors")}
-        (path / "state.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_card(path / "state.json", content)
 
     write_folder(folder, fill)
 
@@ -188,30 +216,41 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ArtifactError: it is damaged.
     """
-    document = _read_card(folder / "state.json")
+    document = read_card(folder / "state.json")
     path = folder / "state.safetensors"
-    if not path.is_file() or hash_file(path) != document["tensors"]:
+    if not path.is_file() or hash_file(path) != document.get("tensors"):
         msg = f"{path} is missing or damaged"
         raise ArtifactError(msg)
     try:
-        return load_file(path), document
-    except SafetensorError as error:
+        tensors = load_file(path)
+        refuse_infinite({name: tensor for name, tensor in tensors.items() if name.startswith("model/")})
+        return tensors, document
+    except (SafetensorError, ValueError) as error:
         msg = f"{path} is damaged ({error})"
         raise ArtifactError(msg) from error
 
 
-def write_folder(folder: Path, fill: Any) -> None:
-    """Fill a folder under another name, force it to disk, and rename it into place."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    fill(temporary)
-    for path in temporary.iterdir():
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder under another name, force it to disk, and rename it into place.
+
+    Raises:
+        ArtifactError: the system refuses to write; nothing is left behind.
+    """
+    with saving(folder.name, folder, (SafetensorError,)):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        sweep(folder.parent)
+        temporary = temporary_name(folder, "tmp")
+        try:
+            temporary.mkdir()
+            fill(temporary)
+            for path in temporary.iterdir():
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
+            remove(folder)
+            temporary.rename(folder)
+        except BaseException:
+            remove(temporary)
+            raise
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -247,10 +286,23 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def write_card(path: Path, document: Mapping[str, Any]) -> None:
+    """Write plain JSON types with a checksum of themselves."""
+    # As it will be read: keys are text then, and tuples are lists.
+    content = json.loads(json.dumps(document))
+    content[CHECKSUM] = hash_json(content)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Read what :func:`write_card` wrote; a card without a checksum is of an earlier version of this project."""
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        msg = f"{path} is missing or damaged ({type(error).__name__}); train again with: kedro run --pipeline=train"
-        raise ArtifactError(msg) from error
+        checksum = document.pop(CHECKSUM, None)
+        reason = "" if checksum in (None, hash_json(document)) else "other words than were saved"
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        document, reason = {}, type(error).__name__
+    if reason:
+        msg = f"{path} is missing or damaged ({reason}); train again with: kedro run --pipeline=train"
+        raise ArtifactError(msg)
     return document

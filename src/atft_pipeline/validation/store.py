@@ -4,7 +4,6 @@ A fold's folder is named by the fingerprint of all that decides its contents, an
 holds the model (``model.safetensors``, ``model.json``), ``predictions.parquet``, ``history.parquet`` and ``fold.json``.
 """
 
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,10 +12,13 @@ from typing import Any
 import polars as pl
 
 from atft_pipeline.errors import ArtifactError
-from atft_pipeline.training.checkpoint import MODEL_CARD, MODEL_TENSORS, write_folder
+from atft_pipeline.lineage import hash_file
+from atft_pipeline.training.checkpoint import MODEL_CARD, MODEL_TENSORS, read_card, write_card, write_folder
 
 RECORD = "fold.json"
 PREDICTIONS = "predictions.parquet"
+# Key of the record that holds the hash of the predictions.
+SCORES = "predictions"
 
 
 @dataclass(frozen=True)
@@ -83,20 +85,34 @@ class FoldStore:
         if not self.folder.exists():
             return None
         try:
-            stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            stored = read_card(path)
+            scores = stored.pop(SCORES, None)
             listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
             record = FoldRecord(**listed)
-        except (OSError, ValueError, TypeError) as error:
+        except (ArtifactError, ValueError, TypeError) as error:
             msg = f"{path} is missing or damaged ({type(error).__name__}); remove {self.folder} to train the fold again"
             raise ArtifactError(msg) from error
         if record.fingerprint != self.fingerprint:
             msg = f"{path} belongs to fold {record.fingerprint}, not to {self.fingerprint}; remove {self.folder}"
             raise ArtifactError(msg)
+        predictions = self.folder / PREDICTIONS
+        if scores is not None and not (predictions.is_file() and hash_file(predictions) == scores):
+            msg = f"{predictions} is missing or damaged; remove {self.folder} to train the fold again"
+            raise ArtifactError(msg)
         return record
 
     def predictions(self) -> pl.DataFrame:
-        """The fold's scores."""
-        return pl.read_parquet(self.folder / PREDICTIONS)
+        """The fold's scores.
+
+        Raises:
+            ArtifactError: they are damaged.
+        """
+        path = self.folder / PREDICTIONS
+        try:
+            return pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            msg = f"{path} is missing or damaged ({type(error).__name__}); remove {self.folder} to train the fold again"
+            raise ArtifactError(msg) from error
 
     def write(self, record: FoldRecord, model: Path, predictions: pl.DataFrame, history: list[dict[str, Any]]) -> None:
         """Write all of the fold in one step, then drop the states of its training."""
@@ -106,9 +122,7 @@ class FoldStore:
                 shutil.copyfile(model / name, path / name)
             predictions.write_parquet(path / PREDICTIONS)
             pl.DataFrame(history, infer_schema_length=None).write_parquet(path / "history.parquet")
-            (path / RECORD).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+            write_card(path / RECORD, {**asdict(record), SCORES: hash_file(path / PREDICTIONS)})
 
-        for half in self.folder.parent.glob(f".{self.folder.name}.*.tmp"):
-            shutil.rmtree(half, ignore_errors=True)
         write_folder(self.folder, fill)
         shutil.rmtree(self.working, ignore_errors=True)

@@ -1,0 +1,99 @@
+"""Files that appear complete or not at all: temporary names, what killed runs left, one line where a disk refuses."""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from atft_pipeline.errors import ArtifactError
+
+# `.<name>.<process>.partial`; checkpoints and memories end in `.tmp`.
+TEMPORARY = re.compile(r"\..+\.(\d+)\.(?:partial|tmp)")
+# Libraries written in Rust tell the system's error in their message alone.
+RUST = re.compile(r"\(os error (\d+)\)")
+REFUSED = {
+    errno.ENOSPC: "make room there and run again",
+    errno.EDQUOT: "make room there and run again",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f) and run again",
+    errno.EROFS: "it must be a folder that this user may write",
+    errno.EACCES: "it must be a folder that this user may write",
+    errno.EPERM: "it must be a folder that this user may write",
+    errno.EIO: "look after the disk and run again",
+    errno.ENOTDIR: "a file lies where a folder must be: move it away and run again",
+    errno.EEXIST: "a file lies where a folder must be: move it away and run again",
+}
+"""What to do when the system refuses to write, by its error."""
+
+
+def temporary_name(final: Path, ending: str = "partial") -> Path:
+    """Name beside ``final`` under which this process writes it."""
+    return final.with_name(f".{final.name}.{os.getpid()}.{ending}")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> bool:
+    """Remove what earlier processes that were killed left half-written in a folder; call it before writing there.
+
+    Returns:
+        Whether there was anything.
+    """
+    named = [(path, TEMPORARY.fullmatch(path.name)) for path in folder.glob(".*")]
+    left = [path for path, found in named if found is not None and not _lives(int(found[1]))]
+    for path in left:
+        remove(path)
+    return bool(left)
+
+
+def _lives(process: int) -> bool:
+    """Whether another process has this number; a container gives each run the same one, so our own counts as past."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def saving(what: str, path: Path, errors: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn the system's refusal to write into one line.
+
+    Args:
+        what: is being saved, for the line.
+        path: where.
+        errors: that libraries raise in place of an ``OSError``.
+
+    Raises:
+        ArtifactError: with what, where, the cause and what to do.
+    """
+    caught: tuple[type[Exception], ...] = (OSError, *errors)
+    try:
+        yield
+    except caught as error:
+        number = refusal(error)
+        if number is None:
+            raise
+        msg = f"{what} cannot be saved: {os.strerror(number).lower()} ({path}); {REFUSED[number]}"
+        raise ArtifactError(msg) from error
+
+
+def refusal(error: Exception) -> int | None:
+    """Number of the system's error where it refuses to write, ``None`` for any other error."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        told = RUST.search(str(error))
+        number = int(told[1]) if told is not None else None
+    return number if number in REFUSED else None
