@@ -234,7 +234,13 @@ def test_a_damaged_fold_is_named(
     _, records = run_folds(panel, graphs, folds, SETTINGS, tmp_path)
     path = tmp_path / records[0].fingerprint[:16] / "fold.json"
     text = path.read_text()
-    for damaged in [text[:50], "", "[]", text.replace("test_days", "test_dayz"), text.replace('"fold": 1', '"fold": 9')]:
+    for damaged in [
+        text[:50],
+        "",
+        "[]",
+        text.replace("test_days", "test_dayz"),
+        text.replace('"fold": 1', '"fold": 9'),
+    ]:
         path.write_text(damaged)
         with pytest.raises(ArtifactError, match=r"fold\.json is missing or damaged .* to train the fold again"):
             run_folds(panel, graphs, folds, SETTINGS, tmp_path)
