@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.market.price_codes import name_codes
+from atft_pipeline.market.price_codes import name_code
 from tests.market.price_tables import market, read, same
 
 
@@ -19,7 +19,7 @@ from tests.market.price_tables import market, read, same
      ("2024-03-11", None), ("20240311", None), ("2024", None), ("2024-03", None), ("part-0", None), ("prices", None)],
 )  # fmt: skip
 def test_codes_of_file_names(stem: str, code: str | None) -> None:
-    assert name_codes([stem]).get(stem) == code
+    assert name_code(stem) == code
 
 
 @pytest.mark.parametrize("codes", [("SAN.MC", "SAN.PA", "SAN"), ("BF.A", "BF.B", "BF"), ("a.b.c", "a.b.d", "a.x")])
@@ -33,6 +33,19 @@ def test_a_file_a_ticker_is_cut_at_its_own_ending_alone(codes: tuple[str, ...], 
         else:
             part.write_csv(path, compression="gzip" if kind == "csv.gz" else "uncompressed")
     same(read(tmp_path), frame)
+
+
+def test_a_folder_a_ticker(tmp_path: Path) -> None:
+    for (code, day), part in market().partition_by("Code", "Date", as_dict=True).items():
+        (tmp_path / str(code)).mkdir(exist_ok=True)
+        part.drop("Code").write_csv(tmp_path / str(code) / f"{day}.csv")
+    same(read(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["Code", "ticker"])
+def test_codes_in_the_names_of_partitions(name: str, tmp_path: Path) -> None:
+    market().rename({"Code": name}).write_parquet(pl.PartitionBy(tmp_path, key=name, include_key=False))
+    same(read(tmp_path))
 
 
 def test_a_file_a_day_without_codes_is_one_line(tmp_path: Path) -> None:

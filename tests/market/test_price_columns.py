@@ -87,6 +87,31 @@ def test_an_adjusted_close_without_a_raw_one(tmp_path: Path) -> None:
     same(read(tmp_path / "p.csv", columns={"Close": "Adj Close"}))
 
 
+def test_the_users_adjusted_close_beside_a_raw_one(tmp_path: Path) -> None:
+    market().with_columns(halved()["Close"].alias("my adjusted close")).write_csv(tmp_path / "p.csv")
+    with pytest.raises(DataError, match="column 'nothing' is missing"):
+        read(tmp_path / "p.csv", columns={"Close": "nothing"})
+    assert read(tmp_path / "p.csv", columns={"Close": "Close"}).reading.notes == ()
+    frame = market().with_columns(AdjClose=halved()["Close"])
+    frame.write_csv(tmp_path / "q.csv")
+    same(read(tmp_path / "q.csv", columns={"Close": "AdjClose"}), halved())
+
+
+def test_an_adjusted_close_without_values_is_not_used(tmp_path: Path) -> None:
+    market().with_columns(AdjClose=pl.lit(None, dtype=pl.Float64)).write_csv(tmp_path / "p.csv", null_value="null")
+    found = read(tmp_path / "p.csv")
+    same(found)
+    assert "'AdjClose' holds no value: raw prices are read" in found.reading.notes[0]
+
+
+def test_rows_without_an_adjusted_close_are_counted(tmp_path: Path) -> None:
+    first = pl.int_range(pl.len()) < 2
+    market().with_columns(AdjClose=pl.when(~first).then(halved()["Close"])).write_csv(tmp_path / "p.csv")
+    found = read(tmp_path / "p.csv")
+    assert found.frame["Close"].null_count() == found.frame["Open"].null_count() == 2
+    assert "2 rows have 'Close' and no 'AdjClose': they count as unpriced" in found.reading.notes[0]
+
+
 def test_two_adjusted_closes_are_one_line(tmp_path: Path) -> None:
     market().with_columns(AdjClose=pl.col("Close"), adj_close=pl.col("Close")).write_csv(tmp_path / "p.csv")
     with pytest.raises(DataError, match="'AdjClose' and 'adj_close' could both be the adjusted Close"):

@@ -154,6 +154,17 @@ def test_a_folder_of_empty_files_is_one_line(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_all_files_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> None:
+    market().write_csv(tmp_path / "good.csv")
+    (tmp_path / "one.csv").write_text("<html>404</html>")
+    (tmp_path / "two.parquet").write_text("rubbish")
+    (tmp_path / "tar.gz").write_bytes(gzip.compress(bytes(1024)))
+    with pytest.raises(
+        DataError, match=r"one\.csv: .* .and 2 more files that cannot be read: .*tar\.gz, .*two\.parquet"
+    ):
+        read(tmp_path)
+
+
 def test_a_sheet_a_ticker(tmp_path: Path) -> None:
     sheets = {code: market().filter(pl.col("Code") == code).drop("Code") for code in CODES}
     workbook(tmp_path / "book.xlsx", sheets)

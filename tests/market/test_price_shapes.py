@@ -111,7 +111,26 @@ def test_dates_across_the_columns_are_one_line(tmp_path: Path) -> None:
         read(tmp_path / "p.csv")
 
 
-def test_a_wide_table_of_another_field_is_one_line(tmp_path: Path) -> None:
-    closes().write_csv(tmp_path / "volume.csv")
-    with pytest.raises(DataError, match="a wide table of Volume"):
-        read(tmp_path / "volume.csv")
+def fields(folder: Path, names: tuple[str, ...], pattern: str = "{}.csv") -> None:
+    for name in names:
+        market().pivot("Code", index="Date", values=name).write_csv(folder / pattern.format(name.lower()))
+
+
+@pytest.mark.parametrize("pattern", ["{}.csv", "sp500_{}s.csv", "{}-prices.csv"])
+def test_a_wide_table_a_field(pattern: str, tmp_path: Path) -> None:
+    fields(tmp_path, FIELDS, pattern)
+    same(read(tmp_path))
+
+
+def test_closes_and_volumes(tmp_path: Path) -> None:
+    fields(tmp_path, ("Close", "Volume"))
+    found = read(tmp_path)
+    same(found, market().select("Date", "Code", "Close", "Volume"))
+    assert "closes alone: Open, High, Low are unknown" in found.reading.notes
+
+
+@pytest.mark.parametrize("names", [("Volume",), ("High", "Volume")])
+def test_a_wide_table_of_another_field_is_one_line(names: tuple[str, ...], tmp_path: Path) -> None:
+    fields(tmp_path, names)
+    with pytest.raises(DataError, match=f"a wide table of {names[0]} alone"):
+        read(tmp_path)

@@ -74,8 +74,9 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     table, matching = match_listings(table, raw["Code"])
     check_daily(raw, prices)
     if listings is not None:
-        for line in (matching.line(), *(f"listings: {note}" for note in matching.notes)):
-            log.info(line)
+        log.log(logging.INFO if matching.matched else logging.WARNING, matching.line())
+        for note in matching.notes:
+            log.info("listings: %s", note)
     cleaned = clean_prices(raw, config.cleaning)
     marked = add_universe(cleaned.prices, name_funds(table, config.universe.fund_pattern), config.universe)
     summary = summarise_listings(marked, table)

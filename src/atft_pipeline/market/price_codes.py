@@ -1,7 +1,6 @@
 """Codes of listings: as columns hold them, as file names hold them, and when two of them are the same."""
 
 import re
-from collections.abc import Iterable
 
 import polars as pl
 
@@ -47,15 +46,11 @@ MARKET_BEHIND = re.compile(rf"[.:]({SUFFIXES})$")
 MARKET_BEFORE = re.compile(r"^(sh|sz|bj|nasdaq|nyse|nysearca|nysemkt|nyseamerican|amex|lse|tse|hkex|nse|bse)[._:]")
 
 
-def name_codes(stems: Iterable[str]) -> dict[str, str]:
-    """Take the code out of the name of each file of one ticker; a name that is a date or a part holds none.
+def name_code(stem: str) -> str | None:
+    """Take the code out of the name of a file of one ticker; a name that is a date or a part holds none.
 
     ``qaa_us_d`` of Stooq is ``QAA.US``; words such as ``daily`` and years around a code are left out.
     """
-    return {stem: code for stem in stems if (code := _code_of(stem))}
-
-
-def _code_of(stem: str) -> str | None:
     stooq = STOOQ.match(stem)
     if STOOQ_BULK.match(stem):
         return stem.upper()

@@ -76,7 +76,8 @@ def choose_columns(table: object, names: list[str], settings: PricesConfig, date
     found = {name: user.get(name) or find_column(plain, name, settings, table) for name in (*REQUIRED, *OPTIONAL)}
     found["Date"] = found["Date"] or date
     sources = {name: source for name, source in found.items() if source is not None}
-    plan = _adjust(table, preset, sources, adjusted, user)
+    raw = find_column([name for name in plain if name not in user.values()], "Close", PricesConfig(), table)
+    plan = _adjust(table, preset, sources, adjusted, user, raw)
     if preset == "tushare" and plan.raw_close is None and "adj_factor" in names and "Close" not in user:
         plan = Plan(preset, plan.sources, None, "adj_factor", (*PRICE_COLUMNS, "Vwap", "Volume"))
     _check(table, names, plan, settings, named)
@@ -135,7 +136,12 @@ def _adjusted(table: object, names: list[str], taken: set[str]) -> dict[str, str
 
 
 def _adjust(
-    table: object, preset: str, sources: dict[str, str], adjusted: dict[str, str], user: dict[str, str]
+    table: object,
+    preset: str,
+    sources: dict[str, str],
+    adjusted: dict[str, str],
+    user: dict[str, str],
+    raw_close: str | None,
 ) -> Plan:
     """Prefer the adjusted close, and bring the other columns to its level."""
     own = user.get("Close")
@@ -145,15 +151,17 @@ def _adjust(
         if "Close" in adjusted and own is not None:
             note = f"Close is read from {own!r} as ingest.prices.columns says; {adjusted['Close']!r} is not used"
         return Plan(preset, sources, note=note)
-    raw = sources.get("Close") if own is None else None
+    raw = sources.get("Close") if own is None else raw_close
     direct = {name: source for name, source in adjusted.items() if name not in user}
     result = {**sources, **direct, "Close": chosen}
-    scaled = tuple(name for name in ("Open", "High", "Low", "Vwap", "Volume") if name in sources and name not in direct)
+    direct |= {name: source for name, source in user.items() if adjusted_field(source) == name}
+    levels = ("Open", "High", "Low", "Vwap", "Volume")
+    scaled = tuple(name for name in levels if name in sources and name not in direct)
     if raw is None:
-        levels = [name for name in scaled if name not in ("Volume", "Vwap")]
-        if levels and own is None:
+        unlike = [name for name in scaled if name not in ("Volume", "Vwap")]
+        if unlike and own is None:
             msg = (
-                f"{table}: {chosen!r} is adjusted, and there is no raw close from which {', '.join(levels)} can be "
+                f"{table}: {chosen!r} is adjusted, and there is no raw close from which {', '.join(unlike)} can be "
                 f'adjusted likewise; add it, or take all as adjusted: --params "ingest.prices.columns.Close={chosen}"'
             )
             raise DataError(msg)

@@ -27,7 +27,7 @@ MONTHS = {
 EPOCHS = {9: 1, 10: 1, 12: 10**3, 13: 10**3, 15: 10**6, 16: 10**6, 18: 10**9, 19: 10**9}
 SPREADSHEET = (29221, 73050)  # 1980 .. 2099
 SPREADSHEET_ZERO = 25569  # day number of 1970-01-01
-DAY_SECONDS = 86_400
+NULL_WORDS = ("null", "NULL", "None", "NaN", "nan", "NaT", "N/A", "#N/A")
 
 
 def parse_dates(dates: pl.Series, where: object, source: str, time_zone: str | None) -> pl.Series:
@@ -131,7 +131,7 @@ def _parsed(texts: pl.Series) -> pl.DataFrame:
 
 def _from_strings(dates: pl.Series, where: object, source: str, time_zone: str | None) -> pl.Series:
     """Read strings, each distinct one once."""
-    texts = dates.rename("text").str.strip_chars()
+    texts = dates.rename("text").str.strip_chars().replace(list(NULL_WORDS), None)
     distinct = texts.unique(maintain_order=True).drop_nulls()
     parsed = _parsed(distinct.filter(distinct != ""))
     parsed = _either_order(parsed)

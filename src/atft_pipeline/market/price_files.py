@@ -8,7 +8,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -104,6 +104,14 @@ def other_files(folder: Path) -> list[Path]:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and not _is_hidden(file.relative_to(folder)) and not file.name.casefold().endswith(KNOWN)
     ]
+
+
+def with_partitions(table: Table, folder: Path) -> Table:
+    """Add the columns that the folders between hold in their names, as in ``Code=AAPL/2024.parquet``."""
+    names = table.frame.collect_schema().names()
+    pairs = [part.split("=", 1) for part in table.path.relative_to(folder).parts[:-1] if "=" in part]
+    columns = [pl.lit(value).alias(name) for name, value in pairs if name not in names]
+    return replace(table, frame=table.frame.with_columns(columns)) if columns else table
 
 
 def long_line(table: Table) -> str | None:
@@ -215,6 +223,8 @@ def _open_text(file: Path, member: str, data: bytes, whole: bool = False) -> Tab
             data = stream.read(HEAD_BYTES)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         data, whole = (data if whole else file.read_bytes()).decode("utf-16").encode(), True
+    if b"\0" in data[:HEAD_BYTES]:
+        raise DataError(_unknown(file))
     head = _decode(file, data[:HEAD_BYTES])
     lines = head.splitlines()
     if not any(line.strip() for line in lines):
@@ -257,7 +267,10 @@ def _decode(file: Path, data: bytes) -> str:
     except UnicodeDecodeError as error:
         if error.start >= len(data) - 4 and len(data) == HEAD_BYTES:
             return data[: error.start].decode("utf-8-sig")
-        msg = f"{file}: the file is neither UTF-8 text nor of another known kind; kinds that are read: {KINDS}"
+        msg = (
+            f"{file}: the file is neither UTF-8 text nor of another known kind; save it as CSV UTF-8; kinds that are "
+            f"read: {KINDS}"
+        )
         raise DataError(msg) from error
 
 

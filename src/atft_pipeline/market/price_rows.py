@@ -68,6 +68,13 @@ def read_rows(table: Table, plan: Plan, settings: PricesConfig, code: str | None
     )
     if plan.preset == "nse":
         frame = _one_series(frame, notes)
+    if "UnadjustedClose" in frame.columns and plan.raw_close is not None:
+        lost = frame.filter(pl.col("UnadjustedClose").is_finite() & ~pl.col("Close").is_finite().fill_null(value=False))
+        if lost.height:
+            source = plan.sources["Close"]
+            notes.add(
+                f"{{}} rows have {plan.raw_close!r} and no {source!r}: they count as unpriced", table, lost.height
+            )
     if table.stacked:
         frame = frame.filter(pl.any_horizontal(pl.col(PRICE_COLUMNS).is_finite()))
     lot = _lot(table, plan, names)

@@ -13,6 +13,8 @@ from atft_pipeline.market.price_names import FIELDS, NAMES, UNNAMED, adjusted_fi
 LEAST_TICKERS = 2
 SINGLE = frozenset("ohlc")
 NUMBER = re.compile(r"^[-+(]?[^\w\s]?\s?\d")
+# Words in the name of a file that do not tell which field it holds.
+VAGUE = frozenset(("price", "last", *"ohlcv"))
 CODES = frozenset(NAMES["Code"])
 PAIR = re.compile(r"^\(['\"](?P<one>[^'\"]*)['\"], ['\"](?P<two>[^'\"]*)['\"]\)$")
 
@@ -28,7 +30,7 @@ def stack(table: Table, date: str | None = None) -> Table:
         date: name of its dates, where the user gave it.
 
     Raises:
-        DataError: the dates run across the columns, or one file holds a field other than the close.
+        DataError: the dates run across the columns.
     """
     names = table.frame.collect_schema().names()
     if table.text and len(table.head) > 1 and two_headers([list(row) for row in table.head]):
@@ -45,11 +47,35 @@ def stack(table: Table, date: str | None = None) -> Table:
         return _stacked(table, date, pairs, "names of field and ticker in one")
     if len(others) < LEAST_TICKERS or not _numeric(table, others):
         return table
-    field = FIELDS.get(key(table.stem), "Close")
-    if field not in ("Close", "Adj Close"):
-        msg = f"{table}: a wide table of {field}; give one table with Date, Code, Open, High, Low, Close, Volume"
+    words = [key(word).removesuffix("s") for word in re.split(r"[ _.-]+", table.stem)]
+    field = next((FIELDS[word] for word in reversed(words) if word not in VAGUE and word in FIELDS), "Close")
+    return _stacked(table, date, {name: (field, name) for name in others}, f"{field} alone, a column a ticker")
+
+
+def join_fields(tables: list[Table]) -> list[Table]:
+    """Join wide tables that hold one field each, such as close.csv and volume.csv, to one table.
+
+    Raises:
+        DataError: a wide table holds another field than the close, and it is not clear what it belongs to.
+    """
+    held = [[n for n in table.frame.collect_schema().names() if n not in ("Date", "Code")] for table in tables]
+    alone = [table.stacked and len(fields) == 1 for table, fields in zip(tables, held, strict=True)]
+    fields = [names[0] for names, one in zip(held, alone, strict=True) if one]
+    if set(fields) <= {"Close", "Adj Close"} and len(set(fields)) < 2:
+        return tables
+    if not all(alone) or len(set(fields)) < len(fields) or not {"Close", "Adj Close"} & set(fields):
+        place = next(p for p, names in enumerate(held) if alone[p] and names[0] != "Close")
+        msg = (
+            f"{tables[place]}: a wide table of {held[place][0]} alone; put one such table a field into the folder "
+            "(open, high, low, close, volume) and nothing else, or give Date, Code, Open, High, Low, Close, Volume"
+        )
         raise DataError(msg)
-    return _stacked(table, date, {name: ("Close", name) for name in others}, "closes alone, a column a ticker")
+    frame = tables[0].frame.collect()
+    for table in tables[1:]:
+        frame = frame.join(table.frame.collect(), on=["Date", "Code"], how="full", coalesce=True)
+    text = all(table.text for table in tables)
+    notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
+    return [replace(tables[0], frame=frame.lazy(), text=text, notes=notes)]
 
 
 def _has_fields(names: list[str]) -> bool:

@@ -10,14 +10,22 @@ from pathlib import Path
 import polars as pl
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.market.price_codes import name_codes, normalise_codes, pad_codes
+from atft_pipeline.market.price_codes import name_code, normalise_codes, pad_codes
 from atft_pipeline.market.price_columns import Plan, choose_columns, find_column, missing_column, source_zone
 from atft_pipeline.market.price_config import PricesConfig
 from atft_pipeline.market.price_dates import is_date, parse_dates
-from atft_pipeline.market.price_files import EmptyFileError, Table, find_files, one_line, open_tables, other_files
+from atft_pipeline.market.price_files import (
+    EmptyFileError,
+    Table,
+    find_files,
+    one_line,
+    open_tables,
+    other_files,
+    with_partitions,
+)
 from atft_pipeline.market.price_names import DATES, OPTIONAL, PRESETS, PRICE_COLUMNS, REQUIRED, key
 from atft_pipeline.market.price_rows import FOOTER, Part, passed_columns, read_rows
-from atft_pipeline.market.price_shapes import date_column, stack
+from atft_pipeline.market.price_shapes import date_column, join_fields, stack
 from atft_pipeline.market.reading import Notes, RawPrices, Reading
 from atft_pipeline.progress import track
 
@@ -46,7 +54,7 @@ def read_raw_prices(path: Path, settings: PricesConfig) -> RawPrices:
     """
     notes = Notes()
     tables = _tables(path, settings, notes)
-    plans = _plans(tables, settings, notes)
+    plans = _plans(tables, path, settings, notes)
     parts = []
     for table, (plan, code) in track(list(zip(tables, plans, strict=True)), "reading prices"):
         part = read_rows(table, plan, settings, code, notes)
@@ -115,32 +123,49 @@ def _dates(table: Table, settings: PricesConfig) -> pl.Series:
 
 def _tables(path: Path, settings: PricesConfig, notes: Notes) -> list[Table]:
     """Open all tables at a path and stack the wide ones; empty files of a folder are left out."""
-    tables: list[Table] = []
-    empty: list[Path] = []
-    for file in find_files(path):
-        try:
-            opened = open_tables(file)
-        except EmptyFileError:
-            if path.is_file():
-                raise
-            empty.append(file)
-            notes.add("files without a row were left out", file)
-            continue
-        for table in opened:
-            if path.is_dir() and _is_prose(table):
-                notes.add("texts that are no tables were left out", table)
-            else:
-                tables.append(stack(table, (settings.columns or {}).get("Date")))
+    tables = []
+    for table in _open_all(path, notes):
+        if path.is_dir() and _is_prose(table):
+            notes.add("texts that are no tables were left out", table)
+        else:
+            whole = with_partitions(table, path) if path.is_dir() else table
+            tables.append(stack(whole, (settings.columns or {}).get("Date")))
     if not tables:
-        what = f"its {len(empty)} files are empty" if empty else "none of its files is a table"
-        msg = f"{path}: {what}; give a folder that holds prices"
+        msg = f"{path}: none of its files is a table; give a folder that holds prices"
         raise DataError(msg)
-    if path.is_dir():
-        for file in other_files(path):
-            notes.add("files of kinds that are not read were left out", file)
+    tables = join_fields(tables)
     for table in tables:
         for note in table.notes:
             notes.add(note, table)
+    return tables
+
+
+def _open_all(path: Path, notes: Notes) -> list[Table]:
+    """Open the files at a path; those of a folder that cannot be read are named together."""
+    tables: list[Table] = []
+    empty: list[Path] = []
+    faults: list[DataError] = []
+    files = find_files(path)
+    for file in files:
+        try:
+            tables += open_tables(file)
+        except EmptyFileError as error:
+            empty.append(file)
+            notes.add("files without a row were left out", file)
+            if len(empty) == len(files):
+                msg = f"{path}: its {len(empty)} files are empty; give a folder that holds prices"
+                raise error if path.is_file() else DataError(msg) from error
+        except DataError as error:
+            faults.append(error)
+    if len(faults) > 1:
+        others = ", ".join(str(fault).split(": ")[0] for fault in faults[1:6])
+        msg = f"{faults[0]} (and {len(faults) - 1} more files that cannot be read: {others})"
+        raise DataError(msg)
+    if faults:
+        raise faults[0]
+    if path.is_dir():
+        for file in other_files(path):
+            notes.add("files of kinds that are not read were left out", file)
     return tables
 
 
@@ -150,7 +175,7 @@ def _is_prose(table: Table) -> bool:
     return table.text and table.path.suffix.casefold() == ".txt" and len(names) == 1 and key(names[0]) not in DATES
 
 
-def _plans(tables: list[Table], settings: PricesConfig, notes: Notes) -> list[tuple[Plan, str | None]]:
+def _plans(tables: list[Table], path: Path, settings: PricesConfig, notes: Notes) -> list[tuple[Plan, str | None]]:
     """Choose the columns of every table, and the code of each that is one ticker."""
     every = [table.frame.collect_schema().names() for table in tables]
     unseen = [p for p in settings.passthrough if not any(passed_columns(names, (p,), set()) for names in every)]
@@ -161,26 +186,40 @@ def _plans(tables: list[Table], settings: PricesConfig, notes: Notes) -> list[tu
         )
         raise DataError(msg)
     coded = any(find_column(names, "Code", settings, one) for one, names in zip(tables, every, strict=True))
-    codes = {} if coded or settings.preset == "standard" else name_codes({table.stem for table in tables})
-    named = len({codes.get(table.stem) for table in tables} - {None}) > 1
+    codes = [None if coded or settings.preset == "standard" else _named(table, path) for table in tables]
+    named = len({*codes} - {None}) > 1
     plans: list[tuple[Plan, str | None]] = []
-    for table, names in zip(tables, every, strict=True):
-        date = (
-            (settings.columns or {}).get("Date")
-            or find_column(names, "Date", settings, table)
-            or date_column(table, names)
-        )
-        code = codes.get(table.stem) if named else None
+    for table, columns, told in zip(tables, every, codes, strict=True):
+        names = columns
+        date = (settings.columns or {}).get("Date") or find_column(names, "Date", settings, table)
+        date = date or date_column(table, names)
+        code = told if named else None
         plan = choose_columns(table, names, settings, date, named=code is not None)
+        if plan.raw_close is not None and _is_blank(table, plan.sources["Close"]):
+            notes.add(f"{plan.sources['Close']!r} holds no value: raw prices are read", table)
+            names = [name for name in names if name != plan.sources["Close"]]
+            plan = choose_columns(table, names, settings, date, named=code is not None)
         if plan.note:
             notes.add(plan.note)
         plans.append((plan, None if "Code" in plan.sources else code))
     if named:
-        example = next(table for table in tables if codes.get(table.stem))
-        notes.add(
-            f"codes were taken from the names of the files, such as {codes[example.stem]} from {example.path.name}"
-        )
+        place = next(place for place, code in enumerate(codes) if code)
+        notes.add(f"codes were taken from the names of the files, such as {codes[place]} from {tables[place]}")
     return plans
+
+
+def _named(table: Table, path: Path) -> str | None:
+    """Code in the name of a file, else in that of its folder below the prices."""
+    code = name_code(table.stem)
+    if code is None and path.is_dir() and not table.member and table.path.parent != path:
+        return name_code(table.path.parent.name)
+    return code
+
+
+def _is_blank(table: Table, name: str) -> bool:
+    """Whether a column holds no number."""
+    values = table.frame.select(pl.col(name).cast(pl.String).str.contains(r"\d")).collect().to_series()
+    return not values.any()
 
 
 def _check_levels(read: list[tuple[Table, Plan]]) -> None:
