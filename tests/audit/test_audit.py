@@ -1,5 +1,6 @@
 """The audit passes the real chain and catches leaks that are planted in it."""
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,12 +19,12 @@ from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.market.cleaning import CleaningConfig
 from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.features import MANIFEST
 from atft_pipeline.market.ingest import IngestConfig, IngestResult, ingest
 from atft_pipeline.market.returns import daily_returns
 from atft_pipeline.market.sample_market import SampleMarket, SampleMarketConfig, generate
 from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.panel.panel import Panel
+from tests.audit.planted import with_feature
 
 pytestmark = pytest.mark.slow
 
@@ -46,22 +47,6 @@ def run(market: SampleMarket, chain: Steps, settings: AuditConfig = SETTINGS) ->
 
 def leaks(result: Audit) -> set[str]:
     return {finding.artifact for finding in result.findings if not finding.passed}
-
-
-def with_feature(chain: Steps, feature: pl.Expr) -> Steps:
-    """Add a feature that is computed from clean prices and written beside the others."""
-
-    def write(clean: pl.DataFrame, listings: pl.DataFrame, folder: Path) -> None:
-        chain.features(clean, listings, folder)
-        planted = clean.select("Date", "Listing", feature.fill_null(0.0).cast(pl.Float32).alias("PLANTED"))
-        for path in sorted(folder.glob("*.parquet")):
-            table = pl.read_parquet(path)
-            table.join(planted, on=["Date", "Listing"], how="left", maintain_order="left").write_parquet(path)
-        manifest = json.loads((folder / MANIFEST).read_text())
-        manifest["features"] = [manifest["features"][0], "PLANTED", *manifest["features"][1:]]
-        (folder / MANIFEST).write_text(json.dumps(manifest))
-
-    return replace(chain, features=write)
 
 
 def test_the_real_chain_passes(market: SampleMarket) -> None:
@@ -96,8 +81,8 @@ def test_a_label_shifted_by_one(market: SampleMarket) -> None:
     """The label of a day is the return that ends on it: it needs no future, so it cannot be a label."""
     chain = steps()
 
-    def write(clean: pl.DataFrame, listings: pl.DataFrame, folder: Path) -> None:
-        chain.features(clean, listings, folder)
+    def write(clean: pl.DataFrame, listings: pl.DataFrame, folder: Path, since: dt.date | None) -> None:
+        chain.features(clean, listings, folder, since)
         for path in sorted(folder.glob("*.parquet")):
             table = pl.read_parquet(path)
             past = clean.select(

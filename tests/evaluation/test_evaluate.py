@@ -216,6 +216,14 @@ def test_the_verdict_names_the_side_and_the_errors() -> None:
     assert verdict(same)[0].tone == "open"
 
 
+def test_scores_that_know_the_returns_are_an_alarm() -> None:
+    known = predictions(skill=0.1).with_columns(score_1=pl.col("return_1"))
+    first = verdict(evaluate(known, EvaluationConfig()).metrics)[0]
+    assert first.tone == "bad"
+    assert "cannot be believed" in first.text
+    assert "kedro run --pipeline=audit" in first.text
+
+
 def test_an_absent_headline_is_named() -> None:
     with pytest.raises(DataError, match="headline 7: the predictions have the horizons 1"):
         evaluate(predictions(days=30), EvaluationConfig(headline=7))

@@ -6,7 +6,7 @@ from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.books import run_book
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
 from atft_pipeline.evaluation.grid import Grid
-from atft_pipeline.evaluation.plausibility import Limits, check_returns, extreme_returns, judge_book
+from atft_pipeline.evaluation.plausibility import Limits, beyond_belief, check_returns, extreme_returns, judge_book
 from atft_pipeline.evaluation.portfolios import PortfolioConfig
 from atft_pipeline.evaluation.table import results_table
 from tests.evaluation.test_evaluate import predictions
@@ -76,3 +76,28 @@ def test_numbers_of_an_impossible_book_are_withheld_everywhere() -> None:
     text = results_table(metrics)
     assert "not believable" in text
     assert "L05" in text
+
+
+@pytest.mark.parametrize(
+    ("rank_ic", "share", "word"),
+    [
+        (0.207, {"value": 0.80, "se": 0.02}, None),
+        (0.207, {"value": 1.03, "se": 0.02}, None),
+        (0.964, {"value": 4.04, "se": 0.1}, "404 %"),
+        (0.05, {"value": 1.10, "se": 0.02}, "110 %"),
+        (0.40, {"value": 0.9, "se": 0.02}, None),
+        (0.70, {"value": 0.9, "se": 0.02}, "0.700"),
+        (0.05, None, None),
+        (0.31, None, None),
+        (0.45, None, "0.450"),
+        (-0.45, None, "-0.450"),
+        (0.45, {"value": None, "se": None}, "0.450"),
+        (None, None, None),
+    ],
+)
+def test_a_skill_beyond_belief_is_an_alarm(rank_ic: float | None, share: dict | None, word: str | None) -> None:
+    found = beyond_belief({"mean": rank_ic, "se": 0.01}, share)
+    if word is None:
+        assert found is None
+    else:
+        assert word.replace(" %", "%") in (found or "")

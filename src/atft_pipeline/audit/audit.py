@@ -2,21 +2,30 @@
 
 import datetime as dt
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from atft_pipeline.audit.artifacts import check_stored
 from atft_pipeline.audit.chain import Steps, World, build_world
-from atft_pipeline.audit.compare import Finding, compare
+from atft_pipeline.audit.compare import compare
+from atft_pipeline.audit.finding import PARTS, Finding
 from atft_pipeline.audit.fingerprints import Fingerprint, FingerprintConfig, search_fingerprints
+from atft_pipeline.audit.newest import check_update
 from atft_pipeline.audit.scramble import scramble_future
+from atft_pipeline.audit.stored import Stored
 from atft_pipeline.config import config, require
-from atft_pipeline.errors import DataError
+from atft_pipeline.errors import ArtifactError, ConfigError, DataError
+from atft_pipeline.market.columns import FeaturesConfig
 from atft_pipeline.progress import track
+
+# Newest sessions on which the update is compared with a rebuild: enough for a universe.
+UPDATED = 130
 
 
 @config
@@ -24,9 +33,13 @@ class AuditConfig:
     """What is audited.
 
     Attributes:
-        dates: audited dates, ISO; empty = ``count`` dates spread over the second half of the prices.
+        dates: dates at which the whole chain is rebuilt, ISO; empty = ``count`` dates spread over the second half of
+            the prices, the last session but one among them.
         count: how many, where none are named.
-        codes: codes drawn for the audit; 0 = all. Fewer are faster; the rules do not depend on their number.
+        cuts: days over all months, drawn at random, and the last session but one, at which the artifacts in use are
+            looked at with every listing.
+        codes: codes drawn for each date of the chain, others for each; 0 = all. Fewer are faster; the rules do not
+            depend on their number.
         sessions: sessions before each date that are rebuilt; 0 = all.
         after: sessions after each date, whose contents are replaced.
         score_days: newest days up to each date whose scores are compared.
@@ -36,6 +49,7 @@ class AuditConfig:
 
     dates: tuple[str, ...] = ()
     count: int = 2
+    cuts: int = 12
     codes: int = 0
     sessions: int = 0
     after: int = 60
@@ -49,7 +63,8 @@ class AuditConfig:
                 dt.date.fromisoformat(date)
             except ValueError:
                 require(ok=False, message=f"dates must be ISO dates such as 2024-12-31, got {date!r}")
-        require(self.count >= 1, f"count must be at least 1, got {self.count}")
+        for name in ("count", "cuts"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("codes", "sessions"):
             require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("after", "score_days"):
@@ -63,10 +78,14 @@ class Audit:
     Attributes:
         findings: one for each compared item and date.
         fingerprints: one for each examined score.
+        warnings: what could not be looked at, and why.
+        listings: hash of the listings known by each date.
     """
 
     findings: list[Finding]
     fingerprints: list[Fingerprint]
+    warnings: tuple[str, ...] = ()
+    listings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -77,36 +96,40 @@ class Audit:
         """Give plain JSON types."""
         return {
             "passed": self.passed,
-            "dates": sorted({finding.date for finding in self.findings}),
+            "dates": sorted({finding.date for finding in self.findings if finding.artifact == "clean_prices"}),
             "artifacts": self.artifacts(),
+            "warnings": list(self.warnings),
+            "listings": dict(self.listings),
             "leaks": [finding.as_json() for finding in self.findings if not finding.passed],
             "findings": [finding.as_json() for finding in self.findings],
             "fingerprints": [found.as_json() for found in self.fingerprints],
         }
 
     def artifacts(self) -> list[dict[str, Any]]:
-        """One line an artifact: what was compared and what differed."""
+        """One line a part: what was compared, what differed, what cannot be seen."""
         lines: dict[str, dict[str, Any]] = {}
         for finding in self.findings:
-            line = lines.setdefault(
-                finding.artifact, {"artifact": finding.artifact, "items": 0, "values": 0, "leaks": 0, "first": ""}
-            )
+            line = lines.setdefault(finding.artifact, _line(finding.artifact))
             line["items"] += 1
             line["values"] += finding.checked
             line["leaks"] += not finding.passed
             if not finding.passed and not line["first"]:
-                line["first"] = f"{finding.item} at {finding.first} (future from {finding.date})"
+                cut = "" if finding.date == "all" else f" (future from {finding.date})"
+                line["first"] = f"{finding.item} at {finding.first}{cut}"
         if self.fingerprints:
             suspects = [found for found in self.fingerprints if not found.passed]
-            first = f"{suspects[0].feature}, {suspects[0].score}" if suspects else ""
-            lines["fingerprints"] = {
-                "artifact": "fingerprints",
+            lines["fingerprints"] = _line("fingerprints") | {
                 "items": len(self.fingerprints),
                 "values": len(self.fingerprints[0].rank_ic) * len(self.fingerprints),
                 "leaks": len(suspects),
-                "first": first,
+                "first": f"{suspects[0].feature}, {suspects[0].score}" if suspects else "",
             }
-        return list(lines.values())
+        return [lines[name] for name in PARTS if name in lines]
+
+
+def _line(name: str) -> dict[str, Any]:
+    words = {"compares": PARTS[name].compares, "unseen": PARTS[name].unseen}
+    return {"artifact": name, "items": 0, "values": 0, "leaks": 0, "first": "", **words}
 
 
 def audit(
@@ -114,36 +137,70 @@ def audit(
     listings: pl.DataFrame | None,
     steps: Steps,
     settings: AuditConfig,
-    features: tuple[pl.DataFrame, tuple[str, ...]] | None = None,
+    stored: Stored | None = None,
 ) -> Audit:
-    """Audit the chain.
+    """Audit the chain and the artifacts in use.
 
     Args:
-        prices: raw prices under canonical names: Date, Code, Open, High, Low, Close, Volume, others.
+        prices: raw prices under canonical names: Date, Code, Open, High, Low, Close, Volume, others; or a prepared
+            table as it was read.
         listings: raw listings, or ``None``.
         steps: the chain.
         settings: which dates, how much.
-        features: the feature table that is in use and its per-listing features, for the search for fingerprints;
-            ``None`` takes the tables rebuilt for the last audited date.
+        stored: the artifacts in use; without them the chain alone is audited.
 
     Raises:
-        DataError: a date leaves no session before or after it.
+        DataError: a date leaves no session before or after it, or the drawn codes are too few.
     """
-    chosen = draw_codes(prices, settings)
     findings: list[Finding] = []
     last_world: World | None = None
-    for last in track(audit_dates(prices, settings), "audit"):
-        with tempfile.TemporaryDirectory(prefix="audit-") as folder:
-            true, found = _audit_date(chosen, listings, steps, settings, last, Path(folder))
-            findings += found
-            last_world = true
+    dates = audit_dates(prices, settings)
+    with _few_codes(settings):
+        for number, last in enumerate(track(dates, "audit chain")):
+            chosen = draw_codes(prices, settings, number)
+            with tempfile.TemporaryDirectory(prefix="audit-") as folder:
+                true, found = _audit_date(chosen, listings, steps, settings, last, Path(folder))
+                findings += found
+                last_world = true
+        if stored is not None:
+            findings += _newest(draw_codes(prices, settings), listings, steps, stored.labels)
+    warnings: tuple[str, ...] = ()
+    if stored is not None:
+        found, warnings = check_stored(stored, prices, steps, settings.cuts, settings.after, settings.seed)
+        findings += found
     fingerprints: list[Fingerprint] = []
     if settings.fingerprints.enabled and last_world is not None:
         meta = last_world.panel.meta
         names = tuple(name for name in meta.feature_names if name not in meta.market_features)
-        table, names = features or (last_world.features, names)
-        fingerprints = list(search_fingerprints(table, names, meta.horizons, settings.fingerprints))
-    return Audit(findings, fingerprints)
+        fingerprints = list(search_fingerprints(last_world.features, names, meta.horizons, settings.fingerprints))
+    return Audit(findings, fingerprints, warnings)
+
+
+@contextmanager
+def _few_codes(settings: AuditConfig) -> Iterator[None]:
+    """Say that the drawn codes are too few, where a stage refuses what is left of the market."""
+    try:
+        yield
+    except (ArtifactError, ConfigError, DataError) as error:
+        if not settings.codes:
+            raise
+        msg = (
+            f"audit.codes={settings.codes}: the drawn codes alone are too few for the chain ({error}); draw more, or "
+            "all with audit.codes=0"
+        )
+        raise DataError(msg) from error
+
+
+def _newest(prices: pl.DataFrame, listings: pl.DataFrame | None, steps: Steps, how: FeaturesConfig) -> list[Finding]:
+    """The update against a rebuild, on the newest sessions."""
+    sessions = prices["Date"].unique().sort()
+    rows = prices.filter(pl.col("Date") >= sessions[-min(UPDATED, len(sessions))])
+    with tempfile.TemporaryDirectory(prefix="audit-") as name:
+        folder, table = Path(name), None
+        if listings is not None:
+            table = folder / "listings.parquet"
+            listings.write_parquet(table)
+        return list(check_update(rows, table, steps, how, folder))
 
 
 def audit_dates(prices: pl.DataFrame, settings: AuditConfig) -> list[dt.date]:
@@ -154,9 +211,9 @@ def audit_dates(prices: pl.DataFrame, settings: AuditConfig) -> list[dt.date]:
     """
     sessions = prices["Date"].unique().sort()
     if not settings.dates:
-        # In the second half, away from both ends: features need history, labels need a future.
-        places = np.linspace(len(sessions) // 2, len(sessions) * 9 // 10, settings.count).astype(int)
-        return [sessions[int(place)] for place in dict.fromkeys(places.tolist())]
+        # In the second half, as features need history, up to the last session that has one after it.
+        places = np.linspace(len(sessions) - 2, len(sessions) // 2, settings.count).astype(int)
+        return [sessions[int(place)] for place in sorted(set(places.tolist()))]
     dates = [dt.date.fromisoformat(text) for text in settings.dates]
     for date in dates:
         if not sessions[0] <= date < sessions[-1]:
@@ -166,12 +223,14 @@ def audit_dates(prices: pl.DataFrame, settings: AuditConfig) -> list[dt.date]:
     return dates
 
 
-def draw_codes(prices: pl.DataFrame, settings: AuditConfig) -> pl.DataFrame:
-    """Keep the rows of the drawn codes."""
+def draw_codes(prices: pl.DataFrame, settings: AuditConfig, number: int = 0) -> pl.DataFrame:
+    """Keep the rows of the drawn codes; each number draws others, until all were drawn."""
     codes = prices["Code"].unique().sort()
     if not settings.codes or settings.codes >= len(codes):
         return prices
-    return prices.filter(pl.col("Code").is_in(codes.sample(settings.codes, seed=settings.seed).implode()))
+    order = codes.shuffle(seed=settings.seed)
+    chosen = [order[(number * settings.codes + place) % len(order)] for place in range(settings.codes)]
+    return prices.filter(pl.col("Code").is_in(chosen))
 
 
 def _audit_date(

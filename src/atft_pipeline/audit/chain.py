@@ -1,7 +1,8 @@
 """The chain from raw prices to scores as replaceable steps, and one run of it."""
 
+import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +15,18 @@ from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.market.columns import FeaturesConfig
 from atft_pipeline.market.features import build_features
 from atft_pipeline.market.ingest import IngestConfig, IngestResult, ingest
+from atft_pipeline.market.listings import read_listings
+from atft_pipeline.market.prepared import summarise_prepared
+from atft_pipeline.market.prices import PricesConfig
 from atft_pipeline.market.returns import daily_returns
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.training.checkpoint import load_model, panel_for
+from atft_pipeline.training.checkpoint import ModelCard, load_model, panel_for
 from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.runtime import Runtime
+
+AHEAD = 5
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,14 @@ class Steps:
 
     Attributes:
         ingest: prices file, listings file or ``None`` -> clean prices and listings.
-        features: clean prices, listings, folder to fill.
+        features: clean prices, listings, folder to fill, first day to write or ``None`` for all.
         panel: folder of features, listings, file to write.
         graphs: clean prices, panel, file to write.
         score: panel, graphs, days -> Date, Listing, ``score_{h}``; ``None`` without a trained model.
     """
 
     ingest: Callable[[Path, Path | None], IngestResult]
-    features: Callable[[pl.DataFrame, pl.DataFrame, Path], None]
+    features: Callable[[pl.DataFrame, pl.DataFrame, Path, dt.date | None], None]
     panel: Callable[[Path, pl.DataFrame, Path], None]
     graphs: Callable[[pl.DataFrame, Panel, Path], None]
     score: Callable[[Panel, MonthlyGraphs, list[int]], pl.DataFrame] | None = None
@@ -72,7 +78,7 @@ def real_steps(
     """The project's own steps under its own parameters.
 
     Args:
-        config: of ingest.
+        config: of ingest. With ``prepared``, what enters is the table as it was read already.
         features: of the features.
         panel: of the panel.
         graphs: of the graphs.
@@ -80,8 +86,8 @@ def real_steps(
         runtime: where it computes; needed with a model.
     """
 
-    def write_features(clean: pl.DataFrame, listings: pl.DataFrame, folder: Path) -> None:
-        build_features(clean, listings, features, folder)
+    def write_features(clean: pl.DataFrame, listings: pl.DataFrame, folder: Path, since: dt.date | None) -> None:
+        build_features(clean, listings, features, folder, since=since)
 
     def write_panel(folder: Path, listings: pl.DataFrame, path: Path) -> None:
         build_panel(folder, listings.to_arrow(), path, panel, {})
@@ -100,7 +106,9 @@ def real_steps(
         )
 
     return Steps(
-        ingest=lambda prices, listings: ingest(prices, listings, config),
+        ingest=partial(_prepared, config.prices)
+        if config.prepared.enabled
+        else lambda prices, listings: ingest(prices, listings, config),
         features=write_features,
         panel=write_panel,
         graphs=write_graphs,
@@ -128,7 +136,7 @@ def build_world(
         table = folder / "listings.parquet"
         listings.write_parquet(table)
     result = steps.ingest(folder / "prices.parquet", table)
-    steps.features(result.prices, result.listings, folder / "features")
+    steps.features(result.prices, result.listings, folder / "features", None)
     steps.panel(folder / "features", result.listings, folder / "panel.arrow")
     panel = Panel.open(folder / "panel.arrow")
     steps.graphs(result.prices, panel, folder / "graphs.arrow")
@@ -140,15 +148,46 @@ def build_world(
     return World(result.prices, pl.read_parquet(folder / "features" / "*.parquet"), panel, graphs, scores)
 
 
+def _prepared(config: PricesConfig, table: Path, listings: Path | None) -> IngestResult:
+    frame = pl.read_parquet(table)
+    return IngestResult(frame, summarise_prepared(frame, read_listings(listings, config)), {})
+
+
 def _score(model: Path, runtime: Runtime, panel: Panel, graphs: MonthlyGraphs, days: list[int]) -> pl.DataFrame:
+    """Scores from memory, as training and evaluation compute them, and streamed, as prediction does."""
     network, card = load_model(model)
-    panel = panel_for(card, panel)
-    # Only the newest windows are read: the rest of the panel stays on disk.
-    resident = ResidentPanel.load(panel, ResidencyConfig(mode="mmap"))
-    scores = score_days(network, resident, graphs.align(panel.dates), days, card.batches, runtime)
-    columns = {
-        "Date": panel.dates[scores.day],
-        "Listing": np.array(panel.listings, dtype=object)[scores.listing],
-        **{f"score_{horizon}": scores.score[:, place] for place, horizon in enumerate(card.horizons)},
-    }
+    panel = panel_for(card, _named_as(card, panel))
+    # A few days after the last one are loaded with it: a window that looks ahead then finds something.
+    first = max(0, days[0] - card.batches.window - AHEAD)
+    part = panel.between(first, min(days[-1] + AHEAD, len(panel.dates)))
+    # The least a day may hold is a matter of learning; the audit may look at few codes.
+    batches = replace(card.batches, min_listings=1)
+    columns: dict[str, np.ndarray] = {}
+    for mode in (_in_memory(runtime), ResidencyConfig(mode="mmap")):
+        resident = ResidentPanel.load(part, mode, runtime.torch_device)
+        wanted = [day - first for day in days]
+        scores = score_days(network, resident, graphs.align(part.dates), wanted, batches, runtime)
+        name = "score" if not columns else "streamed"
+        columns |= {
+            "Date": part.dates[scores.day],
+            "Listing": np.array(part.listings, dtype=object)[scores.listing],
+            **{f"{name}_{horizon}": scores.score[:, place] for place, horizon in enumerate(card.horizons)},
+        }
     return pl.DataFrame(columns, schema_overrides={"Listing": pl.String})
+
+
+def _in_memory(runtime: Runtime) -> ResidencyConfig:
+    return ResidencyConfig(mode="host" if runtime.torch_device.type == "cpu" else "device")
+
+
+def _named_as(card: ModelCard, panel: Panel) -> Panel:
+    """The panel with sectors and markets numbered as in the training: some codes alone have fewer of them."""
+
+    def encode(own: tuple[str, ...], trained: tuple[str, ...], ids: tuple[int, ...]) -> tuple[int, ...]:
+        number = {name: place for place, name in enumerate(trained)}
+        return tuple(number.get(own[place], 0) for place in ids)
+
+    meta, index = panel.meta, panel.index
+    sector = encode(meta.sectors, card.sectors, index.sector)
+    market = encode(meta.markets, card.markets, index.market)
+    return panel.relabel(replace(meta, sectors=card.sectors, markets=card.markets), sector, market)

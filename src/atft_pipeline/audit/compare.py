@@ -1,43 +1,15 @@
 """Compare two worlds up to the date at which their futures part."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from atft_pipeline.audit.chain import World
+from atft_pipeline.audit.finding import Finding
 
 KEYS = ("Date", "Listing")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One compared item.
-
-    Attributes:
-        artifact: ``clean_prices``, ``features``, ``labels``, ``panel``, ``graphs`` or ``scores``.
-        item: column, feature, horizon or month.
-        date: the audited date.
-        checked: values compared.
-        differing: values that are not the same bits.
-        first: where the first difference is.
-        passed: no difference, or, for a label that is not complete, no agreement.
-    """
-
-    artifact: str
-    item: str
-    date: str
-    checked: int
-    differing: int
-    first: str
-    passed: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """Give plain JSON types."""
-        return asdict(self)
 
 
 def compare(true: World, other: World, last: date, horizons: tuple[int, ...], span: int) -> Iterator[Finding]:

@@ -6,34 +6,44 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from atft_pipeline.audit.finding import PARTS
 
 WIDTH = 118
 SHOWN = 20
 
 
 def audit_table(report: dict[str, Any]) -> str:
-    """One line an artifact with pass or fail, then the first leaks.
+    """One line a part with pass or fail, what it compared and cannot see; then warnings and the first leaks.
 
     Args:
         report: of :meth:`atft_pipeline.audit.audit.Audit.report`.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("artifact")
-    for name in ("items", "values compared", "leaks"):
-        table.add_column(name, justify="right")
+    table.add_column("part", no_wrap=True)
+    table.add_column("items", justify="right")
+    table.add_column("values", justify="right")
     table.add_column("result")
-    table.add_column("first leak", overflow="fold")
-    for line in report["artifacts"]:
+    table.add_column("compared", overflow="fold")
+    table.add_column("cannot be seen", overflow="fold")
+    lines = {line["artifact"]: line for line in report["artifacts"]}
+    for name, part in PARTS.items():
+        line = lines.get(name)
+        if line is None:
+            table.add_row(name, "0", "0", "-", Text(f"not looked at: {part.compares}"), "")
+            continue
         result = "FAIL" if line["leaks"] else "pass"
-        table.add_row(
-            line["artifact"], str(line["items"]), f"{line['values']:,}", str(line["leaks"]), result, line["first"]
-        )
+        words = (Text(line["compares"]), Text(line["unseen"]))
+        table.add_row(name, str(line["items"]), f"{line['values']:,}", result, *words)
     text = StringIO()
-    console = Console(file=text, width=WIDTH, color_system=None)
+    console = Console(file=text, width=WIDTH, color_system=None, markup=False, highlight=False)
     console.print(
         f"leak audit: {'PASSED' if report['passed'] else 'FAILED'}; futures replaced after {', '.join(report['dates'])}"
     )
     console.print(table)
+    for warning in report["warnings"]:
+        console.print(f"warning: {warning}")
     for leak in report["leaks"][:SHOWN]:
         share = f"{leak['differing']:,} of {leak['checked']:,} differ"
         console.print(f"{leak['artifact']}: {leak['item']}: {share}, first at {leak['first']}")

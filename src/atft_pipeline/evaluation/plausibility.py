@@ -3,6 +3,7 @@
 All returns are fractions: 0.01 is one per cent is 100 basis points.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from atft_pipeline.evaluation.books import Book
 from atft_pipeline.evaluation.grid import Dates, Floats, Grid
 
 SHOWN = 5
+# Mean daily RankICs that no honest ranking of a market has; where an oracle is known, its share says more.
+RANK_IC, RANK_IC_BESIDE_ORACLE = 0.3, 0.6
+ERRORS = 2.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,25 @@ def check_returns(grid: Grid, returns: Floats, horizon: int) -> None:
             f"return_{horizon}: {len(wrong)} returns below -1 (a fraction, not per cent), first {cell}; correct the "
             "prices and run kedro run --pipeline=data"
         )
+
+
+def beyond_belief(rank_ic: Mapping[str, Any], share: Mapping[str, Any] | None) -> str | None:
+    """Say why a skill cannot be believed: more than the oracle knows, or more than any market gives away.
+
+    Args:
+        rank_ic: ``mean`` and ``se`` of the daily RankIC, each a number or ``None``.
+        share: ``value`` and ``se`` of the share of the oracle's RankIC, or ``None`` without an oracle.
+
+    Returns:
+        The reason, beyond twice the error, or ``None``.
+    """
+    known = share if share is not None and share["value"] is not None else None
+    if known is not None and known["value"] - ERRORS * (known["se"] or 0.0) > 1.0:
+        return f"it is {known['value']:.0%} ± {known['se'] or 0.0:.0%} of what could be known"
+    mean, limit = rank_ic["mean"], RANK_IC if known is None else RANK_IC_BESIDE_ORACLE
+    if mean is not None and abs(mean) - ERRORS * (rank_ic["se"] or 0.0) > limit:
+        return f"a RankIC of {mean:.3f} is beyond {limit:g}, which no market gives away"
+    return None
 
 
 def extreme_returns(grid: Grid, returns: Floats) -> list[dict[str, Any]]:

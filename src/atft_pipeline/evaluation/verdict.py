@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from atft_pipeline.evaluation.plausibility import beyond_belief
+
 Tone = Literal["good", "open", "bad"]
 SURE = 2.0
 NAMES = {"lightgbm": "LightGBM", "ridge": "ridge"}
@@ -32,6 +34,7 @@ def verdict(metrics: dict[str, Any]) -> list[Sentence]:
     where = f"At {horizon} session{'s' if horizon != 1 else ''}"
     rivals = [name for name in NAMES if name in part["paired"]]
     return [
+        *_alarm(part, where),
         *(_against(name, part["paired"][name], where) for name in rivals),
         *(sentence for name in rivals[:1] for sentence in _added(name, part["adds"].get(name), where)),
         _skill(part, where),
@@ -70,6 +73,15 @@ def _added(name: str, gain: dict[str, Any] | None, where: str) -> list[Sentence]
     return [Sentence("good" if gain["t"] >= SURE else "bad" if gain["t"] <= -SURE else "open", text)]
 
 
+def _alarm(part: dict[str, Any], where: str) -> list[Sentence]:
+    """A skill that only a leak can give, before anything else."""
+    reason = beyond_belief(part["scores"]["model"]["rank_ic"], part.get("share_of_oracle"))
+    if reason is None:
+        return []
+    text = f"{where} the skill cannot be believed: {reason}; look for a leak: kedro run --pipeline=audit."
+    return [Sentence("bad", text)]
+
+
 def _skill(part: dict[str, Any], where: str) -> Sentence:
     """Whether there is any skill at all."""
     rank_ic = part["scores"]["model"]["rank_ic"]
@@ -79,6 +91,8 @@ def _skill(part: dict[str, Any], where: str) -> Sentence:
     known = f"; that is {share['value']:.0%} of what could be known" if share and share["value"] is not None else ""
     ends = _span(rank_ic, ".4f")
     text = f"{where} its RankIC is {rank_ic['mean']:.4f} ± {rank_ic['se']:.4f} (95 % interval {ends}){known}."
+    if beyond_belief(rank_ic, share) is not None:
+        return Sentence("bad", text)
     return Sentence("good" if rank_ic["t"] >= SURE else "open" if rank_ic["t"] > -SURE else "bad", text)
 
 

@@ -123,7 +123,7 @@ class Panel:
         meta: what it says of itself.
         index: its axes.
         columns: positions of the features that are seen; ``None`` for all.
-        first: record batch of the first day; above 0 for the last days alone.
+        first: record batch of the first day; above 0 for some days alone.
     """
 
     def __init__(
@@ -165,9 +165,9 @@ class Panel:
         index = PanelIndex(**{field.name: _tuple(document["index"][field.name]) for field in fields(PanelIndex)})
         return cls(path, reader, meta, index)
 
-    def __reduce__(self) -> tuple[Any, tuple[Path, tuple[str, ...], int]]:
+    def __reduce__(self) -> tuple[Any, tuple[Path, tuple[str, ...], int, int]]:
         """Pickle as the path: every process maps the file itself and shares the page cache."""
-        return _reopen, (self.path, self.meta.feature_names, len(self.index.dates))
+        return _reopen, (self.path, self.meta.feature_names, self._first, self._first + len(self.index.dates))
 
     def select(self, patterns: Sequence[str]) -> "Panel":
         """The same panel seen through some of its features, in the panel's order.
@@ -233,9 +233,17 @@ class Panel:
 
     def tail(self, days: int) -> "Panel":
         """The last days alone, with all listings; the file is shared, nothing is copied."""
-        first = max(len(self.index.dates) - days, 0)
-        index = replace(self.index, dates=self.index.dates[first:], rows=self.index.rows[first:])
+        return self.between(max(len(self.index.dates) - days, 0), len(self.index.dates))
+
+    def between(self, first: int, stop: int) -> "Panel":
+        """The days ``first:stop`` alone, with all listings; the file is shared, nothing is copied."""
+        index = replace(self.index, dates=self.index.dates[first:stop], rows=self.index.rows[first:stop])
         return Panel(self.path, self._reader, self.meta, index, self._columns, self._first + first)
+
+    def relabel(self, meta: PanelMeta, sector: tuple[int, ...], market: tuple[int, ...]) -> "Panel":
+        """The same rows under other ids of sectors and markets [N], which ``meta`` names."""
+        index = replace(self.index, sector=sector, market=market)
+        return Panel(self.path, self._reader, meta, index, self._columns, self._first)
 
     def day(self, day: int) -> PanelDay:
         """Views of one day (a copy of the features where only some are seen); valid while the panel is open."""
@@ -255,8 +263,8 @@ def _matches(name: str, pattern: str) -> bool:
     return name == pattern or fnmatchcase(name, pattern)
 
 
-def _reopen(path: Path, features: tuple[str, ...], days: int) -> Panel:
-    return Panel.open(path).select(features).tail(days)
+def _reopen(path: Path, features: tuple[str, ...], first: int, stop: int) -> Panel:
+    return Panel.open(path).select(features).between(first, stop)
 
 
 def _matrix(column: Any, width: int) -> npt.NDArray[Any]:

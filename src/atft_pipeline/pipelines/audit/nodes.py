@@ -1,27 +1,54 @@
 """Nodes of the stage ``audit``."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from atft_pipeline.audit.audit import AuditConfig, audit
+import polars as pl
+
+from atft_pipeline.audit.audit import Audit, AuditConfig, audit
 from atft_pipeline.audit.chain import real_steps
+from atft_pipeline.audit.known import check_listings
+from atft_pipeline.audit.stored import Stored
 from atft_pipeline.errors import DataError
 from atft_pipeline.graphs.config import GraphConfig
+from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.market.columns import FeaturesConfig
 from atft_pipeline.market.ingest import IngestConfig
 from atft_pipeline.market.listings import read_listings
+from atft_pipeline.market.prepared import read_prepared
 from atft_pipeline.market.prices import read_prices
+from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig
+from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.training.checkpoint import MODEL_CARD
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.runtime import choose_runtime
+
+
+def collect_stored(
+    clean_prices: pl.DataFrame,
+    listings: pl.DataFrame,
+    feature_table: Path,
+    panel: Panel,
+    graphs: MonthlyGraphs,
+    model: Path | None,
+    features: Params[FeaturesConfig],
+    linked: Params[GraphConfig],
+    batches: Params[BatchConfig],
+) -> Stored:
+    """Put the artifacts in use side by side."""
+    card = None if model is None else json.loads((model / MODEL_CARD).read_text(encoding="utf-8"))
+    return Stored(clean_prices, listings, feature_table, panel, graphs, features.root, linked.root, batches.root, card)
 
 
 def audit_chain(
     prices: Path,
     listings: Path | None,
     model: Path | None,
+    stored: Stored,
     ingest: Params[IngestConfig],
     features: Params[FeaturesConfig],
     panel: Params[PanelConfig],
@@ -29,20 +56,38 @@ def audit_chain(
     runtime: Params[RuntimeConfig],
     config: Params[AuditConfig],
 ) -> dict[str, Any]:
-    """Audit the chain under the parameters of its own stages; with a trained model, its scores too."""
-    raw = read_prices(prices, ingest.root.prices)
-    table = read_listings(listings, ingest.root.prices) if listings is not None else None
+    """Audit the chain under the parameters of its own stages, the artifacts in use and a trained model's scores."""
+    settings = ingest.root
+    if settings.prepared.enabled:
+        raw, _ = read_prepared(prices, settings.prepared, settings.prices)
+    else:
+        raw = read_prices(prices, settings.prices)
+    table = read_listings(listings, settings.prices) if listings is not None else None
     # What was read has canonical names already.
-    canonical = replace(ingest.root.prices, preset="standard", columns=None)
+    canonical = replace(settings.prices, preset="standard", columns=None)
     steps = real_steps(
-        replace(ingest.root, prices=canonical),
+        replace(settings, prices=canonical),
         features.root,
         panel.root,
         graphs.root,
         model,
         choose_runtime(runtime.root) if model is not None else None,
     )
-    return audit(raw, table, steps, config.root).report()
+    result = audit(raw, table, steps, config.root, stored)
+    return _with_listings(result, listings, stored, settings).report()
+
+
+def _with_listings(result: Audit, listings: Path | None, stored: Stored, settings: IngestConfig) -> Audit:
+    """Add what the listings table says of its own dates."""
+    if listings is None:
+        return result
+    found, hashes = check_listings(listings, stored, settings.prices)
+    warnings = result.warnings
+    if not found:
+        warnings += (
+            f"{listings.name} carries no dates: whether its sectors and markets were known at the time cannot be seen",
+        )
+    return replace(result, findings=[*result.findings, *found], warnings=warnings, listings=hashes)
 
 
 def judge(report: dict[str, Any]) -> None:

@@ -1,0 +1,101 @@
+"""What one comparison of the audit found, and what each of its parts compares and cannot see."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One compared item.
+
+    Attributes:
+        artifact: the part of the audit, a key of :data:`PARTS`.
+        item: column, feature, horizon, month or rule.
+        date: the audited date, or ``all``.
+        checked: values compared.
+        differing: values that are not the same.
+        first: where the first difference is.
+        passed: no difference, or, for a label that is not complete, no agreement.
+    """
+
+    artifact: str
+    item: str
+    date: str
+    checked: int
+    differing: int
+    first: str
+    passed: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Give plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part of the audit does, in words.
+
+    Attributes:
+        compares: what with what.
+        unseen: what it cannot see.
+    """
+
+    compares: str
+    unseen: str
+
+
+PARTS: dict[str, Part] = {
+    "prices": Part(
+        "every clean price against the raw row of its own code and day",
+        "values that are wrong in the raw files; a past that the source adjusted",
+    ),
+    "clean_prices": Part(
+        "clean rows and universe up to the audited dates, rebuilt with another future",
+        "a rule that looks ahead on other days than the audited ones",
+    ),
+    "features": Part("features up to the audited dates, rebuilt with another future", "as clean_prices"),
+    "labels": Part(
+        "labels complete by the audited dates stay, incomplete ones change with the future",
+        "as clean_prices",
+    ),
+    "panel": Part("panel rows up to the audited dates, rebuilt with another future", "as clean_prices"),
+    "graphs": Part("graphs up to the month of the audited dates, rebuilt with another future", "as clean_prices"),
+    "scores": Part(
+        "scores before the audited dates, from memory and streamed, rebuilt with another future",
+        "what the weights learned from days they should not have seen: see parts",
+    ),
+    "stored labels": Part(
+        "all returns and targets of the panel against clean prices, by code of its own",
+        "targets of beta_residual only roughly; a prepared table's labels not at all",
+    ),
+    "stored features": Part(
+        "features of all listings at days over all months, rebuilt with another future",
+        "days between the drawn ones; a listing whose rows before the window are lacking",
+    ),
+    "stored panel": Part("panel rows of all listings at days over all months against the feature table", "other days"),
+    "stored graphs": Part(
+        "graphs of months over all years, rebuilt without what follows their first day; the month of every day",
+        "other months; edges within rounding",
+    ),
+    "windows": Part(
+        "batches as training and evaluation build them, from memory and streamed, against panel rows",
+        "other days; a device that is not here",
+    ),
+    "belief": Part(
+        "no feature ranks the labels of any tenth of the days beyond belief",
+        "a leak that is weaker than that",
+    ),
+    "parts": Part(
+        "sessions between training, validation and test, and days that training read, from the model's card",
+        "what a card that was written by other code leaves out",
+    ),
+    "listings": Part(
+        "sectors and markets against the day from which they are dated",
+        "whether undated ones were known at the time",
+    ),
+    "update": Part("the newest day by update against the same day built from nothing", "later days; the graphs"),
+    "fingerprints": Part(
+        "growth of each feature's RankIC with the horizon, as full-sample scaling leaves it",
+        "weaker traces than its limits",
+    ),
+}
