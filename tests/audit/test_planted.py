@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 import torch
 
-from atft_pipeline.audit import chain, newest
+from atft_pipeline.audit import chain, newest, tables
 from atft_pipeline.audit.audit import AuditConfig, audit
-from atft_pipeline.audit.chain import Steps
+from atft_pipeline.audit.chain import Steps, real_steps
 from atft_pipeline.audit.fingerprints import FingerprintConfig
 from atft_pipeline.audit.known import check_listings, check_parts
 from atft_pipeline.audit.newest import check_update
@@ -24,19 +24,31 @@ from atft_pipeline.audit.table import audit_table
 from atft_pipeline.graphs import build as graph_build
 from atft_pipeline.graphs.graphs import AlignedGraphs
 from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.ingest import IngestResult
+from atft_pipeline.market.ingest import IngestConfig, IngestResult
+from atft_pipeline.market.prepared import PreparedConfig
 from atft_pipeline.market.prices import PricesConfig
 from atft_pipeline.market.sample_market import SampleMarket, SampleMarketConfig, generate
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import DayCache, ResidentPanel
 from atft_pipeline.training.build import input_spec
 from atft_pipeline.training.checkpoint import columns_hash
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.runtime import choose_runtime
-from tests.audit.planted import CLOSE, FEATURES, NEXT, build_stored, failing, honest_steps, with_columns, with_feature
+from tests.audit.planted import (
+    CLOSE,
+    FEATURES,
+    GRAPHS,
+    NEXT,
+    build_stored,
+    failing,
+    honest_steps,
+    with_columns,
+    with_feature,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +99,24 @@ def test_a_feature_that_knows_the_future_at_the_end_or_of_one_listing(
     steps = with_feature(honest_steps(), feature)
     failed = failing(market, steps, build_stored(market, steps, tmp_path))
     assert set(failed) == parts
+    assert {finding.item for finding in failed["stored features"]} == {"PLANTED"}
+
+
+def test_listings_that_rarely_trade_move_the_ranks_of_others(
+    market: SampleMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what is near a day is rebuilt: some listings lack their history there, and no false alarm comes of it."""
+    monkeypatch.setattr(tables, "HISTORY", 61)
+    monkeypatch.setattr(tables, "MEMORY", 80)
+    how = FeaturesConfig(groups=("alpha158",))
+    codes = market.prices["Code"].unique().sort()[:4]
+    day = pl.col("Date").rank("dense").cast(pl.Int64)
+    sparse = replace(market, prices=market.prices.filter((day % 3 == 0) | ~pl.col("Code").is_in(codes.implode())))
+    stored = build_stored(sparse, honest_steps(how), tmp_path, how)
+    assert not failing(sparse, honest_steps(how), stored, cuts=6)
+    (tmp_path / "false").mkdir()
+    steps = with_feature(honest_steps(how), one_listing(CLOSE.shift(-1).over("Listing")))
+    failed = failing(sparse, steps, build_stored(sparse, steps, tmp_path / "false", how), cuts=3)
     assert {finding.item for finding in failed["stored features"]} == {"PLANTED"}
 
 
@@ -407,3 +437,36 @@ def test_filling_in_the_chain_is_found_in_its_artifacts(market: SampleMarket, tm
     steps = ingest_with(filled, honest_steps())
     failed = failing(market, steps, build_stored(market, steps, tmp_path), cuts=2)
     assert {finding.item for finding in failed["prices"]} >= set(PRICES)
+
+
+def prepared(market: SampleMarket) -> pl.DataFrame:
+    """A table as read: features and labels of its own, no prices."""
+    priced = market.prices.sort("Code", "Date")
+    close = pl.col("Close")
+    return priced.select(
+        "Date",
+        "Code",
+        Listing=pl.col("Code"),
+        InUniverse=pl.lit(value=True),
+        momentum=(close / close.shift(5) - 1).over("Code"),
+        size=pl.col("Volume").cast(pl.Float64),
+        return_1=(close.shift(-1) / close - 1).over("Code"),
+        return_5=(close.shift(-5) / close - 1).over("Code"),
+    ).sort("Listing", "Date")
+
+
+def test_a_prepared_table_is_audited(market: SampleMarket, tmp_path: Path) -> None:
+    how = FeaturesConfig(groups=(), passthrough=("*",), horizons=(1, 5))
+    reading = IngestConfig(prepared=PreparedConfig(enabled=True, returns={1: "return_1", 5: "return_5"}))
+    steps = real_steps(reading, how, PanelConfig(), GRAPHS, None, None)
+    for name, change in {
+        "honest": pl.col("size"),
+        "leaking": last_days(0.1, pl.col("return_1")),
+    }.items():
+        table = prepared(market).with_columns(size=change)
+        (tmp_path / name).mkdir()
+        stored = build_stored(replace(market, prices=table), steps, tmp_path / name, how)
+        result = audit(table, market.listings, steps, QUICK, stored)
+        failed = {finding.artifact for finding in result.findings if not finding.passed}
+        assert failed == (set() if name == "honest" else {"belief"})
+        assert "nothing here saw how they were made" in audit_table(result.report())

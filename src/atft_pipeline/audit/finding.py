@@ -70,7 +70,7 @@ PARTS: dict[str, Part] = {
     ),
     "stored features": Part(
         "features of all listings at days over all months, rebuilt with another future",
-        "days between the drawn ones; a listing whose rows before the window are lacking",
+        "days between the drawn ones; listings that rarely trade, and ranks that these move",
     ),
     "stored panel": Part("panel rows of all listings at days over all months against the feature table", "other days"),
     "stored graphs": Part(

@@ -13,9 +13,8 @@ from scipy.stats import rankdata
 from atft_pipeline.audit.finding import Finding
 from atft_pipeline.audit.stored import Stored
 from atft_pipeline.lineage import hash_json
-from atft_pipeline.market.listings import NAMES
-from atft_pipeline.market.price_dates import parse_dates
-from atft_pipeline.market.prices import PricesConfig, find_files, normalise_codes, read_table
+from atft_pipeline.market.listings import match_listings, read_dated_listings
+from atft_pipeline.market.price_config import PricesConfig
 
 Days = npt.NDArray[np.int64]
 # Mean daily RankIC of one feature, over a tenth of the days, that no market gives.
@@ -23,7 +22,6 @@ BELIEF = 0.5
 TENTHS = 10
 LEAST_LISTINGS = 10
 LEAST_DAYS = 3
-DATED = ("Date", "date", "AsOf", "as_of", "asof", "EffectiveDate", "effective_date", "effective", "ApplicableDate")
 
 
 def check_parts(stored: Stored) -> Iterator[Finding]:
@@ -106,21 +104,15 @@ def check_listings(path: Path, stored: Stored, prices: PricesConfig) -> tuple[li
         Findings, none where the table is not dated; the hash of the rows known by each date, ``undated`` for one
         without dates.
     """
-    parts = []
-    for file in find_files(path):
-        frame = read_table(file).collect()
-        found = {name: next((one for one in choices if one in frame.columns), None) for name, choices in NAMES.items()}
-        dated = next((one for one in DATED if one in frame.columns), None)
-        columns = {name: pl.lit(None) if source is None else pl.col(source) for name, source in found.items()}
-        part = frame.select(**{name: column.cast(pl.String) for name, column in columns.items()})
-        known = parse_dates(frame[dated], file, dated, prices.time_zone) if dated else None
-        day = pl.lit(None, dtype=pl.Date) if known is None else known
-        parts.append(part.with_columns(normalise_codes(part["Code"], prices).alias("Code"), Known=day))
-    table = pl.concat(parts).sort("Known", "Code", nulls_last=True)
+    table = read_dated_listings(path, prices).sort("Known", "Code", nulls_last=True)
     if table["Known"].null_count() == table.height:
         return [], {"undated": hash_json(table.drop("Known").rows())}
     days = table["Known"].drop_nulls().unique().sort().to_list()
     hashes = {str(day): hash_json(table.filter(pl.col("Known") <= day).drop("Known").rows()) for day in days}
+    rows = table.select("Code").unique().with_columns(row=pl.col("Code"))
+    rows = rows.with_columns(sector=pl.lit("known"), market=pl.lit("known"))
+    named = match_listings(rows, stored.clean["Code"])[0].select("row", "Code")
+    table = table.rename({"Code": "row"}).join(named, on="row", how="left")
     return [_known_in_time(name, table, stored) for name in ("sector", "market")], hashes
 
 

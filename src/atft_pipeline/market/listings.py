@@ -8,6 +8,7 @@ from atft_pipeline.errors import DataError
 from atft_pipeline.market.price_codes import check_codes, code_keys, normalise_codes
 from atft_pipeline.market.price_columns import find_column
 from atft_pipeline.market.price_config import PricesConfig
+from atft_pipeline.market.price_dates import parse_dates
 from atft_pipeline.market.price_files import Table, find_files, one_line, open_tables
 from atft_pipeline.market.price_names import key
 from atft_pipeline.market.reading import Matching
@@ -24,6 +25,8 @@ NAMES = {
         *("exchangename", "marketsegment", "市場・商品区分", "市場商品区分", "市场"),
     ),
 }
+# Columns that say from which day on a row was known.
+KNOWN = ("date", "asof", "asofdate", "effectivedate", "effectivefrom", "applicabledate", "validfrom", "knownfrom")
 LOOSE = ("plain", "bare")
 
 
@@ -40,12 +43,22 @@ def read_listings(path: Path | None, settings: PricesConfig) -> pl.DataFrame:
     Raises:
         DataError: the file cannot be read or has no code.
     """
-    schema = {"Code": pl.String, "sector": pl.String, "market": pl.String}
     if path is None:
-        return pl.DataFrame(schema=schema)
-    parts = [_read_one(table, settings) for file in find_files(path) for table in open_tables(file)]
-    table = pl.concat(parts).drop_nulls("Code")
+        return pl.DataFrame(schema={"Code": pl.String, "sector": pl.String, "market": pl.String})
+    table = read_dated_listings(path, settings).drop("Known")
     return table.unique("Code", keep="last", maintain_order=True).sort("Code")
+
+
+def read_dated_listings(path: Path, settings: PricesConfig) -> pl.DataFrame:
+    """Read all rows of the listings table.
+
+    Args: as :func:`read_listings`.
+
+    Returns:
+        Code, sector, market and Known, the day from which the table says that a row was known; null where it says none.
+    """
+    parts = [_read_one(table, settings) for file in find_files(path) for table in open_tables(file)]
+    return pl.concat(parts).drop_nulls("Code")
 
 
 def _read_one(table: Table, settings: PricesConfig) -> pl.DataFrame:
@@ -72,12 +85,22 @@ def _read_one(table: Table, settings: PricesConfig) -> pl.DataFrame:
         for name, source in found.items()
     ]
     try:
-        frame = table.frame.select(pl.col(code).alias("Code"), *columns).collect()
+        dated = next((name for name in names if key(name) in KNOWN), None)
+        day = pl.lit(None, dtype=pl.Date) if dated is None else pl.col(dated)
+        frame = table.frame.select(pl.col(code).alias("Code"), *columns, day.alias("Known")).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         msg = f"{table}: the listings cannot be read ({one_line(error)}); write the file again"
         raise DataError(msg) from error
     codes = normalise_codes(check_codes(frame["Code"], table, code), settings.preset == "jquants")
-    return frame.with_columns(codes.alias("Code"))
+    return frame.with_columns(codes.alias("Code"), _days(frame["Known"], table, dated or "", settings).alias("Known"))
+
+
+def _days(column: pl.Series, table: Table, name: str, settings: PricesConfig) -> pl.Series:
+    """Dates of a column that only the audit needs: one that cannot be read as dates says nothing."""
+    try:
+        return parse_dates(column, table, name, settings.time_zone)
+    except DataError:
+        return pl.Series("Known", [None] * len(column), dtype=pl.Date)
 
 
 def match_listings(table: pl.DataFrame, codes: pl.Series) -> tuple[pl.DataFrame, Matching]:
