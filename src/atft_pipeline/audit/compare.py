@@ -22,8 +22,9 @@ def compare(true: World, other: World, last: date, horizons: tuple[int, ...], sp
         horizons: sessions ahead of the labels.
         span: 1 where a label starts at the next session's open, else 0.
     """
-    yield from _tables("clean_prices", true.clean, other.clean, last)
     labels = [f"{kind}_{h}" for kind in ("return", "target") for h in horizons]
+    clean = [world.clean.drop(labels, strict=False) for world in (true, other)]
+    yield from _tables("clean_prices", clean[0], clean[1], last)
     yield from _tables("features", true.features.drop(labels), other.features.drop(labels), last)
     for horizon in horizons:
         yield from _labels(true.features, other.features, last, horizon, span)

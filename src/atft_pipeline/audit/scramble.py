@@ -33,7 +33,7 @@ def scramble_future(prices: pl.DataFrame, last: date, seed: int) -> pl.DataFrame
     names = future[by].unique().sort().to_list()
     gone = rng.choice(names, size=max(1, len(names) // 10), replace=False).tolist() if len(names) > 2 else []
     future = future.filter(~pl.col(by).is_in(gone))
-    replaced = _other_prices(future, rng) if "Close" in future.columns else {}
+    replaced = _other_prices(future, rng) if "Close" in future.columns else []
     future = future.with_columns(replaced)
     others = [name for name in future.columns if name not in {*keys, *(column.name for column in replaced)}]
     if others:
@@ -66,6 +66,7 @@ def _other_labels(past: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
         if horizon < len(days):
             rows = np.flatnonzero((past["Date"] > days[-horizon - 1]).to_numpy())
             values = past[name].to_numpy(writable=True)
-            values[rows] = values[rng.permutation(rows)]
+            # Every row takes the label of another one.
+            values[rows] = np.roll(values[rows], int(rng.integers(1, max(2, len(rows)))))
             past = past.with_columns(pl.Series(name, values, nan_to_null=True))
     return past
