@@ -10,7 +10,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from atft_pipeline.errors import ConfigError, TrainingError
+from atft_pipeline.errors import ConfigError, Interrupted, TrainingError
 from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, TrainingConfig
 from atft_pipeline.training.loop import train
 from atft_pipeline.tuning.config import DimensionConfig, PrunerConfig, SamplerConfig
@@ -146,15 +146,19 @@ def test_a_programming_error_stops_the_study_loudly(shared_market: Market, tmp_p
     assert "stopped the study" in made.trials()[1].user_attrs["reason"]
 
 
-def test_an_interrupted_trial_is_tried_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stop", "line"),
+    [(KeyboardInterrupt(), "^$"), (Interrupted("resume the training"), "go on with the same kedro run")],
+)
+def test_an_interrupted_trial_is_tried_again(tmp_path: Path, stop: BaseException, line: str) -> None:
     def interrupt(slot: int) -> Outcome | None:
         if slot == 1:
-            raise KeyboardInterrupt
+            raise stop
         return None
 
     url = f"sqlite:///{tmp_path}/optuna.db"
     made = scripted(url, search_config(3), tmp_path, Script(tmp_path, act=interrupt))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(stop), match=line):
         made.run()
     scripted(url, search_config(3), tmp_path).run()
     assert [trial.state for trial in made.trials()] == [TrialState.COMPLETE] * 3

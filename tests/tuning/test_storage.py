@@ -306,6 +306,24 @@ def test_a_server_that_stays_away_ends_the_worker_and_the_study_goes_on(
         check_slots(trials_of(made.url), 3)
 
 
+@pytest.mark.slow
+def test_an_outage_longer_than_the_grace_takes_no_trial_from_its_worker(tmp_path: Path) -> None:
+    config = search_config(1, heartbeat=HeartbeatConfig(interval=1, grace=2, retries=1))
+    with cluster() as made:
+        own, other = (scripted(made.url, config, tmp_path).shared for _ in range(2))
+        assert own.claim({}) is not None
+        made.stop()
+        time.sleep(2.5)
+        made.start()
+        assert other.claim({}) is None
+        time.sleep(2.5)
+        retry = other.claim({})
+        assert retry is not None
+        assert retry.retry == 1
+        for shared in (own, other):
+            shared.storage.engine.dispose()
+
+
 def search(worker: study.Worker, url: str) -> None:
     with explained(url, BROKEN):
         worker.run()

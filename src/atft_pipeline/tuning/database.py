@@ -189,6 +189,15 @@ def exclusive(engine: Engine, name: str) -> Iterator[None]:
         yield
 
 
+def started_within(engine: Engine, seconds: float) -> bool:
+    """A server began so recently that signs of life could not reach it; a file never did."""
+    if engine.dialect.name != "postgresql":
+        return False
+    age = text("select extract(epoch from now() - pg_postmaster_start_time())")
+    with engine.connect() as connection:
+        return float(connection.execute(age).scalar_one()) < seconds
+
+
 def wait_for_server(engine: Engine) -> None:
     """Let a connection that fails be tried again for a while: a server that restarts costs no trial."""
 

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.tuning.config import HpoConfig
-from atft_pipeline.tuning.database import BROKEN, HEARTBEAT, exclusive
+from atft_pipeline.tuning.database import BROKEN, HEARTBEAT, exclusive, started_within
 from atft_pipeline.tuning.samplers import build_pruner, build_sampler, quiet
 
 REASON = "reason"
@@ -139,7 +139,8 @@ class SharedStudy:
             # Claimed under the lock that we hold, yet without the mark that ends a claim: died in between.
             if trial.user_attrs.get(CLAIMED) != trial.number:
                 self.study.tell(trial.number, state=TrialState.FAIL)
-        optuna.storages.fail_stale_trials(self.study)
+        if not started_within(self.storage.engine, self.config.heartbeat.grace):
+            optuna.storages.fail_stale_trials(self.study)
         trials = self.study.get_trials(deepcopy=True)
         retried = {number for trial in trials for number in history_of(trial)}
         for trial in trials:

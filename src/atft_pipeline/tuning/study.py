@@ -12,7 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from atft_pipeline.config import to_mapping
-from atft_pipeline.errors import AtftError, TrainingError
+from atft_pipeline.errors import AtftError, Interrupted, TrainingError
 from atft_pipeline.lineage import hash_json
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.database import BROKEN
@@ -27,6 +27,10 @@ OPTUNA_STATE = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "F
 WAIT = 1.0
 ATTEMPTS = 5
 """Times in a row that a statement may break off before the worker ends."""
+GO_ON = (
+    "interrupted; the trials that ended are kept and the one that ran is tried again: go on with the same "
+    "kedro run --pipeline=hpo"
+)
 TAKEN = (
     "no sign of life for longer than hpo.heartbeat.grace: another worker tries it again, what it found here is dropped"
 )
@@ -68,7 +72,8 @@ class Worker:
         """Work until every slot of the study has its result.
 
         Raises:
-            ArtifactError: the database stays away or is damaged.
+            Interrupted: Ctrl-C in a training, whose slot is free again.
+            SQLAlchemyError: the database stays away or is damaged, see :func:`explained`.
             Exception: a programming error in a trial; the trial is failed with it, and nothing is caught.
         """
         default = default_point(self.base, self.config.space)
@@ -84,6 +89,8 @@ class Worker:
                     # Others still train. If one of them dies, its slot comes back.
                     time.sleep(WAIT)
                 broken = 0
+            except Interrupted as stopped:
+                raise Interrupted(GO_ON) from stopped
             except UpdateFinishedTrialError:
                 # Another worker took the trial over while this one slept; the observers have heard of it.
                 continue
