@@ -177,7 +177,8 @@ def test_four_workers_on_postgresql_and_one_is_killed(tmp_path: Path) -> None:
         assert retry.state == TrialState.COMPLETE
         assert retry.params == died.params
         assert retry.user_attrs["slot"] == dead.number
-        assert len({trial.user_attrs["worker"] for trial in found if trial.state == TrialState.COMPLETE}) == 3
+        done_by = {str(trial.user_attrs["worker"]) for trial in found if trial.state == TrialState.COMPLETE}
+        assert {f":{process.pid}" for process in workers[1:]} <= {f":{name.split(':')[-1]}" for name in done_by}
         assert len(found) == trials + 1
 
 
@@ -332,7 +333,7 @@ def search(worker: study.Worker, url: str) -> None:
 @pytest.mark.slow
 def test_a_worker_that_is_halted_past_its_grace_goes_on_when_it_wakes(tmp_path: Path) -> None:
     url = sqlite(tmp_path)
-    workers = start_together(url, tmp_path, trials=3, seconds=0.6, count=2)
+    workers = start_together(url, tmp_path, trials=2, seconds=1.5, count=2)
     halted = wait_until_running(url, workers[0])
     os.kill(workers[0].pid, signal.SIGSTOP)
     try:
@@ -341,6 +342,6 @@ def test_a_worker_that_is_halted_past_its_grace_goes_on_when_it_wakes(tmp_path: 
         os.kill(workers[0].pid, signal.SIGCONT)
     assert exit_code(workers[0], 100) == 0
     found = trials_of(url)
-    check_slots(found, 3)
+    check_slots(found, 2)
     assert found[halted.number].state == TrialState.FAIL
     assert any(halted.number in history_of(trial) for trial in found)
