@@ -16,16 +16,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.tuning import database, study
-from atft_pipeline.tuning.config import HeartbeatConfig
+from atft_pipeline.tuning.config import HeartbeatConfig, SamplerConfig
 from atft_pipeline.tuning.database import BROKEN, explained, open_storage
 from atft_pipeline.tuning.live import TrialLog
 from atft_pipeline.tuning.observer import Outcome
 from atft_pipeline.tuning.report import trial_table
 from atft_pipeline.tuning.samplers import quiet
+from atft_pipeline.tuning.space import default_point
 from atft_pipeline.tuning.storage import DEFAULT, REASON, SharedStudy, history_of, slots
 from tests.tuning.postgres import cluster, server
 from tests.tuning.script_worker import exit_code, start, start_together
-from tests.tuning.studies import Script, complete, scripted, search_config
+from tests.tuning.studies import BASE, SPACE, Script, complete, scripted, search_config
 
 
 def sqlite(folder: Path) -> str:
@@ -132,6 +133,17 @@ def test_a_claim_that_died_before_its_mark_is_found(tmp_path: Path) -> None:
     made.run()
     assert [trial.state for trial in trials_of(sqlite(tmp_path))] == [TrialState.FAIL, TrialState.COMPLETE]
     assert made.shared.finished()
+
+
+def test_a_trial_that_died_before_it_had_a_point_gets_one_of_its_own(tmp_path: Path) -> None:
+    """Its retry has a number already; drawn by the count of trials, it would be the twin of the next one."""
+    made = scripted(sqlite(tmp_path), search_config(3, sampler=SamplerConfig(name="random")), tmp_path)
+    made.work(made.shared.claim(default_point(BASE, SPACE)))  # type: ignore[arg-type]
+    assert made.shared.claim({}) is not None
+    with quiet():
+        made.shared.study.tell(1, state=TrialState.FAIL)
+    made.run()
+    check_slots(trials_of(sqlite(tmp_path)), 3)
 
 
 @pytest.mark.slow

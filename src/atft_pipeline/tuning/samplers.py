@@ -26,17 +26,17 @@ def quiet() -> Iterator[None]:
             optuna.logging.set_verbosity(level)
 
 
-def build_sampler(config: HpoConfig, claimed: int) -> BaseSampler:
+def build_sampler(config: HpoConfig, number: int) -> BaseSampler:
     """Build the sampler that proposes one trial.
 
     What a sampler has learnt lies in the study. Its random numbers are drawn anew for each trial from the seed and the
-    count of trials so far: workers never propose the same, and a resumed study goes on as it would have.
+    trial's number: workers never propose the same, and a resumed study goes on as it would have.
 
     Args:
         config: of the search.
-        claimed: trials of the study so far.
+        number: of the trial.
     """
-    seed = (config.seed * 1_000_003 + claimed) % 2**32
+    seed = (config.seed * 1_000_003 + number) % 2**32
     startup = config.sampler.startup or max(2, config.size.trials // 5)
     with quiet():
         if config.sampler.name == "random":

@@ -97,13 +97,14 @@ class SharedStudy:
         with self.exclusive(), quiet():
             self._revive()
             trials = self.study.get_trials(deepcopy=False)
-            waiting = any(trial.state == TrialState.WAITING for trial in trials)
+            waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
             taken = len(slots(trials))
             if taken >= self.config.size.trials and not waiting:
                 return None
             if not trials:
                 self.study.enqueue_trial(default, user_attrs={DEFAULT: True})
-            self.study.sampler = build_sampler(self.config, len(trials))
+            # By the number that Optuna gives next. A retry has one already, and may have died before it had a point.
+            self.study.sampler = build_sampler(self.config, min(waiting, default=len(trials)))
             trial = self.study.ask()
             self.storage.record_heartbeat(self._id(trial.number))
             trial.set_user_attr(CLAIMED, trial.number)
