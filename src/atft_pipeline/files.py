@@ -23,6 +23,7 @@ REFUSED = {
     errno.EPERM: "it must be a folder that this user may write",
     errno.EIO: "look after the disk and run again",
     errno.ENOTDIR: "a file lies where a folder must be: move it away and run again",
+    errno.ENOENT: "a file that it is made from is gone: run the stage before it again",
     errno.EEXIST: "a file lies where a folder must be: move it away and run again",
 }
 """What to do when the system refuses to write, by its error."""
@@ -86,7 +87,8 @@ def saving(what: str, path: Path, errors: tuple[type[Exception], ...] = ()) -> I
         number = refusal(error)
         if number is None:
             raise
-        msg = f"{what} cannot be saved: {os.strerror(number).lower()} ({path}); {REFUSED[number]}"
+        place = (error.filename if isinstance(error, OSError) and number == errno.ENOENT else None) or path
+        msg = f"{what} cannot be saved: {os.strerror(number).lower()} ({place}); {REFUSED[number]}"
         raise ArtifactError(msg) from error
 
 

@@ -1,13 +1,11 @@
 """Kedro hooks by duty: parameters, artifacts, lineage, report."""
 
 import logging
-import os
 import re
 import resource
 import textwrap
 import time
-from collections.abc import Generator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +23,14 @@ from atft_pipeline.datasets.remedy import producer
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
-from atft_pipeline.locks import file_lock
 from atft_pipeline.market.quality_table import quality_table
 from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versions, version_folder, write_record
-from atft_pipeline.pipelines.train.tracking import log_parameters
 from atft_pipeline.validation.table import folds_table
 
 log = logging.getLogger(__name__)
 
 # Runtime parameters that the configuration files themselves read: `${runtime_params:...}` in conf/base.
 CONF_PARAMETERS = frozenset({"prices", "listings", "oracle", "size"})
-STORE_LOCK = "mlflow.db.lock"
 # Content hashes of raw files, by size and time of change.
 FINGERPRINTS = "data/.fingerprints.json"
 
@@ -43,17 +38,6 @@ FINGERPRINTS = "data/.fingerprints.json"
 def is_parameter(name: str) -> bool:
     """Tell parameters from datasets among a pipeline's inputs."""
     return name == "parameters" or name.startswith("params:")
-
-
-class StoreHooks:
-    """Runs that start together make MLflow's store once."""
-
-    @hook_impl(wrapper=True)
-    def after_context_created(self, context: KedroContext) -> Generator[None, Any, Any]:
-        """Hold a lock while kedro-mlflow opens the store, which makes its tables where there are none."""
-        writable = os.access(context.project_path, os.W_OK)
-        with file_lock(context.project_path / STORE_LOCK) if writable else nullcontext():
-            return (yield)
 
 
 class ParameterHooks:
@@ -145,15 +129,6 @@ class LineageHooks:
     def after_pipeline_run(self) -> None:
         """Remember the hashes of raw files."""
         self._hashes.save()
-
-
-class TrackingHooks:
-    """MLflow sees every parameter by its dotted name."""
-
-    @hook_impl
-    def before_node_run(self, inputs: dict[str, Any]) -> None:
-        """Log the typed parameters of a node."""
-        log_parameters(inputs)
 
 
 class ReportHooks:

@@ -27,6 +27,8 @@ CUDA = {
     # cuBLAS computes the same bits each time only with a workspace of its own.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
+# A tracking server that is away costs seconds, not the minutes of MLflow's defaults; who sets these keeps them.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 OFFLINE = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "KEDRO_DISABLE_TELEMETRY": "true"}
 
 
@@ -75,6 +77,8 @@ def prepare_process() -> int:
         os.environ[name] = str(count)
     os.environ.update(OFFLINE)
     os.environ.update(CUDA)
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     # torch's inductor compiles kernels in a pool of processes; one limit for it as for the others.
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = str(count)
     return count

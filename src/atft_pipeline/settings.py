@@ -1,10 +1,12 @@
 """Kedro settings of the project."""
 
 from atft_pipeline.config_loader import ProjectConfigLoader
-from atft_pipeline.hooks import ArtifactHooks, LineageHooks, ParameterHooks, ReportHooks, StoreHooks, TrackingHooks
+from atft_pipeline.hooks import ArtifactHooks, LineageHooks, ParameterHooks, ReportHooks
+from atft_pipeline.tracking_hooks import TrackingHooks
 
-HOOKS = (StoreHooks(), ParameterHooks(), ArtifactHooks(), LineageHooks(), TrackingHooks(), ReportHooks())
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
+HOOKS = (ParameterHooks(), ArtifactHooks(), LineageHooks(), TrackingHooks(), ReportHooks())
+# The hook of kedro-mlflow is called by that of the project.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_mlflow", "kedro-mlflow")
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local"}

@@ -9,6 +9,8 @@ import mlflow
 import plotly.graph_objects as go
 from plotly.io import to_json
 
+from atft_pipeline.pipelines.tracking import tracked
+
 
 def run_id() -> str:
     """Identity of this run: MLflow's where there is one, else a new one."""
@@ -37,10 +39,9 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in named.items() if value is not None and math.isfinite(value)}
 
 
+@tracked
 def log_evaluation(metrics: dict[str, Any], figures: dict[str, go.Figure], page: str) -> None:
     """Log to the active MLflow run; without a run do nothing."""
-    if mlflow.active_run() is None:
-        return
     mlflow.log_metrics(headline(metrics))
     mlflow.log_dict(metrics, "evaluation/metrics.json")
     mlflow.log_text(page, "evaluation/report.html")

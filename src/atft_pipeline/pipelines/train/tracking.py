@@ -8,6 +8,7 @@ import mlflow
 
 from atft_pipeline.config import to_mapping
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.tracking import tracked
 
 # Limits of MLflow's store: characters of a parameter, parameters of a request.
 LONGEST = 500
@@ -31,14 +32,15 @@ def flatten(name: str, value: Any) -> dict[str, Any]:
     return {name: value}
 
 
+@tracked
 def log_parameters(inputs: Mapping[str, Any]) -> None:
-    """Log the typed parameters among a node's inputs, one MLflow parameter a value; without a run do nothing."""
-    if mlflow.active_run() is None:
-        return
+    """Log the parameters among a node's inputs, one MLflow parameter a value; without a run do nothing."""
     flat: dict[str, Any] = {}
     for name, value in inputs.items():
-        if isinstance(value, Params):
-            flat |= flatten(name.removeprefix("params:"), to_mapping(value.root))
+        if name.startswith("params:"):
+            flat |= flatten(
+                name.removeprefix("params:"), to_mapping(value.root) if isinstance(value, Params) else value
+            )
     log_flat(flat)
 
 
@@ -52,17 +54,17 @@ def log_flat(flat: Mapping[str, Any]) -> None:
 class MlflowObserver:
     """Logs each epoch and the run card to the active MLflow run; without a run it does nothing."""
 
+    @tracked
     def on_epoch(self, record: Mapping[str, Any]) -> None:
         """Log one epoch's numbers at its step."""
-        if mlflow.active_run() is not None:
-            mlflow.log_metrics(numbers(record), step=int(record["epoch"]))
+        mlflow.log_metrics(numbers(record), step=int(record["epoch"]))
 
+    @tracked
     def on_run_card(self, card: Mapping[str, Any]) -> None:
         """Log the run card as a JSON artifact."""
-        if mlflow.active_run() is not None:
-            mlflow.log_dict(dict(card), "run_card.json")
+        mlflow.log_dict(dict(card), "run_card.json")
 
+    @tracked
     def on_page(self, page: str) -> None:
         """Log the run card's page."""
-        if mlflow.active_run() is not None:
-            mlflow.log_text(page, "run_card.html")
+        mlflow.log_text(page, "run_card.html")

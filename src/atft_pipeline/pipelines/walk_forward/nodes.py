@@ -18,6 +18,7 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.tracking import tracked
 from atft_pipeline.pipelines.train.tracking import numbers
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.validation.config import WalkForwardConfig
@@ -28,10 +29,9 @@ from atft_pipeline.validation.store import FoldRecord
 class MlflowFolds:
     """Logs each fold's RankIC at the step of its number to the active MLflow run; without a run it does nothing."""
 
+    @tracked
     def on_fold(self, record: FoldRecord) -> None:
         """Log one fold."""
-        if mlflow.active_run() is None:
-            return
         found = {
             f"fold_rank_ic_{horizon}_{name}": value["mean"]
             for horizon, scores in record.rank_ic.items()
