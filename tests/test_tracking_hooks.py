@@ -30,12 +30,6 @@ pytestmark = [
 ]
 
 
-class Loader(dict[str, Any]):
-    def __init__(self, conf: dict[str, Any]) -> None:
-        super().__init__(mlflow=conf)
-        self.config_patterns: dict[str, list[str]] = {}
-
-
 class Context(SimpleNamespace):
     def _get_config_credentials(self) -> dict[str, Any]:
         return {}
@@ -43,7 +37,7 @@ class Context(SimpleNamespace):
 
 def context(project: Path, address: str, **conf: Any) -> Any:
     tracking = {"experiment": {"name": "atft_pipeline"}, "disable_tracking": {"pipelines": ["ingest"]}}
-    loader = Loader({"server": {"mlflow_tracking_uri": address}, "tracking": tracking, **conf})
+    loader = {"mlflow": {"server": {"mlflow_tracking_uri": address}, "tracking": tracking, **conf}}
     return Context(project_path=project, config_loader=loader, _package_name="atft_pipeline")
 
 

@@ -43,7 +43,6 @@ class TrackingHooks:
             ConfigError: ``mlflow.yml`` has a key or value that kedro-mlflow does not know.
         """
         loader = context.config_loader
-        loader.config_patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
         try:
             conf = dict(loader["mlflow"] or {})
         except MissingConfigException:
