@@ -18,6 +18,7 @@ FORMS: dict[str, list[object]] = {
     "month first": ["01/31/2024", "02/03/2024"],
     "dashes, day first": ["31-01-2024", "03-02-2024"],
     "month names of an exchange": ["31-JAN-2024", "03-FEB-2024"],
+    "years of two digits": ["31-Jan-24", "3 Feb 24"],
     "month names in words": ["Jan 31, 2024", "February 3, 2024"],
     "weekdays": ["Wed, 31 Jan 2024", "Sat, 3 Feb 2024"],
     "characters": ["2024年1月31日", "2024年2月3日"],

@@ -80,6 +80,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "p.feather": lambda path: market().write_ipc(path, compression="lz4"),
     "p.zip": zipped,
     "p.xlsx": lambda path: workbook(path, {"prices": market()}),
+    "mac.csv": lambda path: path.write_bytes(text(market()).replace("\n", "\r").encode()),
     "titles.csv": lambda path: path.write_text("Export of my broker\nas of 2024-03-18\n\n" + text(market())),
     "blanks.csv": lambda path: path.write_text(text(market()).replace(",", " , ")),
     "ended.csv": lambda path: path.write_text(text(market()).replace("\n", ",\n").replace("Volume,\n", "Volume\n")),
@@ -101,6 +102,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "page.csv": (b"<!DOCTYPE html><html><body>404</body></html>", "no table but begins with '<!DOCTYPE"),
     "error.csv": (b'{"Error Message": "limit reached"}', "no table but begins with"),
     "latin.csv": ("Date;Code;Schluß\n".encode("latin-1"), "neither UTF-8 text nor"),
+    "bare.csv": (text(market()).partition("\n")[2].encode(), "which are values: give the file a first line of names"),
     "one.csv": (b"Date Code Open High\n2024-03-11 RED 1 2\n", "separate the columns by commas"),
     "blank.csv": (b"\n  \n", "blank lines alone"),
 }

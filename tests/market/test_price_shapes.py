@@ -103,12 +103,20 @@ def test_a_single_ticker_with_many_indicators_is_not_wide(tmp_path: Path) -> Non
     same(read(tmp_path))
 
 
-def test_dates_across_the_columns_are_one_line(tmp_path: Path) -> None:
-    market().with_columns(pl.col("Date").cast(pl.String)).pivot("Date", index="Code", values="Close").write_csv(
-        tmp_path / "p.csv"
-    )
-    with pytest.raises(DataError, match="the dates run across the columns; transpose"):
-        read(tmp_path / "p.csv")
+@pytest.mark.parametrize("name", ["Code", "ticker", ""])
+def test_days_across_the_columns(name: str, tmp_path: Path) -> None:
+    texts = market().with_columns(pl.col("Date").cast(pl.String))
+    texts.pivot("Date", index="Code", values="Close").rename({"Code": name}).write_csv(tmp_path / "p.csv")
+    same(read(tmp_path / "p.csv"), market().select("Date", "Code", "Close"))
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y%m%d"])
+def test_a_file_a_day_without_dates(form: str, tmp_path: Path) -> None:
+    for (day,), part in market().partition_by("Date", as_dict=True).items():
+        part.drop("Date").write_csv(tmp_path / f"{day:{form}}.csv")
+    found = read(tmp_path)
+    same(found)
+    assert "the day was taken from the name of the file" in found.reading.notes[0]
 
 
 def fields(folder: Path, names: tuple[str, ...], pattern: str = "{}.csv") -> None:

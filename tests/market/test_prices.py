@@ -9,7 +9,7 @@ import pytest
 
 from atft_pipeline.errors import ConfigError, DataError
 from atft_pipeline.market.ingest import IngestConfig, ingest
-from atft_pipeline.market.prices import PricesConfig, read_prices
+from atft_pipeline.market.prices import PricesConfig, read_prices, read_raw_prices
 
 DAYS = [dt.date(2024, 1, 2), dt.date(2024, 1, 3), dt.date(2024, 1, 4)]
 
@@ -171,6 +171,13 @@ def test_columns_pass_through_by_pattern(tmp_path: Path) -> None:
     frame = good(x_one=[1.0] * 6, x_two=[2] * 6, other=[3.0] * 6)
     found = read(frame, tmp_path, passthrough=("x_*",))
     assert found.columns[-2:] == ["x_one", "x_two"]
+
+
+def test_texts_do_not_pass_through(tmp_path: Path) -> None:
+    good(name=["a", "b"] * 3, x=[1.5] * 6).write_csv(tmp_path / "p.csv")
+    found = read_raw_prices(tmp_path / "p.csv", PricesConfig(passthrough=("*",)))
+    assert found.frame.columns[-1] == "x"
+    assert "column 'name' holds no numbers" in found.reading.notes[0]
 
 
 def test_an_unknown_name_in_the_mapping_is_refused() -> None:

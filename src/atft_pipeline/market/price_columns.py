@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from atft_pipeline.errors import DataError
 from atft_pipeline.market.price_config import PricesConfig
+from atft_pipeline.market.price_dates import is_date
 from atft_pipeline.market.price_names import (
     NAMES,
     OPTIONAL,
@@ -214,6 +215,10 @@ def missing_column(table: object, name: str, names: list[str], settings: PricesC
             f"{shown}; where a file holds one ticker, give the folder of all such files, each named by its ticker "
             "(AAPL.csv); else name the column: --params ingest.prices.columns.Code=ITS_NAME"
         )
-    advice = f"map it with ingest.prices.columns, such as {name}: {near or 'ITS_NAME'}"
-    quoted = f'--params "ingest.prices.columns.{name}={near or "ITS_NAME"}"'
-    return f"{shown}; {advice} ({quoted})"
+    if any(is_date(other) for other in names[:3]):
+        return f"{shown}, which are values: give the file a first line of names"
+    if near is None:
+        which = f"NAME being one of {', '.join(free[:8])}" if free else "NAME being its column"
+        return f"{shown}; map it with --params ingest.prices.columns.{name}=NAME, {which}, or add the column"
+    advice = f"map it with ingest.prices.columns, such as {name}: {near}"
+    return f'{shown}; {advice} (--params "ingest.prices.columns.{name}={near}")'

@@ -14,7 +14,7 @@ UTC_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T](\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?(
 # 31.01.2024 is day first wherever it is written; 31/01/2024 and 01/31/2024 are told apart by a day beyond 12.
 DOTTED = r"^(\d{1,2})\.(\d{1,2})\.(\d{4})(?: .*)?$"
 EITHER = r"^(\d{1,2})[/-](\d{1,2})[/-](\d{4})(?: .*)?$"
-DAY_MONTH = r"^(?:[A-Za-z]{3,9},? )?(\d{1,2})[- /]?([A-Za-z]{3})[a-z]*[-, /]+(\d{4})$"
+DAY_MONTH = r"^(?:[A-Za-z]{3,9},? )?(\d{1,2})[- /]?([A-Za-z]{3})[a-z]*[-, /]+(\d{4}|\d{2})$"
 MONTH_DAY = r"^(?:[A-Za-z]{3,9},? )?([A-Za-z]{3})[a-z]*\.? (\d{1,2}),? (\d{4})$"
 YEAR_FIRST = (SEPARATED, COMPACT, CHINESE)
 MONTHS = {
@@ -61,6 +61,10 @@ def parse_dates(dates: pl.Series, where: object, source: str, time_zone: str | N
     elif dtype != pl.String:
         msg = f"{where}: column {source!r} has type {dtype}, Date needs dates; store it as dates or ISO strings"
         raise DataError(msg)
+    # Most files write dates as 2024-01-31, which takes a fraction of the time of looking for the other forms.
+    plain = dates.cast(pl.String).str.to_date("%Y-%m-%d", strict=False)
+    if plain.null_count() == dates.null_count():
+        return plain
     return _from_strings(dates, where, source, time_zone)
 
 
@@ -101,7 +105,7 @@ def _parsed(texts: pl.Series) -> pl.DataFrame:
     text = pl.col("text")
     month_names = pl.concat_str(
         [
-            pl.coalesce(text.str.extract(DAY_MONTH, 3), text.str.extract(MONTH_DAY, 3)),
+            _full_year(pl.coalesce(text.str.extract(DAY_MONTH, 3), text.str.extract(MONTH_DAY, 3))),
             pl.coalesce(text.str.extract(DAY_MONTH, 2), text.str.extract(MONTH_DAY, 1))
             .str.to_lowercase()
             .replace_strict(MONTHS, default=None),
@@ -127,6 +131,12 @@ def _parsed(texts: pl.Series) -> pl.DataFrame:
             epoch=number // unit,
         )
     )
+
+
+def _full_year(year: pl.Expr) -> pl.Expr:
+    """Years of two digits lie between 1970 and 2069."""
+    century = pl.when(year.cast(pl.Int32, strict=False) < 70).then(pl.lit("20")).otherwise(pl.lit("19"))
+    return pl.when(year.str.len_chars() == 2).then(pl.concat_str([century, year])).otherwise(year)
 
 
 def _from_strings(dates: pl.Series, where: object, source: str, time_zone: str | None) -> pl.Series:

@@ -223,6 +223,8 @@ def _open_text(file: Path, member: str, data: bytes, whole: bool = False) -> Tab
             data = stream.read(HEAD_BYTES)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         data, whole = (data if whole else file.read_bytes()).decode("utf-16").encode(), True
+    if b"\r" in data and b"\n" not in data:
+        data, whole = (data if whole else file.read_bytes()).replace(b"\r", b"\n"), True
     if b"\0" in data[:HEAD_BYTES]:
         raise DataError(_unknown(file))
     head = _decode(file, data[:HEAD_BYTES])

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 PRICE_COLUMNS = ("Open", "High", "Low", "Close")
 REQUIRED = ("Date", "Code", *PRICE_COLUMNS, "Volume")
 OPTIONAL = ("Vwap", "UnadjustedClose")
 
 
+@lru_cache(maxsize=4096)
 def key(name: str) -> str:
     """Reduce a name to its letters and digits: ``Adj. Close*``, ``adj_close`` and ``<ADJCLOSE>`` are one name."""
     # Alpha Vantage numbers its names: "5. adjusted close".
@@ -19,6 +21,7 @@ def key(name: str) -> str:
 NAMES: Mapping[str, tuple[str, ...]] = {
     "Date": (
         *("date", "tradedate", "tradingdate", "tradingday", "datetime", "day", "dt", "date1", "traddt", "bizdt"),
+        "dtyyyymmdd",
         *("windowstart", "timestamp", "time", "日期", "交易日期", "时间", "data", "datum", "fecha"),
     ),
     "Code": (
@@ -37,16 +40,28 @@ NAMES: Mapping[str, tuple[str, ...]] = {
             "localcode",
         ),
     ),
-    "Open": ("open", "openprice", "openingprice", "opnpric", "o", "开盘", "开盘价", "始値", "otwarcie"),
-    "High": ("high", "highprice", "hghpric", "h", "最高", "最高价", "高値", "najwyzszy"),
-    "Low": ("low", "lowprice", "lwpric", "l", "最低", "最低价", "安値", "najnizszy"),
+    "Open": (
+        "open",
+        "openprice",
+        "openingprice",
+        "opnpric",
+        "o",
+        "开盘",
+        "开盘价",
+        "始値",
+        "otwarcie",
+        "eröffnung",
+        "apertura",
+    ),
+    "High": ("high", "highprice", "hghpric", "h", "最高", "最高价", "高値", "najwyzszy", "hoch"),
+    "Low": ("low", "lowprice", "lwpric", "l", "最低", "最低价", "安値", "najnizszy", "tief"),
     "Close": (
         *("close", "closeprice", "closingprice", "closelast", "clspric", "c", "收盘", "收盘价", "終値", "zamkniecie"),
-        *("price", "last"),
+        *("schluss", "schlusskurs", "price", "last"),
     ),
     "Volume": (
         *("volume", "vol", "tottrdqty", "ttltrdqnty", "ttltradgvol", "sharestraded", "tradedvolume", "v", "vo"),
-        *("成交量", "出来高", "wolumen"),
+        *("成交量", "出来高", "wolumen", "volumen"),
     ),
     "Vwap": ("vwap", "vw", "avgprice"),
     "UnadjustedClose": ("unadjustedclose", "closeunadj", "unadjclose", "rawclose"),
@@ -56,6 +71,7 @@ SHORT = {"o": "Open", "h": "High", "l": "Low", "c": "Close", "v": "Volume", "vo"
 UNNAMED = ("", "unnamed0", "index", "indexlevel0", "column1")
 
 
+@lru_cache(maxsize=4096)
 def adjusted_field(name: str) -> str | None:
     """Canonical name of which this is the adjusted column, such as Close of ``Adj Close``, else ``None``."""
     reduced = key(name)

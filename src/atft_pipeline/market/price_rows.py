@@ -18,6 +18,7 @@ from atft_pipeline.market.reading import Notes
 FOOTER = 20  # rows at the end that may be remarks of the source
 # Series of the NSE that are shares; EQ counts where a symbol has several on a day.
 NSE_SERIES = ("EQ", "BE", "BZ", "SM", "ST")
+NUMERIC = r"^\s*[^\w\s]*\s*\d"
 LOT_TOLERANCE = (0.8, 1.25)
 
 
@@ -138,6 +139,10 @@ def _read_strings(
     wanted += [name for name in (plan.raw_close, plan.factor, *passed) if name is not None]
     texts = [name for name in dict.fromkeys(wanted) if schema[name] in (pl.String, pl.Categorical)]
     frame = scan.select(list(dict.fromkeys([*keys, *wanted]))).collect().with_columns(pl.col(texts).cast(pl.String))
+    words = [n for n in passed if n in texts and not frame[n].str.contains(NUMERIC).any()]
+    for name in words:
+        notes.add(f"column {name!r} holds no numbers and is not passed through", table)
+    passed, texts = ([name for name in some if name not in words] for some in (passed, texts))
     date = sources["Date"]
     if table.text:
         again = (pl.col(date).str.strip_chars() == date) & (

@@ -22,26 +22,35 @@ PAIR = re.compile(r"^\(['\"](?P<one>[^'\"]*)['\"], ['\"](?P<two>[^'\"]*)['\"]\)$
 def stack(table: Table, date: str | None = None) -> Table:
     """Stack a table whose columns are tickers; a table of one row a day and ticker comes back as it is.
 
-    Three forms are known: two header rows (fields and tickers, as yfinance writes them), names that hold both
-    (``Close_AAPL``, ``AAPL.Close``), and closes alone (a column a ticker).
+    Four forms are known: two header rows (fields and tickers, as yfinance writes them), names that hold both
+    (``Close_AAPL``, ``AAPL.Close``), and closes alone, a column a ticker or a column a day. A table without dates whose
+    file is named by a day is of that day.
 
     Args:
         table: as it was opened.
         date: name of its dates, where the user gave it.
 
     Raises:
-        DataError: the dates run across the columns.
+        DataError: a wide table has no column of tickers.
     """
     names = table.frame.collect_schema().names()
     if table.text and len(table.head) > 1 and two_headers([list(row) for row in table.head]):
         return _two_rows(table, names)
     date = date if date in names else date_column(table, names)
     others = [name for name in names if name != date]
-    if sum(is_date(name, numbers=False) for name in others) >= max(LEAST_TICKERS, len(others) - 2):
-        msg = f"{table}: the dates run across the columns; transpose the table, so that each day is a row"
-        raise DataError(msg)
-    if date is None or {key(name) for name in others} & CODES or _has_fields(others):
-        return table
+    across = [name for name in names if is_date(name, numbers=False)]
+    if len(across) >= max(LEAST_TICKERS, len(names) - 3):
+        return _transposed(table, names, across)
+    if date is None and is_date(table.stem, numbers=False):
+        note = "the day was taken from the name of the file"
+        dated = table.frame.with_columns(pl.lit(table.stem).alias("Date"))
+        return replace(table, frame=dated, notes=(*table.notes, note))
+    flat = date is None or bool({key(name) for name in others} & CODES) or _has_fields(others)
+    return table if flat or date is None else _stacked_names(table, date, others)
+
+
+def _stacked_names(table: Table, date: str, others: list[str]) -> Table:
+    """Stack a table whose columns are tickers, or fields and tickers, if they are."""
     pairs = {name: pair for name in others if (pair := _pair(name))}
     if pairs and len(pairs) == len([name for name in others if key(name) not in UNNAMED]):
         return _stacked(table, date, pairs, "names of field and ticker in one")
@@ -117,6 +126,23 @@ def _two_rows(table: Table, names: list[str]) -> Table:
     }
     body = replace(table, frame=table.frame.slice(skip), head=())
     return _stacked(body, names[0], pairs, "two header rows")
+
+
+def _transposed(table: Table, names: list[str], days: list[str]) -> Table:
+    """Stack closes whose days run across the columns.
+
+    Raises:
+        DataError: the column of tickers is not to be told from the others.
+    """
+    rest = [name for name in names if name not in days]
+    codes = [name for name in rest if key(name) in CODES] or rest[:1]
+    if not codes:
+        msg = f"{table}: the dates run across the columns, and there is no column of tickers; add it"
+        raise DataError(msg)
+    long = table.frame.unpivot(on=days, index=codes[0], variable_name="Date", value_name="Close")
+    note = "a wide table (closes alone, a column a day) was stacked to one row a day and ticker"
+    frame = long.rename({codes[0]: "Code"}).with_columns(pl.col("Code").cast(pl.String))
+    return replace(table, frame=frame, notes=(*table.notes, note), head=(), stacked=True)
 
 
 def _filled(row: tuple[str, ...]) -> list[str]:
