@@ -36,7 +36,9 @@ class Context(SimpleNamespace):
 
 
 def context(project: Path, address: str, **conf: Any) -> Any:
-    tracking = {"experiment": {"name": "atft_pipeline"}, "disable_tracking": {"pipelines": ["ingest"]}}
+    # Autologging would be switched off by hooks into the imports of all that follows in this process.
+    off = {"pipelines": ["ingest"], "disable_autologging": False}
+    tracking = {"experiment": {"name": "atft_pipeline"}, "disable_tracking": off}
     loader = {"mlflow": {"server": {"mlflow_tracking_uri": address}, "tracking": tracking, **conf}}
     return Context(project_path=project, config_loader=loader, _package_name="atft_pipeline")
 
