@@ -200,9 +200,13 @@ class DayBatches:
         counts = valid.sum(dim=1).tolist()
         kept = [day for day in days if day >= config.window - 1 and counts[day] >= config.min_listings]
         if not kept:
+            whole = [counts[day] for day in days if day >= config.window - 1]
+            found = (
+                f"the fullest of them has {max(whole)}" if whole else "all of them lie before the first whole window"
+            )
             msg = (
-                f"no day of {len(days)} has {config.min_listings} samples with a window of {config.window} sessions; "
-                "lower batches.min_listings or batches.window, or check the universe"
+                f"no day of {len(days)} has {config.min_listings} samples with a window of {config.window} sessions: "
+                f"{found}; give prices of more listings or days, or lower batches.min_listings or batches.window"
             )
             raise ConfigError(msg)
         self.days = tuple(kept)

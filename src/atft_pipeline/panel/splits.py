@@ -7,6 +7,7 @@ several folds: :mod:`atft_pipeline.panel.schemes`.
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -83,27 +84,82 @@ def single_split(dates: Dates, config: SplitConfig, span: int) -> Split:
     Raises:
         ConfigError: a part would be empty.
     """
-    count = len(dates)
-    test = _place(dates, config.test_start, round(count * (1 - config.test_share)))
-    validation = _place(
-        dates, config.validation_start, round(count * (1 - config.test_share - config.validation_share))
-    )
-    end = int(np.searchsorted(dates, np.datetime64(config.test_end), side="right")) if config.test_end else count
     gap = span + config.embargo
-    split = Split(
+    cuts, end = _cuts(dates, config)
+    split = _parts(cuts, end, gap, config.embargo)
+    for name in ("train", "validation", "test"):
+        if not getattr(split, name):
+            raise ConfigError(_empty(name, dates, config, span))
+    return split
+
+
+def least_sessions(config: SplitConfig, span: int) -> int:
+    """Fewest sessions that leave training, validation and test a day each.
+
+    Args:
+        config: where to cut; cuts by date leave only the purge and the embargo to count.
+        span: as of :func:`single_split`.
+    """
+    gap = span + config.embargo
+    if config.validation_start or config.test_start:
+        return 2 * gap + 3
+    training = 1 - config.validation_share - config.test_share
+    # Enough for every rounding of the cuts; fewer may do as well.
+    count = ceil(max((gap + 2) / config.validation_share, (gap + 2) / training, 1 + 1 / config.test_share))
+    while _whole(_parts(_shares(count - 1, config), count - 1, gap)):
+        count -= 1
+    return count
+
+
+def _whole(split: Split) -> bool:
+    return bool(split.train and split.validation and split.test)
+
+
+def _cuts(dates: Dates, config: SplitConfig) -> tuple[tuple[int, int], int]:
+    """Positions where validation and test begin, and where the test ends."""
+    validation, test = _shares(len(dates), config)
+    test = _place(dates, config.test_start, test)
+    validation = _place(dates, config.validation_start, validation)
+    last = np.datetime64(config.test_end) if config.test_end else None
+    return (validation, test), len(dates) if last is None else int(np.searchsorted(dates, last, side="right"))
+
+
+def _shares(count: int, config: SplitConfig) -> tuple[int, int]:
+    test = round(count * (1 - config.test_share))
+    return round(count * (1 - config.test_share - config.validation_share)), test
+
+
+def _parts(cuts: tuple[int, int], end: int, gap: int, embargo: int = 0) -> Split:
+    validation, test = cuts
+    return Split(
         train=tuple(range(max(validation - gap, 0))),
         validation=tuple(range(validation, max(test - gap, validation))),
         test=tuple(range(test, end)),
-        embargo=config.embargo,
+        embargo=embargo,
     )
-    for name in ("train", "validation", "test"):
-        if not getattr(split, name):
-            msg = (
-                f"split: no session is left for {name} (cuts at {config.validation_start or validation} and "
-                f"{config.test_start or test} of {count} sessions, {gap} sessions of purge and embargo); move the cuts"
-            )
-            raise ConfigError(msg)
-    return split
+
+
+def _empty(name: str, dates: Dates, config: SplitConfig, span: int) -> str:
+    """Say why a part has no session, and what would give it one."""
+    count, gap, least = len(dates), span + config.embargo, least_sessions(config, span)
+    why = f"{gap} sessions of purge and embargo ({span} that labels look ahead, split.embargo {config.embargo})"
+    if count < least:
+        by = f" with validation_share {config.validation_share:g} and test_share {config.test_share:g}"
+        cut = "" if config.validation_start or config.test_start else by
+        return (
+            f"split: {count} sessions leave none for {name}; {why} on both sides of the validation need at least "
+            f"{least} sessions{cut}; give prices of more days, or lower split.embargo or the longest of "
+            "features.horizons"
+        )
+    (validation, test), _ = _cuts(dates, config)
+    starts = f"validation begins at session {validation}, test at {test} of {count}"
+    if name == "test":
+        return (
+            f"split: no session is left for test: {starts}, prices end on {dates[-1]}; move split.test_start before "
+            "that day, or split.test_end after it"
+        )
+    key = "validation_start" if name == "train" else "test_start"
+    return f"split: no session is left for {name}: {starts}, after {why}; move split.{key} to a later day"
 
 
 def parse_date(text: str | None, name: str) -> None:
