@@ -4,11 +4,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from atft_pipeline.errors import ArtifactError
+from atft_pipeline.errors import ArtifactError, DataError
 from atft_pipeline.market.columns import FeaturesConfig
 from atft_pipeline.market.features import MANIFEST, build_features, features_fingerprint
-from atft_pipeline.market.updates import read_manifest, update_features
+from atft_pipeline.market.updates import check_delivered, read_manifest, update_features
 from tests.market.frames import clean_frame, listings_table
+from tests.market.market import raw_market
 
 CONFIG = FeaturesConfig(groups=("extras",), target="sector_neutral", horizons=(1, 5))
 
@@ -56,6 +57,37 @@ def test_a_listing_that_appears_with_a_sector_of_its_own(frame: pl.DataFrame, tm
     assert files(tmp_path / "new") == files(tmp_path / "full")
 
 
+def test_without_a_later_day_all_is_linked(frame: pl.DataFrame, tmp_path: Path) -> None:
+    """An update that was stopped after its features goes on with them."""
+    build_features(cut(frame, 299), listings_table(), CONFIG, tmp_path / "old")
+    update_features(tmp_path / "old", cut(frame, 299), listings_table(), CONFIG, tmp_path / "new")
+    assert files(tmp_path / "new") == files(tmp_path / "old")
+    assert all(path.samefile(tmp_path / "old" / path.name) for path in (tmp_path / "new").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("codes", "share", "refused"), [(4, 0.5, True), (5, 0.5, False), (4, 0.4, False), (0, 0.1, True)]
+)
+@pytest.mark.parametrize("blank", ["absent", "no close", "no volume"])
+def test_a_day_that_has_not_arrived_in_full(codes: int, share: float, blank: str, *, refused: bool) -> None:
+    clean = raw_market(10, 30).with_columns(Listing="Code")
+    rest = (pl.col("Date") == clean["Date"].max()) & (pl.col("Code") >= f"C{codes:02d}")
+    if blank == "absent":
+        clean = clean.filter(~rest | ((pl.col("Code") == "C09") & (codes == 0)))
+        codes = max(codes, 1)
+    elif blank == "no close":
+        clean = clean.with_columns(Close=pl.when(~rest).then("Close"))
+    else:
+        clean = clean.with_columns(Volume=pl.when(rest).then(0.0).otherwise("Volume"))
+    if not refused or (codes == 1 and blank == "absent"):
+        check_delivered(clean, share)
+        return
+    with pytest.raises(DataError, match=rf"has {codes} traded listings, usually there are 10: ") as caught:
+        check_delivered(clean, share)
+    # What the line advises lets the day pass.
+    check_delivered(clean, float(str(caught.value).split("predict.min_share=")[1]))
+
+
 def test_other_history_or_parameters_are_refused(frame: pl.DataFrame, tmp_path: Path) -> None:
     """A split that adjusts the past, another sector, another parameter: nothing is written."""
     old = tmp_path / "old"
@@ -70,8 +102,6 @@ def test_other_history_or_parameters_are_refused(frame: pl.DataFrame, tmp_path: 
     for clean, listings, config in cases:
         with pytest.raises(ArtifactError, match=r"are not those that .* rebuild with: kedro run --pipeline=data"):
             update_features(old, clean, listings, config, tmp_path / "new")
-    with pytest.raises(ArtifactError, match="there is nothing to update"):
-        update_features(old, cut(frame, 299), listings_table(), CONFIG, tmp_path / "new")
     (old / MANIFEST).write_text("{")
     with pytest.raises(ArtifactError, match=r"features\.json is missing or damaged"):
         update_features(old, frame, listings_table(), CONFIG, tmp_path / "new")

@@ -95,24 +95,30 @@ def newest_date(path: Path, settings: PricesConfig) -> dt.date:
     Raises:
         DataError: the input cannot be read, has no date column or no date.
     """
-    newest: list[dt.date] = []
+    return date_range(path, settings)[1]
+
+
+def date_range(path: Path, settings: PricesConfig) -> tuple[dt.date, dt.date]:
+    """First and last date of raw prices; as of :func:`newest_date`."""
+    ends: list[dt.date] = []
     for table in _tables(path, settings, Notes()):
-        last = _dates(table, settings).max()
-        newest += [last] if isinstance(last, dt.date) else []
-    if not newest:
+        dates = _dates(table, settings)
+        ends += [day for day in (dates.min(), dates.max()) if isinstance(day, dt.date)]
+    if not ends:
         msg = f"{path}: no row has a date; give prices with at least two days"
         raise DataError(msg)
-    return max(newest)
+    return min(ends), max(ends)
 
 
 def _dates(table: Table, settings: PricesConfig) -> pl.Series:
-    """Read the dates of a table, each once or the last alone."""
+    """Read the dates of a table, each once or the first and the last alone."""
     schema = table.frame.collect_schema()
     names = schema.names()
     source = find_column(names, "Date", settings, table) or date_column(table, names)
     if source is None:
         raise DataError(missing_column(table, "Date", names, settings))
-    wanted = pl.col(source).max() if schema[source] == pl.Date else pl.col(source).unique(maintain_order=True)
+    named = pl.col(source)
+    wanted = named.min().append(named.max()) if schema[source] == pl.Date else named.unique(maintain_order=True)
     dates = table.frame.select(wanted).collect()[source]
     if table.text:
         # What stands below the last price, and copies of the header, are remarks here as they are for the reader.

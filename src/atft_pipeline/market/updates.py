@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from atft_pipeline.errors import ArtifactError
+from atft_pipeline.errors import ArtifactError, DataError
 from atft_pipeline.market.columns import FeaturesConfig
 from atft_pipeline.market.features import (
     MANIFEST,
@@ -19,6 +19,9 @@ from atft_pipeline.market.features import (
     write_manifest,
 )
 from atft_pipeline.market.labels import label_rows
+
+# Sessions whose number of traded listings is the usual one.
+USUAL = 20
 
 
 def update_features(
@@ -37,32 +40,28 @@ def update_features(
         out_dir: folder to fill; made where it does not exist.
 
     Returns:
-        First day that was built.
+        First day that was built; the last day of the earlier table where there is no later one, and all is linked.
 
     Raises:
-        ArtifactError: the earlier table was built from other prices, sectors or parameters; or there is no later day.
+        ArtifactError: the earlier table was built from other prices, sectors or parameters.
     """
     earlier = read_manifest(previous)
-    last = _last_day(previous, earlier)
-    later = clean.filter(pl.col("Date") > last)
-    if later.is_empty():
-        msg = f"the clean prices hold no day after {last}, the last one of the features; there is nothing to update"
+    last = last_day(previous)
+    if history_fingerprint(clean, listings, config, last) != earlier.fingerprint:
+        msg = f"{changed_history(previous, last)}; rebuild with: kedro run --pipeline=data"
         raise ArtifactError(msg)
-    before = clean.filter(pl.col("Date") <= last)
-    known = None if listings is None else listings.filter(pl.col("Listing").is_in(before["Listing"].unique().implode()))
-    if features_fingerprint(before, known, config) != earlier.fingerprint:
-        msg = (
-            f"up to {last} the prices, sectors, parameters or formulas are not those that {previous} was built from "
-            "(a source that adjusts the past after a split changes it); rebuild with: kedro run --pipeline=data"
-        )
-        raise ArtifactError(msg)
-    first = later["Date"].min()
+    first = clean.filter(pl.col("Date") > last)["Date"].min()
+    if first is None:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        for path in (*(previous / f"{month}.parquet" for month in earlier.months), previous / MANIFEST):
+            link(path, out_dir / path.name)
+        return last
     assert isinstance(first, date)
     start = update_start(clean, first, config).replace(day=1)
     built = build_features(clean, listings, config, out_dir, since=start)
     kept = [month for month in earlier.months if month < f"{start:%Y-%m}"]
     for month in kept:
-        _link(previous / f"{month}.parquet", out_dir / f"{month}.parquet")
+        link(previous / f"{month}.parquet", out_dir / f"{month}.parquet")
     whole = replace(
         built,
         months=(*kept, *built.months),
@@ -71,6 +70,51 @@ def update_features(
     )
     write_manifest(whole, out_dir)
     return start
+
+
+def history_fingerprint(clean: pl.DataFrame, listings: pl.DataFrame | None, config: FeaturesConfig, last: date) -> str:
+    """Fingerprint that the features of these prices up to a day would have.
+
+    Raises:
+        DataError: there is no row up to that day.
+    """
+    before = clean.filter(pl.col("Date") <= last)
+    known = None if listings is None else listings.filter(pl.col("Listing").is_in(before["Listing"].unique().implode()))
+    return features_fingerprint(before, known, config)
+
+
+def changed_history(built: Path, last: date) -> str:
+    """Say that an artifact was built from another history."""
+    return (
+        f"up to {last} the prices, sectors, parameters or formulas are not those that {built} was built from (a day "
+        "that was delivered in full later changes it, and so does a source that adjusts the past after a split)"
+    )
+
+
+def check_delivered(clean: pl.DataFrame, min_share: float) -> None:
+    """Refuse prices whose last day has not arrived in full.
+
+    Args:
+        clean: clean prices.
+        min_share: least share of the usual number of traded listings (median of the sessions before) on the last day.
+
+    Raises:
+        DataError: with the day, its listings, the usual number and the parameter that lets it pass.
+    """
+    traded = pl.col("Listing").is_not_null()
+    if {"Close", "Volume"} <= set(clean.columns):
+        traded = pl.col("Close").is_not_null() & (pl.col("Volume") > 0).fill_null(value=True)
+    days = clean.group_by("Date").agg(traded.sum().alias("traded")).sort("Date")
+    usual = days[-USUAL - 1 : -1]["traded"].median()
+    day, found = days.row(-1)
+    if not isinstance(usual, float) or found >= min_share * usual:
+        return
+    msg = (
+        f"{day} has {found} traded listings, usually there are {usual:.0f}: its prices look unfinished, nothing was "
+        f"updated; run the update again when they are complete, or take the day as it is with --params "
+        f"predict.min_share={int(100 * found / usual) / 100:g}"
+    )
+    raise DataError(msg)
 
 
 def read_manifest(folder: Path) -> FeatureManifest:
@@ -89,14 +133,15 @@ def read_manifest(folder: Path) -> FeatureManifest:
         raise ArtifactError(msg) from error
 
 
-def _last_day(folder: Path, manifest: FeatureManifest) -> date:
-    dates = pl.read_parquet(folder / f"{manifest.months[-1]}.parquet", columns=["Date"])["Date"]
+def last_day(folder: Path) -> date:
+    """Last day of a feature table."""
+    dates = pl.read_parquet(folder / f"{read_manifest(folder).months[-1]}.parquet", columns=["Date"])["Date"]
     last = dates.max()
     assert isinstance(last, date)
     return last
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     """Give a file a second name; a copy where the file system has none. Artifacts are never changed in place."""
     try:
         target.hardlink_to(source)

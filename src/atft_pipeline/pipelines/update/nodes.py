@@ -1,5 +1,6 @@
 """Nodes of the stage ``update``: each result equals that of the stage that builds everything."""
 
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,29 +9,92 @@ import polars as pl
 
 from atft_pipeline.datasets.artifacts import Write
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.market.columns import FeaturesConfig
 from atft_pipeline.market.ingest import IngestConfig
-from atft_pipeline.market.prices import newest_date
-from atft_pipeline.market.updates import read_manifest, update_features, update_start
+from atft_pipeline.market.prices import date_range
+from atft_pipeline.market.updates import (
+    changed_history,
+    check_delivered,
+    history_fingerprint,
+    last_day,
+    link,
+    read_manifest,
+    update_features,
+    update_start,
+)
 from atft_pipeline.panel.build import append_days
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.ingest.nodes import ingest_prices
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.prediction.newest import PredictConfig
 
 
 def update_prices(
-    prices: Path, listings: Path | None, previous_panel: Panel, config: Params[IngestConfig]
+    prices: Path,
+    listings: Path | None,
+    previous_features: Path,
+    previous_panel: Panel,
+    previous_graphs: MonthlyGraphs,
+    config: Params[IngestConfig],
+    features: Params[FeaturesConfig],
+    predict: Params[PredictConfig],
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any], str]:
-    """Read and clean the prices, once they go beyond the panel.
+    """Read and clean the prices, once they can continue the artifacts; otherwise nothing is saved.
+
+    An update that was stopped between its artifacts goes on: what it finished is taken as it is.
 
     Raises:
-        ArtifactError: they do not.
+        ArtifactError: there is nothing new, a part of the past is missing, or the past is another one.
+        DataError: the last day has not arrived in full.
     """
-    newest, last = newest_date(prices, config.root.prices), previous_panel.index.dates[-1]
-    if str(newest) <= last:
-        msg = f"{prices} goes to {newest}, the panel to {last}: there is nothing to update; pass newer --params prices="
+    dates = previous_panel.index.dates
+    first, newest = map(str, date_range(prices, config.root.prices))
+    if first > dates[0]:
+        msg = (
+            f"{prices} begins on {first}, the panel on {dates[0]}: an update needs all prices, the new days among "
+            "them; give the earlier prices and the new days together, as one file or folder"
+        )
         raise ArtifactError(msg)
-    return ingest_prices(prices, listings, config)
+    if newest < dates[-1]:
+        msg = (
+            f"{prices} goes to {newest}, the panel to {dates[-1]}: there is nothing to update; "
+            "pass newer --params prices="
+        )
+        raise ArtifactError(msg)
+    made = ingest_prices(prices, listings, config)
+    check_delivered(made[0], predict.root.min_share)
+    _check_history(made[0], made[1], previous_features, previous_panel, features.root, prices)
+    finished = (
+        previous_graphs.meta.index_fingerprint == previous_panel.meta.index_fingerprint
+        and previous_panel.meta.lineage.get("features") == read_manifest(previous_features).fingerprint
+    )
+    if finished and str(made[0]["Date"].max()) <= dates[-1]:
+        msg = f"{prices} goes to {newest}, as the panel does: there is nothing to update; pass newer --params prices="
+        raise ArtifactError(msg)
+    return made
+
+
+def _check_history(
+    clean: pl.DataFrame, listings: pl.DataFrame, features: Path, panel: Panel, config: FeaturesConfig, prices: Path
+) -> None:
+    """Refuse prices that do not continue those of the features and of the panel.
+
+    Raises:
+        ArtifactError: naming the artifact and the command that rebuilds.
+    """
+    ends = {
+        features: (last_day(features), read_manifest(features).fingerprint),
+        panel.path: (panel.dates[-1].astype(object), panel.meta.lineage.get("features")),
+    }
+    known: dict[date, str] = {}
+    for artifact, (last, fingerprint) in ends.items():
+        if last not in known:
+            known[last] = history_fingerprint(clean, listings, config, last)
+        if known[last] != fingerprint:
+            line = changed_history(artifact, last)
+            msg = f"{line}; nothing was updated; rebuild with: kedro run --pipeline=data --params prices={prices}"
+            raise ArtifactError(msg)
 
 
 def continue_features(
@@ -50,15 +114,22 @@ def continue_panel(
 ) -> Write:
     """Return the function that writes the panel; the days whose rows stay are copied byte for byte.
 
+    A panel that has all days already is given as it is.
+
     Raises:
         ArtifactError: the panel was not built from the features that were continued.
     """
+    last = previous_panel.dates[-1].astype(object)
     built_from = previous_panel.meta.lineage.get("features")
-    if built_from != read_manifest(previous_features).fingerprint:
+    if built_from != read_manifest(previous_features).fingerprint and built_from != history_fingerprint(
+        clean_prices, listings, config.root, last
+    ):
         msg = f"{previous_panel.path} was built from other features; rebuild it with: kedro run --pipeline=panel"
         raise ArtifactError(msg)
-    days = clean_prices["Date"].unique().sort()
-    first = days.filter(days > previous_panel.dates[-1].astype(object))[0]
+    first = clean_prices.filter(pl.col("Date") > last)["Date"].min()
+    if first is None:
+        return partial(link, previous_panel.path)
+    assert isinstance(first, date)
     return partial(
         _append,
         panel=previous_panel,

@@ -12,7 +12,16 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 update_prices,
-                inputs=["raw_prices", "raw_listings", "previous_panel", "params:ingest"],
+                inputs=[
+                    "raw_prices",
+                    "raw_listings",
+                    "previous_features",
+                    "previous_panel",
+                    "previous_graphs",
+                    "params:ingest",
+                    "params:features",
+                    "params:predict",
+                ],
                 outputs=["clean_prices", "listings", "data_quality", "data_quality_page"],
                 name="update_prices",
             ),

@@ -1,0 +1,145 @@
+"""The nodes of the daily update: what they refuse before anything is saved, and an update that was stopped."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from atft_pipeline.datasets.artifacts import Write
+from atft_pipeline.errors import ArtifactError, DataError
+from atft_pipeline.graphs.config import GraphConfig
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.market.columns import FeaturesConfig
+from atft_pipeline.market.ingest import IngestConfig
+from atft_pipeline.panel.build import PanelConfig
+from atft_pipeline.panel.panel import Panel
+from atft_pipeline.pipelines.features.nodes import compute_features
+from atft_pipeline.pipelines.graphs.nodes import connect_listings
+from atft_pipeline.pipelines.ingest.nodes import ingest_prices
+from atft_pipeline.pipelines.panel.nodes import pack_panel
+from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.update.nodes import continue_features, continue_panel, update_prices
+from atft_pipeline.prediction.newest import PredictConfig
+from tests.market.market import raw_market
+
+INGEST = Params[IngestConfig](IngestConfig())
+FEATURES = Params[FeaturesConfig](FeaturesConfig(groups=("extras",), horizons=(1, 2)))
+GRAPHS = Params[GraphConfig](GraphConfig(k=3, window=20, min_observations=10, min_sector_neighbours=0))
+PREDICT = Params[PredictConfig](PredictConfig())
+MARKET = raw_market(12, 100)
+DAYS = MARKET["Date"].unique().sort()
+
+
+class World:
+    """Artifacts of some prices, each at a path of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.count = folder, 0
+
+    def prices(self, days: int, frame: pl.DataFrame = MARKET) -> Path:
+        path = self.path(".parquet")
+        frame.filter(pl.col("Date") < DAYS[days - 1] if days < 100 else pl.lit(value=True)).write_parquet(path)
+        return path
+
+    def path(self, suffix: str) -> Path:
+        self.count += 1
+        return self.folder / f"{self.count}{suffix}"
+
+    def write(self, make: Write, suffix: str = ".arrow") -> Path:
+        path = self.path(suffix)
+        if not suffix:
+            path.mkdir()
+        make(path)
+        return path
+
+    def build(self, prices: Path) -> None:
+        """As the stages that build everything do."""
+        clean, listings, *_ = ingest_prices(prices, None, INGEST)
+        self.features = self.write(compute_features(clean, listings, FEATURES), "")
+        self.panel = Panel.open(self.write(pack_panel(self.features, listings, Params[PanelConfig](PanelConfig()))))
+        self.graphs = MonthlyGraphs.open(self.write(connect_listings(clean, self.panel, GRAPHS)))
+
+    def update(self, prices: Path, stop: str = "") -> None:
+        """As the pipeline does; a stop leaves what was saved before it."""
+        clean, listings, *_ = update_prices(
+            prices, None, self.features, self.panel, self.graphs, INGEST, FEATURES, PREDICT
+        )
+        before = (self.features, self.panel, self.graphs)
+        if stop == "prices":
+            return
+        self.features = self.write(continue_features(clean, listings, before[0], FEATURES), "")
+        if stop == "features":
+            return
+        make = continue_panel(self.features, before[0], before[1], clean, listings, FEATURES)
+        self.panel = Panel.open(self.write(make))
+        if stop == "panel":
+            return
+        self.graphs = MonthlyGraphs.open(self.write(connect_listings(clean, self.panel, GRAPHS, before[2])))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.build(world.prices(97))
+    return world
+
+
+def content(world: World) -> list[object]:
+    """What the artifacts hold, apart from their history."""
+    table = [(path.name, path.read_bytes()) for path in sorted(world.features.iterdir())]
+    days = [world.panel.batch(day).serialize().to_pybytes() for day in range(len(world.panel.dates))]
+    months = [world.graphs.batch(month).serialize().to_pybytes() for month in range(len(world.graphs))]
+    return [table, world.panel.index, days, world.graphs.meta.fingerprint, months]
+
+
+@pytest.mark.parametrize("stop", ["prices", "features", "panel"])
+def test_an_update_that_was_stopped_can_be_repeated(world: World, stop: str) -> None:
+    prices = world.prices(100)
+    world.update(prices, stop)
+    world.update(prices)
+    whole = World(world.folder)
+    whole.count = world.count
+    whole.build(prices)
+    assert content(world) == content(whole)
+    with pytest.raises(ArtifactError, match="as the panel does: there is nothing to update; pass newer"):
+        world.update(prices)
+
+
+def test_only_the_new_days_are_one_line(world: World) -> None:
+    prices = world.folder / "new.parquet"
+    MARKET.filter(pl.col("Date") > DAYS[97]).write_parquet(prices)
+    with pytest.raises(
+        ArtifactError, match=rf"begins on {DAYS[98]}, the panel on {DAYS[0]}: an update needs all prices"
+    ):
+        world.update(prices)
+
+
+def test_older_prices_and_another_past_are_refused_before_anything_is_saved(world: World) -> None:
+    with pytest.raises(ArtifactError, match=r"goes to .*: there is nothing to update"):
+        world.update(world.prices(90))
+    names = ("Open", "High", "Low", "Close")
+    halved = MARKET.with_columns(
+        pl.when(pl.col("Code") == "C02").then(pl.col(name) / 2).otherwise(name).alias(name) for name in names
+    )
+    prices = world.prices(100, halved)
+    with pytest.raises(
+        ArtifactError, match=rf"are not those that .*kedro run --pipeline=data --params prices={prices}"
+    ):
+        world.update(prices)
+
+
+def test_a_half_delivered_day_is_refused_and_the_whole_one_taken(world: World) -> None:
+    half = MARKET.filter((pl.col("Date") < DAYS[-1]) | (pl.col("Code") < "C05"))
+    with pytest.raises(DataError, match=rf"{DAYS[-1]} has 5 traded listings, usually there are 12: its prices look"):
+        world.update(world.prices(100, half))
+    world.update(world.prices(100))
+    assert str(world.panel.dates[-1]) == str(DAYS[-1])
+
+
+def test_a_half_day_that_was_built_in_is_no_dead_end(world: World) -> None:
+    """The stages that build everything took it; the whole day is told apart from nothing new."""
+    half = MARKET.filter((pl.col("Date") < DAYS[-1]) | (pl.col("Code") < "C05"))
+    world.build(world.prices(100, half))
+    whole = world.prices(100)
+    with pytest.raises(ArtifactError, match=rf"delivered in full later.*rebuild with: .*--params prices={whole}"):
+        world.update(whole)
