@@ -127,3 +127,11 @@ def test_large_moves_that_stay_are_named(tmp_path: Path) -> None:
     frame = scaled(frame, (pl.col("Code") == "C05") & (pl.col("Date") == days[80]), 1.0, 90.0)
     (remark,) = [line for line in report(frame, tmp_path)["remarks"] if "The universe keeps" in line]
     assert f"The universe keeps 1 moves by a factor of 4 on large volume: C05 on {days[80]} (+" in remark
+
+
+def test_a_last_session_that_has_not_arrived_is_told(tmp_path: Path) -> None:
+    last = pl.col("Date") == FRAME["Date"].max()
+    told = report(FRAME.filter(~last | (pl.col("Code") < "C09")), tmp_path)["remarks"]
+    line = f"{FRAME['Date'].max()}, the last session, has 9 rows, usually there are 25: its prices look unfinished; "
+    assert line + "ingest again when they are complete." in told
+    assert not any("look unfinished" in remark for remark in report(FRAME, tmp_path)["remarks"])

@@ -19,13 +19,11 @@ from atft_pipeline.pipelines.ingest.nodes import ingest_prices
 from atft_pipeline.pipelines.panel.nodes import pack_panel
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.update.nodes import continue_features, continue_panel, update_prices
-from atft_pipeline.prediction.newest import PredictConfig
 from tests.market.market import raw_market
 
 INGEST = Params[IngestConfig](IngestConfig())
 FEATURES = Params[FeaturesConfig](FeaturesConfig(groups=("extras",), horizons=(1, 2)))
 GRAPHS = Params[GraphConfig](GraphConfig(k=3, window=20, min_observations=10, min_sector_neighbours=0))
-PREDICT = Params[PredictConfig](PredictConfig())
 MARKET = raw_market(12, 100)
 DAYS = MARKET["Date"].unique().sort()
 
@@ -61,9 +59,7 @@ class World:
 
     def update(self, prices: Path, stop: str = "") -> None:
         """As the pipeline does; a stop leaves what was saved before it."""
-        clean, listings, *_ = update_prices(
-            prices, None, self.features, self.panel, self.graphs, INGEST, FEATURES, PREDICT
-        )
+        clean, listings, *_ = update_prices(prices, None, self.features, self.panel, self.graphs, INGEST, FEATURES)
         before = (self.features, self.panel, self.graphs)
         if stop == "prices":
             return

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from atft_pipeline.config import config
+from atft_pipeline.config import config, require
 from atft_pipeline.market.cleaning import CleaningConfig, clean_prices
 from atft_pipeline.market.listings import match_listings, name_funds, read_listings, summarise_listings
 from atft_pipeline.market.prepared import PreparedConfig, read_prepared, summarise_prepared
@@ -29,13 +29,19 @@ class IngestConfig:
         prices: how the files are read.
         cleaning: which rules run.
         universe: the causal mask.
+        min_delivered: least share of the usual number of traded listings (median of 20 sessions) that the last session
+            must have for an update; with fewer its prices look unfinished.
         prepared: the raw input is a prepared feature table; nothing above but the names of Date and Code is used.
     """
 
     prices: PricesConfig = field(default_factory=PricesConfig)
     cleaning: CleaningConfig = field(default_factory=CleaningConfig)
     universe: UniverseConfig = field(default_factory=UniverseConfig)
+    min_delivered: float = 0.5
     prepared: PreparedConfig = field(default_factory=PreparedConfig)
+
+    def __post_init__(self) -> None:
+        require(0 <= self.min_delivered <= 1, f"min_delivered must lie in [0, 1], got {self.min_delivered}")
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,9 @@ def _cell(value: Any, form: str | None) -> str:
 def _settings(report: dict[str, Any]) -> str:
     """Compose the parameters that made this report."""
     lines = [
-        f"{group}.{name}: {value}" for group, values in report["settings"].items() for name, value in values.items()
+        f"{group}.{name}: {value}" if name else f"{group}: {value}"
+        for group, values in report["settings"].items()
+        for name, value in (values if isinstance(values, dict) else {"": values}).items()
     ]
     listed = html.escape("\n".join(lines))
     return f"<section><h2>Parameters</h2><details><summary>All values</summary><pre>{listed}</pre></details></section>"

@@ -176,6 +176,7 @@ def _calendar(sessions: pl.DataFrame) -> dict[str, Any]:
         "hole_count": holes.height,
         "thin_sessions": thin.head(SHOWN).to_dicts(),
         "thin_count": thin.height,
+        "last": dated.tail(1).select("rows", "usual").to_dicts(),
         "gaps": dated.drop_nulls("days").group_by("days").len().sort("days").to_dicts(),
         "weekdays": [weekdays.get(day, 0) for day in range(1, 8)],
         "sessions": {"date": sessions["Date"].to_list(), "rows": sessions["rows"].to_list()},
@@ -223,6 +224,12 @@ def _remarks(report: dict[str, Any]) -> list[str]:
     calendar = report["calendar"]
     if calendar["hole_count"]:
         remarks.append(f"The calendar has {calendar['hole_count']} gaps longer than {LONG_WEEKEND} days.")
+    for last in calendar["last"]:
+        if last["usual"] is not None and last["rows"] < report["settings"]["min_delivered"] * last["usual"]:
+            remarks.append(
+                f"{output['last']}, the last session, has {last['rows']:,} rows, usually there are "
+                f"{last['usual']:,.0f}: its prices look unfinished; ingest again when they are complete."
+            )
     if calendar["thin_count"]:
         remarks.append(f"{calendar['thin_count']} sessions have less than {THIN_SHARE:.0%} of the usual rows.")
     if sum(calendar["weekdays"][5:]):

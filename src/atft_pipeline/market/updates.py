@@ -112,7 +112,7 @@ def check_delivered(clean: pl.DataFrame, min_share: float) -> None:
     msg = (
         f"{day} has {found} traded listings, usually there are {usual:.0f}: its prices look unfinished, nothing was "
         f"updated; run the update again when they are complete, or take the day as it is with --params "
-        f"predict.min_share={int(100 * found / usual) / 100:g}"
+        f"ingest.min_delivered={int(100 * found / usual) / 100:g}"
     )
     raise DataError(msg)
 

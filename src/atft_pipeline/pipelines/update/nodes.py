@@ -27,7 +27,6 @@ from atft_pipeline.panel.build import append_days
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.ingest.nodes import ingest_prices
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.prediction.newest import PredictConfig
 
 
 def update_prices(
@@ -38,7 +37,6 @@ def update_prices(
     previous_graphs: MonthlyGraphs,
     config: Params[IngestConfig],
     features: Params[FeaturesConfig],
-    predict: Params[PredictConfig],
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any], str]:
     """Read and clean the prices, once they can continue the artifacts; otherwise nothing is saved.
 
@@ -63,7 +61,7 @@ def update_prices(
         )
         raise ArtifactError(msg)
     made = ingest_prices(prices, listings, config)
-    check_delivered(made[0], predict.root.min_share)
+    check_delivered(made[0], config.root.min_delivered)
     _check_history(made[0], made[1], previous_features, previous_panel, features.root, prices)
     finished = (
         previous_graphs.meta.index_fingerprint == previous_panel.meta.index_fingerprint

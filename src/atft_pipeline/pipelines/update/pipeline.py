@@ -20,7 +20,6 @@ def create_pipeline() -> Pipeline:
                     "previous_graphs",
                     "params:ingest",
                     "params:features",
-                    "params:predict",
                 ],
                 outputs=["clean_prices", "listings", "data_quality", "data_quality_page"],
                 name="update_prices",
