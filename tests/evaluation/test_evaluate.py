@@ -227,3 +227,14 @@ def test_scores_that_know_the_returns_are_an_alarm() -> None:
 def test_an_absent_headline_is_named() -> None:
     with pytest.raises(DataError, match="headline 7: the predictions have the horizons 1"):
         evaluate(predictions(days=30), EvaluationConfig(headline=7))
+
+
+def test_days_that_all_have_too_few_listings_are_one_line() -> None:
+    few = predictions(days=30, listings=12)
+    with pytest.raises(
+        DataError, match=r"no test day has evaluation.min_listings \(20\) scored listings, the fullest has 12"
+    ):
+        evaluate(few, EvaluationConfig())
+    # What the line advises works.
+    result = evaluate(few, EvaluationConfig(min_listings=10))
+    assert result.metrics["horizons"]["1"]["scores"]["model"]["rank_ic"]["n_days"] == 30

@@ -123,7 +123,18 @@ class _Evaluator:
         self.paths: dict[int, dict[str, Book]] = {}
 
     def run(self) -> Evaluation:
-        """Evaluate all horizons."""
+        """Evaluate all horizons.
+
+        Raises:
+            DataError: no day has enough scored listings.
+        """
+        fullest, least = int(self.scored.sum(axis=1).max()), self.settings.min_listings
+        if fullest < least:
+            msg = (
+                f"no test day has evaluation.min_listings ({least}) scored listings, the fullest has {fullest}; give "
+                f"prices of more listings, or lower it (not below evaluation.deciles, {self.settings.deciles})"
+            )
+            raise DataError(msg)
         frames: list[pl.DataFrame] = []
         report: Report = {
             "rows": self.table.height,
