@@ -103,3 +103,15 @@ def test_later_days_change_nothing(last: int) -> None:
     day: date = DAYS[last]
     whole = clean(frame).prices.filter(pl.col("Date") <= day)
     assert whole.equals(clean(frame.filter(pl.col("Date") <= day)).prices)
+
+
+@pytest.mark.parametrize(("name", "factor"), [("High", 1000.0), ("Low", 0.01), ("Open", 40.0)])
+def test_a_price_far_from_the_close_of_its_day_is_voided_alone(name: str, factor: float) -> None:
+    frame = FRAME.with_columns(pl.when(at(120)).then(pl.col(name) * factor).otherwise(name).alias(name))
+    if name == "Open":  # inside its range, so that no other rule sees it
+        frame = frame.with_columns(High=pl.when(at(120)).then(pl.max_horizontal("High", "Open")).otherwise("High"))
+    cleaned = clean(frame)
+    row = cleaned.prices.filter(at(120)).row(0, named=True)
+    assert row[name] is None
+    assert row["Close"] == FRAME.filter(at(120))["Close"].item()
+    assert "1 days were off their Close by a factor of 20" in note(cleaned)

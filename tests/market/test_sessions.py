@@ -77,6 +77,16 @@ def test_a_weekly_past_before_daily_rows_and_single_weekly_codes_are_refused() -
         check_daily(pl.concat([daily.with_columns(pl.col("Date").dt.offset_by("-360d")), others]), PATH)
 
 
+def test_few_codes_with_weekly_rows_are_told() -> None:
+    daily = raw_market(12, 200)
+    weekly = raw_market(1, 30).with_columns(
+        Code=pl.lit("W"), Date=pl.lit(date(2020, 1, 3)) + pl.duration(days=7 * pl.int_range(30))
+    )
+    (told,) = check_daily(pl.concat([daily, weekly]), PATH)
+    assert told == "The rows of 1 of 13 codes, such as W, are 7 days apart: no daily bars."
+    assert check_daily(daily, PATH) == []
+
+
 def test_holidays_and_listings_that_trade_seldom_are_daily() -> None:
     frame = raw_market(4, 250)
     number = pl.col("Date").rank("dense").cast(pl.Int64)
@@ -111,6 +121,16 @@ def test_a_small_market_keeps_its_rows_on_the_holidays_of_the_large_one(small: l
         frame.filter(~(pl.col("Code").is_in(small) & pl.col("Date").is_in(holidays))), CleaningConfig()
     )
     assert ghost(other) == (0, "")
+
+
+def test_a_market_may_be_named_in_the_listings() -> None:
+    small = ["VOD", "BP", "AZN"]
+    frame = raw_market([*US, *small], 60)
+    day = frame["Date"].unique().sort()[30]
+    frame = frame.filter((pl.col("Date") != day) | pl.col("Code").is_in(small))
+    assert ghost(clean_prices(frame, CleaningConfig()))[0] == 3
+    listings = pl.DataFrame({"Code": [*small, *US[:5]], "market": ["LSE"] * 3 + ["NYSE"] * 5})
+    assert ghost(clean_prices(frame, CleaningConfig(), listings)) == (0, "")
 
 
 @pytest.mark.parametrize("codes", [["UAA", "UAB"], ["BF.A", "BF.B"]])

@@ -77,12 +77,14 @@ def test_a_day_that_has_not_arrived_in_full(codes: int, share: float, blank: str
     else:
         clean = clean.with_columns(Volume=pl.when(rest).then(0.0).otherwise("Volume"))
     if not refused:
-        check_delivered(clean, share)
+        check_delivered(clean, share, Path("p.csv"))
         return
     with pytest.raises(DataError, match=rf"has {codes} traded listings, usually there are 10: ") as caught:
-        check_delivered(clean, share)
+        check_delivered(clean, share, Path("p.csv"))
     # What the line advises lets the day pass.
-    check_delivered(clean, float(str(caught.value).split("ingest.min_delivered=")[1]))
+    check_delivered(
+        clean, float(str(caught.value).split("--params prices=p.csv,ingest.min_delivered=")[1]), Path("p.csv")
+    )
 
 
 def test_other_history_or_parameters_are_refused(frame: pl.DataFrame, tmp_path: Path) -> None:

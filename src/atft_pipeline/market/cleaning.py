@@ -123,36 +123,41 @@ class Cleaned:
     raw_tails: dict[str, list[int]]
 
 
-Rule = Callable[[pl.DataFrame, CleaningConfig], rules.Touched]
+Rule = Callable[[pl.DataFrame, CleaningConfig, pl.DataFrame | None], rules.Touched]
 
 # Order matters: keys, values, sessions, segments, then what looks at neighbouring days. Where a rule has its words; how
 # it is called; whether it uses no later day.
 RULES: tuple[tuple[Callable[..., rules.Touched], Rule, bool], ...] = (
-    (rules.not_finite, lambda frame, _: rules.not_finite(frame), True),
-    (rules.zero_prices, lambda frame, _: rules.zero_prices(frame), True),
-    (copies.duplicate_keys, lambda f, c: copies.duplicate_keys(f, keep_conflicts=c.conflicting_keys), True),
-    (copies.conflicting_keys, lambda frame, _: copies.conflicting_keys(frame), True),
-    (sessions.holiday_sessions, lambda f, c: sessions.holiday_sessions(f, c.holiday_share, c.holiday_window), True),
-    (rules.crossed_range, lambda frame, _: rules.crossed_range(frame), True),
-    (rules.outside_range, lambda frame, c: rules.outside_range(frame, c.range_tolerance), True),
-    (rules.long_gaps, lambda frame, c: rules.long_gaps(frame, c.gap_sessions), True),
+    (rules.not_finite, lambda frame, *_: rules.not_finite(frame), True),
+    (rules.zero_prices, lambda frame, *_: rules.zero_prices(frame), True),
+    (copies.duplicate_keys, lambda f, c, _: copies.duplicate_keys(f, keep_conflicts=c.conflicting_keys), True),
+    (copies.conflicting_keys, lambda frame, *_: copies.conflicting_keys(frame), True),
     (
-        moves.impossible_moves,
-        lambda f, c: moves.impossible_moves(f, c.impossible_factor, c.tick_return, c.tick_window),
+        sessions.holiday_sessions,
+        lambda f, c, m: sessions.holiday_sessions(f, c.holiday_share, c.holiday_window, m),
         True,
     ),
-    (rules.one_day_ticks, lambda f, c: rules.one_day_ticks(f, c.tick_return, c.tick_volume, c.tick_window), True),
-    (rules.split_candidates, lambda f, c: rules.split_candidates(f, c.tick_return, c.split_tolerance), True),
-    (rules.undone_ticks, lambda frame, c: rules.undone_ticks(frame, c.tick_return), False),
+    (rules.crossed_range, lambda frame, *_: rules.crossed_range(frame), True),
+    (rules.outside_range, lambda frame, c, _: rules.outside_range(frame, c.range_tolerance), True),
+    (rules.long_gaps, lambda frame, c, _: rules.long_gaps(frame, c.gap_sessions), True),
+    (
+        moves.impossible_moves,
+        lambda f, c, _: moves.impossible_moves(f, c.impossible_factor, c.tick_return, c.tick_window),
+        True,
+    ),
+    (rules.one_day_ticks, lambda f, c, _: rules.one_day_ticks(f, c.tick_return, c.tick_volume, c.tick_window), True),
+    (rules.split_candidates, lambda f, c, _: rules.split_candidates(f, c.tick_return, c.split_tolerance), True),
+    (rules.undone_ticks, lambda frame, c, _: rules.undone_ticks(frame, c.tick_return), False),
 )
 
 
-def clean_prices(raw: pl.DataFrame, settings: CleaningConfig) -> Cleaned:
+def clean_prices(raw: pl.DataFrame, settings: CleaningConfig, listings: pl.DataFrame | None = None) -> Cleaned:
     """Run the rules over raw prices.
 
     Args:
         raw: Date, Code, Open, High, Low, Close, Volume and further numeric columns, in any order of rows.
         settings: which rules, and their limits.
+        listings: Code and market, where markets with holidays of their own are known by name.
 
     Returns:
         Date, Code, Listing, Open, High, Low, Close, Volume, then the other columns. Listing is the code, with ``@2``,
@@ -172,7 +177,7 @@ def clean_prices(raw: pl.DataFrame, settings: CleaningConfig) -> Cleaned:
         if not getattr(settings, name):
             counts.append(RuleCount(rule=name, does=does, causal=causal, enabled=False))
             continue
-        touched = rule(frame, settings)
+        touched = rule(frame, settings, listings)
         counts.append(_count(name, does, causal, touched))
         frame = touched.frame
     return Cleaned(prices=_finish(frame), rules=counts, raw_tails=raw_tails)

@@ -78,15 +78,16 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     read = read_raw_prices(prices, config.prices)
     raw = read.frame
     table, matching = match_listings(table, raw["Code"])
-    check_daily(raw, prices)
+    spacing = check_daily(raw, prices)
     if listings is not None:
         log.log(logging.INFO if matching.matched else logging.WARNING, matching.line())
         for note in matching.notes:
             log.info("listings: %s", note)
-    cleaned = clean_prices(raw, config.cleaning)
+    cleaned = clean_prices(raw, config.cleaning, table)
     marked = add_universe(cleaned.prices, name_funds(table, config.universe.fund_pattern), config.universe)
     summary = summarise_listings(marked, table)
     report = quality_report(raw, cleaned, marked, source=prices, settings=config)
+    report["remarks"] += spacing
     report["reading"] = {**read.reading.as_json(), "listings": matching.as_json() if listings is not None else None}
     extra = [name for name in ("Vwap",) if name in marked.columns]
     known = {"Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume", "InUniverse", *MARKS, *extra}

@@ -27,21 +27,15 @@ def impossible_moves(frame: pl.DataFrame, factor: float, jump: float, window: in
 
     Impossible is: the limit or more on any volume; a factor of 4 on less than 10 times the usual volume, or a fall to a
     quarter without 3 times the usual turnover; a factor of 3 after a month without a row. Judged by the day and the
-    days before it: the first day is voided, the second one at the new level begins a listing segment.
+    days before it: the first day is voided, the second one at the new level begins a listing segment. Open, High or Low
+    that is off the Close of its own day by the limit is voided alone.
     """
-    rows = _suspects(frame, window)
-    if rows.is_empty():
-        return Touched(frame, frame.select("Code", "Date").clear())
-    verdicts: dict[str, list[object]] = {"_row": [], "_what": [], "_level": []}
-    for part in rows.partition_by("_id", include_key=False):
-        for row, what, level in _walk(part.rows(), factor, jump):
-            for name, value in zip(verdicts, (row, what, level), strict=True):
-                verdicts[name].append(value)
-    schema = {"_row": pl.UInt32, "_what": pl.Int8, "_level": pl.Float64}
-    found = pl.DataFrame(verdicts, schema=schema)
+    far = _far_from_close(frame, factor)
+    found = _judge(far.frame, factor, jump, window)
     if found.is_empty():
-        return Touched(frame, frame.select("Code", "Date").clear())
-    marked = frame.with_row_index("_row").join(found, on="_row", how="left", maintain_order="left").drop("_row")
+        note = f"Open, High or Low of {far.rows.height:,} days were off their Close by a factor of {factor:g} or more."
+        return Touched(far.frame, far.rows, note if far.rows.height else "")
+    marked = far.frame.with_row_index("_row").join(found, on="_row", how="left", maintain_order="left").drop("_row")
     marked = marked.with_columns((pl.col("Close") / pl.col("_level")).alias("_moved"))
     named = marked.filter(pl.col("_what").is_not_null())
     names = [name for name in (*PRICES, "Vwap") if name in frame.columns]
@@ -52,7 +46,28 @@ def impossible_moves(frame: pl.DataFrame, factor: float, jump: float, window: in
     voided = apply(marked, pl.col("_what") == VOID, *levels).frame
     restarted = begin_segment(voided, voided["_what"].fill_null(0) == RESTART)
     work = ("_what", "_level", "_moved")
-    return Touched(restarted.frame.drop(work), named.select("Code", "Date"), _told(named))
+    rows = pl.concat([far.rows, named.select("Code", "Date")]).unique().sort("Code", "Date")
+    return Touched(restarted.frame.drop(work), rows, _told(named))
+
+
+def _far_from_close(frame: pl.DataFrame, factor: float) -> Touched:
+    """Void Open, High and Low that are off the Close of their day by the factor."""
+    close = pl.col("Close")
+    far = {
+        name: ((pl.col(name) > factor * close) | (pl.col(name) * factor < close)).fill_null(value=False)
+        for name in ("Open", "High", "Low")
+    }
+    changes = [pl.when(hit).then(None).otherwise(pl.col(name)).alias(name) for name, hit in far.items()]
+    return apply(frame, pl.any_horizontal(*far.values()), *changes)
+
+
+def _judge(frame: pl.DataFrame, factor: float, jump: float, window: int) -> pl.DataFrame:
+    """Give ``_row``, ``_what`` (void or restart) and ``_level`` (the close that was left) of the rows not believed."""
+    found: list[tuple[int, int, float]] = []
+    suspects = _suspects(frame, window)
+    for part in suspects.partition_by("_id", include_key=False) if suspects.height else []:
+        found += _walk(part.rows(), factor, jump)
+    return pl.DataFrame(found, schema={"_row": pl.UInt32, "_what": pl.Int8, "_level": pl.Float64}, orient="row")
 
 
 def _suspects(frame: pl.DataFrame, window: int) -> pl.DataFrame:

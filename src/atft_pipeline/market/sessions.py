@@ -19,12 +19,15 @@ REGULAR = 0.8
 MARKET_CODES, MARKET_SHARE = 2, 0.5
 
 
-def check_daily(raw: pl.DataFrame, path: Path) -> None:
+def check_daily(raw: pl.DataFrame, path: Path) -> list[str]:
     """Refuse intraday, weekly and monthly bars.
 
     Args:
         raw: Date, Code, prices and Volume in any order of rows.
         path: of the prices, for the message.
+
+    Returns:
+        A sentence on the codes whose rows are a week or more apart, where they are few.
 
     Raises:
         DataError: naming a code, the days and what to give instead.
@@ -32,7 +35,7 @@ def check_daily(raw: pl.DataFrame, path: Path) -> None:
     frame = raw.filter(pl.col("Date").is_not_null() & pl.col("Code").is_not_null())
     frame = frame.sort("Code", "Date", maintain_order=True)
     _check_copies(frame, path)
-    _check_spacing(frame, path)
+    return _check_spacing(frame, path)
 
 
 def _check_copies(frame: pl.DataFrame, path: Path) -> None:
@@ -69,8 +72,8 @@ def _distinct(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:
     return counted["distinct"] >= BARS
 
 
-def _check_spacing(frame: pl.DataFrame, path: Path) -> None:
-    """Refuse rows that are a week or a month apart, throughout or over a longer stretch."""
+def _check_spacing(frame: pl.DataFrame, path: Path) -> list[str]:
+    """Refuse rows that are a week or a month apart, throughout or over a longer stretch; name the codes where few."""
     same = pl.col("Code") == pl.col("Code").shift(1)
     gap = pl.when(same).then(pl.col("Date").diff().dt.total_days())
     gaps = frame.select("Code", "Date", gap.alias("gap")).filter(pl.col("gap") > 0)
@@ -95,21 +98,26 @@ def _check_spacing(frame: pl.DataFrame, path: Path) -> None:
         ((pl.col("gap") >= WEEK) & ((pl.col("gap") - pl.col("gap").median()).abs() <= 2)).mean().alias("regular"),
     )
     sparse = codes.filter((pl.col("count") >= WEEKS) & (pl.col("apart") >= WEEK) & (pl.col("regular") >= REGULAR))
-    if sparse.height >= CONFLICTS * codes.height and not sparse.is_empty():
-        code, _, apart, _ = sparse.sort("Code").row(0)
+    if sparse.is_empty():
+        return []
+    code, _, apart, _ = sparse.sort("Code").row(0)
+    if sparse.height >= CONFLICTS * codes.height:
         raise DataError(_apart(f"{path}: the rows of {sparse.height} of {codes.height} codes, such as {code},", apart))
+    return [
+        f"The rows of {sparse.height} of {codes.height} codes, such as {code}, are {apart:g} days apart: no daily bars."
+    ]
 
 
 def _apart(what: str, days: float) -> str:
     return f"{what} are {days:g} days apart: these are no daily bars; give one row a code and trading day"
 
 
-def holiday_sessions(frame: pl.DataFrame, share: float, window: int) -> Touched:
+def holiday_sessions(frame: pl.DataFrame, share: float, window: int, listings: pl.DataFrame | None = None) -> Touched:
     """Drop days on which hardly any code traded: fewer than a share of the median of the sessions up to that day.
 
     A code traded where it has a Close and a Volume above zero. A day without any trade is no session either, unless no
-    volume at all was known up to it. The rows of a market that does trade on such a day (codes of the same exchange
-    suffix, prefix or form, half of which usually trade) stay.
+    volume at all was known up to it. The rows of a market that does trade on such a day (codes of one market of the
+    listings, or of the same exchange suffix, prefix or form, half of which usually trade) stay.
     """
     traded = (pl.col("Close").is_not_null() & (pl.col("Volume") > 0)).sum().alias("traded")
     days = frame.group_by("Date").agg(traded, pl.col("Volume").count().alias("known")).sort("Date")
@@ -119,15 +127,14 @@ def holiday_sessions(frame: pl.DataFrame, share: float, window: int) -> Touched:
     if ghosts.is_empty():
         return Touched(frame, frame.select("Code", "Date").clear())
     ghost = pl.col("Date").is_in(ghosts.implode())
-    open_markets = _open_markets(frame, ghosts, window)
+    markets = _markets(frame, listings)
+    open_markets = _open_markets(frame, markets, ghosts, window)
     if open_markets.is_empty():
         touched = drop(frame, ghost)
     else:
-        keys = frame.select("Date", _market().alias("_market")).join(
-            open_markets, on=["Date", "_market"], how="left", maintain_order="left"
-        )
-        kept = keys["_open"].fill_null(value=False)
-        touched = drop(frame.with_columns(kept.alias("_open")), ghost & ~pl.col("_open"))
+        keys = frame.select("Code", "Date").join(markets, on="Code", how="left", maintain_order="left")
+        keys = keys.join(open_markets, on=["Date", "_market"], how="left", maintain_order="left")
+        touched = drop(frame.with_columns(keys["_open"].fill_null(value=False)), ghost & ~pl.col("_open"))
         touched = Touched(touched.frame.drop("_open"), touched.rows)
     return Touched(touched.frame, touched.rows, _told(frame, touched))
 
@@ -140,23 +147,31 @@ def _told(frame: pl.DataFrame, touched: Touched) -> str:
     codes = lost["Code"].unique().sort()
     return (
         f"{lost.height:,} rows of {len(codes):,} codes ({', '.join(codes.head(3))}) that traded on days on which "
-        "hardly any other code did were dropped; if they are of another market, give its codes a suffix of the "
-        "exchange (7203.T), or set ingest.cleaning.holiday_sessions=false."
+        "hardly any other code did were dropped; if they are of another market, name it in the listings or "
+        "by a suffix of its codes (7203.T), or set ingest.cleaning.holiday_sessions=false."
     )
 
 
-def _market() -> pl.Expr:
-    """Tell markets by the form of the code: prefix (``sh.``, ``NYSE:``), suffix (``.T``), number of digits."""
+def _markets(frame: pl.DataFrame, listings: pl.DataFrame | None) -> pl.DataFrame:
+    """Give Code and ``_market``: its market in the listings, and the form of the code.
+
+    The form is the prefix (``sh.``, ``NYSE:``), the suffix (``.T``) and the number of digits.
+    """
+    codes = frame.select(pl.col("Code").unique())
+    if listings is None:
+        codes = codes.with_columns(pl.lit("").alias("market"))
+    else:
+        codes = codes.join(listings.select("Code", "market"), on="Code", how="left")
     code = pl.col("Code")
     prefix = code.str.extract(r"^([A-Za-z]{2,}[:_]|[a-z]{2}\.)").fill_null("")
     suffix = code.str.extract(r"(\.[A-Za-z]{1,4})$").fill_null("")
     digits = code.str.extract(r"^(?:[A-Za-z]+[.:_])?(\d+)(?:\.[A-Za-z]+)?$").str.len_chars().cast(pl.String)
-    return pl.concat_str([prefix, suffix, digits.fill_null("")], separator="|")
+    name = pl.concat_str([pl.col("market").fill_null(""), prefix, suffix, digits.fill_null("")], separator="|")
+    return codes.select("Code", name.alias("_market"))
 
 
-def _open_markets(frame: pl.DataFrame, ghosts: pl.Series, window: int) -> pl.DataFrame:
+def _open_markets(frame: pl.DataFrame, markets: pl.DataFrame, ghosts: pl.Series, window: int) -> pl.DataFrame:
     """Give Date and market of the markets that trade as usual on days that are no session of the others."""
-    markets = frame.select(pl.col("Code").unique()).with_columns(_market().alias("_market"))
     named = frame.select("Code", "Date", (pl.col("Close").is_not_null() & (pl.col("Volume") > 0)).alias("on"))
     days = (
         named.filter("on")

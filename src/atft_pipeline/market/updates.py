@@ -91,12 +91,13 @@ def changed_history(built: Path, last: date) -> str:
     )
 
 
-def check_delivered(clean: pl.DataFrame, min_share: float) -> None:
+def check_delivered(clean: pl.DataFrame, min_share: float, prices: Path) -> None:
     """Refuse prices whose last day has not arrived in full.
 
     Args:
         clean: clean prices.
         min_share: least share of the usual number of traded listings (median of the sessions before) on the last day.
+        prices: where they were read, for the message.
 
     Raises:
         DataError: with the day, its listings, the usual number and the parameter that lets it pass.
@@ -111,8 +112,8 @@ def check_delivered(clean: pl.DataFrame, min_share: float) -> None:
         return
     msg = (
         f"{day} has {found} traded listings, usually there are {usual:.0f}: its prices look unfinished, nothing was "
-        f"updated; run the update again when they are complete, or take the day as it is with --params "
-        f"ingest.min_delivered={int(100 * found / usual) / 100:g}"
+        "updated; run the update again when they are complete, or take the day as it is with: kedro run "
+        f"--pipeline=update --params prices={prices},ingest.min_delivered={int(100 * found / usual) / 100:g}"
     )
     raise DataError(msg)
 

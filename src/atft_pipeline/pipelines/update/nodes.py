@@ -61,7 +61,7 @@ def update_prices(
         )
         raise ArtifactError(msg)
     made = ingest_prices(prices, listings, config)
-    check_delivered(made[0], config.root.min_delivered)
+    check_delivered(made[0], config.root.min_delivered, prices)
     _check_history(made[0], made[1], previous_features, previous_panel, features.root, prices)
     finished = (
         previous_graphs.meta.index_fingerprint == previous_panel.meta.index_fingerprint
