@@ -161,7 +161,8 @@ def _markets(frame: pl.DataFrame, listings: pl.DataFrame | None) -> pl.DataFrame
     if listings is None:
         codes = codes.with_columns(pl.lit("").alias("market"))
     else:
-        codes = codes.join(listings.select("Code", "market"), on="Code", how="left")
+        known = listings.select("Code", "market").unique("Code", keep="last", maintain_order=True)
+        codes = codes.join(known, on="Code", how="left")
     code = pl.col("Code")
     prefix = code.str.extract(r"^([A-Za-z]{2,}[:_]|[a-z]{2}\.)").fill_null("")
     suffix = code.str.extract(r"(\.[A-Za-z]{1,4})$").fill_null("")
