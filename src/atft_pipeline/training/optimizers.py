@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from atft_pipeline.errors import UnavailableError
+from atft_pipeline.training.adabelief import AdaBelief
 from atft_pipeline.training.config import OptimizerConfig
 
 FUSED_DEVICES = ("cpu", "cuda")
@@ -45,12 +46,7 @@ def build_optimizer(module: nn.Module, config: OptimizerConfig) -> BuiltOptimize
     elif config.name == "sgd":
         optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=betas[0], fused=fused)
     else:
-        from adabelief_pytorch import AdaBelief  # noqa: PLC0415  only runs that ask for it need the package
-
-        optimizer = AdaBelief(
-            groups, lr=config.lr, betas=betas, eps=config.eps, weight_decouple=True, rectify=True,
-            print_change_log=False,
-        )  # fmt: skip
+        optimizer = AdaBelief(groups, lr=config.lr, betas=betas, eps=config.eps)
     return BuiltOptimizer(optimizer, reason)
 
 
