@@ -4,10 +4,10 @@ Legend: S samples, L steps (1 where weights are chosen once a window), F feature
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atft_pipeline.model.grn import GatedResidualNetwork
+from atft_pipeline.model.grouped_grn import Networks, weighted_networks
 
 
 class SelectionWeights(nn.Module):
@@ -64,14 +64,14 @@ class LinearSelection(nn.Module):
 
 
 class GRNSelection(nn.Module):
-    """Variable selection with the paper's GRN for each variable; for small F x H only.
+    """Variable selection with the paper's GRN for each variable; its time grows with F x H x H.
 
     Args:
         features: F.
         width: H.
         dropout: of the GRNs.
 
-    Shapes: x [S, L, F], weights [S, L or 1, F] -> [S, L, H], through [S, L, F, H].
+    Shapes: x [S, L, F], weights [S, L or 1, F] -> [S, L, H].
     """
 
     def __init__(self, features: int, width: int, dropout: float) -> None:
@@ -87,14 +87,17 @@ class GRNSelection(nn.Module):
         self.gate_bias = nn.Parameter(torch.zeros(features, 2 * width))
         self.norm_weight = nn.Parameter(torch.ones(features, width))
         self.norm_bias = nn.Parameter(torch.zeros(features, width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, x_SLF: Tensor, weights_SLF: Tensor) -> Tensor:
         """Transform each variable by itself, then sum."""
-        e = x_SLF[..., None] * self.embedding + self.bias  # [S, L, F, H]
-        inner = F.elu(torch.einsum("slfh,fhg->slfg", e, self.inner) + self.inner_bias)
-        outer = self.dropout(torch.einsum("slfh,fhg->slfg", inner, self.outer) + self.outer_bias)
-        gated = F.glu(torch.einsum("slfh,fhg->slfg", outer, self.gate) + self.gate_bias, dim=-1)
-        normed = F.layer_norm(e + gated, e.shape[-1:]) * self.norm_weight + self.norm_bias
-        total: Tensor = torch.einsum("slf,slfh->slh", weights_SLF.expand_as(x_SLF), normed)
-        return total / float(x_SLF.shape[-1] ** 0.5)
+        slope = torch.bmm(self.embedding[:, None], self.inner)[:, 0]
+        offset = torch.bmm(self.bias[:, None], self.inner)[:, 0] + self.inner_bias
+        networks = Networks(
+            self.embedding, self.bias, slope, offset, self.outer, self.outer_bias, self.gate, self.gate_bias,
+            self.norm_weight, self.norm_bias,
+        )  # fmt: skip
+        features = x_SLF.shape[-1]
+        rows, weights = x_SLF.reshape(-1, features), weights_SLF.expand_as(x_SLF).reshape(-1, features)
+        total = weighted_networks(rows, weights, networks, self.dropout if self.training else 0.0)
+        return total.view(*x_SLF.shape[:-1], -1) / float(features**0.5)

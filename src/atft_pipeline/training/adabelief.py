@@ -36,7 +36,7 @@ class AdaBelief(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every parameter that has a gradient."""
         loss = None
         if closure is not None:
@@ -64,14 +64,18 @@ class AdaBelief(torch.optim.Optimizer):
 
     def _blocks(self, parameters: list[Tensor]) -> Iterator[tuple[list[Tensor], ...]]:
         """Weights, gradients, means and variances to update together."""
-        rows = [(p, p.grad, self.state[p]["exp_avg"], self.state[p]["exp_avg_var"]) for p in parameters]
+        rows = [
+            (p, p.grad, self.state[p]["exp_avg"], self.state[p]["exp_avg_var"])
+            for p in parameters
+            if p.grad is not None
+        ]
         if parameters[0].device.type != "cpu":
             yield tuple(map(list, zip(*rows, strict=True)))
             return
         block: list[tuple[Tensor, ...]] = []
         size = 0
         for row in rows:
-            pieces = [row]
+            pieces: list[tuple[Tensor, ...]] = [row]
             if row[0].numel() > BLOCK and all(part.is_contiguous() for part in row):
                 pieces = list(zip(*(part.view(-1).split(BLOCK) for part in row), strict=True))
             for piece in pieces:
@@ -99,7 +103,7 @@ def _update(
     rectified, size = _rectification(step, beta1, beta2)
     moves, scale = means, -size * lr
     if isinstance(scale, Tensor):  # the kernels below take numbers only
-        moves, scale = torch._foreach_mul(means, scale), 1.0  # noqa: SLF001
+        moves, scale = list(torch._foreach_mul(means, scale)), 1.0  # noqa: SLF001
     if not rectified:
         torch._foreach_add_(weights, moves, alpha=scale)
         return
