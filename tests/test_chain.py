@@ -249,7 +249,7 @@ def test_missing_input_names_the_command(tmp_path: Path) -> None:
     ("parameters", "message"),
     [
         ("training.epoch=3", "training.epoch: unknown key"),
-        ("training.epochs=many", "training.epochs: input should be a valid integer"),
+        ("training.epochs=many", "training.epochs: must be a whole number or null, got 'many'"),
         ("trainign.epochs=3", "parameter trainign: nothing reads it"),
     ],
 )

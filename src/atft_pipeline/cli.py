@@ -1,37 +1,47 @@
 """The project's ``kedro run``: as Kedro's own, with one clear line for an error that a user can mend."""
 
+import copy
+import difflib
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import click
+import yaml
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import CONTEXT_SETTINGS, _split_params
+from kedro.framework.cli.utils import CONTEXT_SETTINGS
 from kedro.framework.context.context import KedroContextError
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
-from kedro.io.core import DatasetError, DatasetNotFoundError
+from kedro.io.core import DatasetError
+from kedro.pipeline import Pipeline
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
+from atft_pipeline.config import DOTTED, named
 from atft_pipeline.errors import AtftError, Interrupted
 from atft_pipeline.hooks import FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
 
+# Options of `kedro run` that leave nodes out, as `Pipeline.filter` takes them.
+FILTERS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs")
 MENDABLE = (
     AtftError,
     DataValidationError,
     ParameterValidationError,
     DatasetError,
     KedroContextError,
+    MissingConfigException,
     OmegaConfBaseException,
 )
 
@@ -60,11 +70,7 @@ def one_line(error: BaseException) -> str | None:
     for cause in causes(error):
         if isinstance(cause, DataValidationError):
             return " ".join(str(cause).split())
-    if isinstance(error, DatasetNotFoundError | KedroContextError | OmegaConfBaseException) or (
-        isinstance(error, DatasetError) and error.__cause__ is None
-    ):
-        return " ".join(str(error).split())
-    return None
+    return " ".join(str(error).split()) if isinstance(error, MENDABLE) else None
 
 
 def parameter_line(message: str) -> str:
@@ -72,21 +78,85 @@ def parameter_line(message: str) -> str:
     found = re.findall(r"Parameter '([^']+)': (?:Failed to instantiate .*? for parameter '[^']+': )?(.+)", message)
     lines = []
     for name, text in found:
-        separator = "." if re.match(r"[\w.]+: ", text) else ": "
-        lines.append(f"{name}{separator}{text}")
+        if text.startswith("value is None"):
+            text = "must be a group of keys and values ({} takes the defaults), got null"  # noqa: PLW2901
+        # Several wrong keys of a group stand one behind the other.
+        lines += [named(part, name) for part in re.split(rf"; (?={DOTTED})", text)]
     return "parameter " + "; ".join(lines) if lines else message
 
 
-def check_pipeline_names(names: list[str]) -> None:
-    """Refuse a pipeline that is not registered.
+def check_selection(options: Mapping[str, Any]) -> None:
+    """Refuse a pipeline, node, tag or dataset that does not exist, before anything is loaded.
 
     Raises:
         AtftError: with the names that are.
     """
-    unknown = [name for name in names if name not in pipelines]
+    names = options["pipelines"] or ["__default__"]
+    refuse_unknown("pipeline", names, set(pipelines))
+    chosen = sum((pipelines[name] for name in names), start=Pipeline([]))
+    nodes, datasets = {node.name for node in chosen.nodes}, chosen.datasets()
+    for option in ["node_names", "from_nodes", "to_nodes"]:
+        refuse_unknown("node", options[option], nodes)
+    refuse_unknown("tag", options["tags"], {tag for node in chosen.nodes for tag in node.tags})
+    refuse_unknown("namespace", options["namespaces"], {node.namespace for node in chosen.nodes if node.namespace})
+    for option in ["from_inputs", "to_outputs", "load_versions"]:
+        refuse_unknown("dataset", options[option], {name for name in datasets if not name.startswith("params:")})
+    try:
+        chosen.filter(**{name: options[name] or None for name in FILTERS})
+    except ValueError as error:
+        msg = f"no node is left of {', '.join(names)}: {' '.join(str(error).split())}"
+        raise AtftError(msg) from error
+
+
+def refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Refuse names that do not exist.
+
+    Raises:
+        AtftError: with the nearest name or all that there are.
+    """
+    unknown = [name for name in names if name not in known]
     if unknown:
-        msg = f"no pipeline is called {', '.join(unknown)}; there are: {', '.join(sorted(pipelines))}"
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+        msg = f"no {kind} is called {', '.join(unknown)}; {hint}"
         raise AtftError(msg)
+
+
+def split_params(context: click.Context, _: click.Parameter, value: Any) -> Any:
+    """Read ``--params a.b=1,c=[1, 2]``; values are YAML."""
+    if isinstance(value, dict):
+        return value
+    items = split_items(value)
+    if items is None:
+        context.fail(f"--params: a bracket or a quote is not closed in {value}")
+    for item in items:
+        name, sign, _value = item.partition("=")
+        if not sign or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name.strip()):
+            context.fail(f"--params: {item} must be KEY=VALUE, such as training.epochs=3")
+    try:
+        pairs = [item.partition("=") for item in items]
+        return OmegaConf.to_container(OmegaConf.from_dotlist([f"{name.strip()}={text}" for name, _, text in pairs]))
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
+        context.fail(f"--params: cannot read {value}: {' '.join(str(error).split())}")
+
+
+def split_items(value: str) -> list[str] | None:
+    """Split at commas outside of brackets and quotes; ``None`` where one of them is not closed."""
+    items, depth, quote, start = [], 0, "", 0
+    for place, letter in enumerate(value):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'" and value[place - 1 : place] in ("=", "[", "{", ",", " ", ":"):
+            quote = letter
+        elif letter in "[{":
+            depth += 1
+        elif letter in "]}":
+            depth -= 1
+        elif letter == "," and depth <= 0:
+            items.append(value[start:place].strip())
+            start = place + 1
+    items.append(value[start:].strip())
+    return None if depth or quote else [item for item in items if item]
 
 
 @contextmanager
@@ -114,12 +184,14 @@ def run(**options: Any) -> Any:
     callback = kedro_run.callback
     assert callback is not None
     with one_line_errors():
-        check_pipeline_names(names)
+        check_selection(options)
         return callback(**options)
 
 
 ENV = click.option("--env", "-e", default=None, help="Configuration environment, such as production.")
-PARAMS = click.option("--params", default="", callback=_split_params, help="Runtime parameters, as of `kedro run`.")
+PARAMS = click.option(
+    "--params", type=click.UNPROCESSED, default="", callback=split_params, help="Values by dotted name: a.b=1,c=[1, 2]."
+)
 
 
 @contextmanager
@@ -183,4 +255,6 @@ def refresh(env: str | None, params: dict[str, Any]) -> None:
             session.run(pipeline_names=["__default__", "predict"], node_names=nodes)
 
 
-cli.add_command(click.Command("run", params=kedro_run.params, callback=run, help=run.__doc__))
+OPTIONS = [copy.copy(option) for option in kedro_run.params]
+next(option for option in OPTIONS if option.name == "params").callback = split_params
+cli.add_command(click.Command("run", params=OPTIONS, callback=run, help=run.__doc__))

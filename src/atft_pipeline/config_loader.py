@@ -86,6 +86,13 @@ class ProjectConfigLoader(OmegaConfigLoader):
                 return f"{self._shown(path)}{broken}"
         if secret:
             return "credentials: cannot be resolved; check the interpolations in conf/*/credentials.yml"
+        if key == "parameters" and self.runtime_params:
+            plain = OmegaConfigLoader(
+                self.conf_source, self.env, base_env=self.base_env, default_run_env=self.default_run_env
+            )
+            name = clash(plain["parameters"], self.runtime_params)
+            if name:
+                return f"parameter {name}: give its keys, such as --params {name}.KEY=VALUE, instead of one value"
         text = " ".join(str(error).split())
         for path in self._files(key):
             text = text.replace(str(path), self._shown(path))
@@ -108,6 +115,21 @@ def check_environment(folder: Path, env: str | None, options: Mapping[str, Any])
         raise ConfigError(msg)
     usual = options.get("default_run_env")
     return {"default_run_env": options.get("base_env")} if usual and not (folder / usual).is_dir() else {}
+
+
+def clash(known: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> str | None:
+    """Name the dotted key that holds a mapping and is given a list, or the other way round."""
+    for name, value in given.items():
+        there = known.get(name)
+        if isinstance(there, Mapping) and isinstance(value, Mapping):
+            deeper = clash(there, value, f"{prefix}{name}.")
+            if deeper:
+                return deeper
+        elif (isinstance(there, Mapping) and isinstance(value, list)) or (
+            isinstance(there, list) and isinstance(value, Mapping)
+        ):
+            return f"{prefix}{name}"
+    return None
 
 
 def fault(path: Path, *, secret: bool) -> str | None:

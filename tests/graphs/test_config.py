@@ -24,8 +24,8 @@ from atft_pipeline.graphs.config import GraphConfig
     ],
 )
 def test_a_wrong_value_is_named(field: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=rf"graphs\.{field}.*{value}"):
-        GraphConfig(**{field: value})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=rf"graphs\.{field}: .*{value}"):
+        from_mapping(GraphConfig, {field: value}, "graphs")
 
 
 def test_survives_json() -> None:

@@ -196,7 +196,7 @@ def test_a_prepared_table_enters_as_it_is(tmp_path: Path) -> None:
         ({"groups": ("alpha360",)}, "alpha360"),
         ({"horizons": ()}, "horizons"),
         ({"horizons": (5, 1)}, "ascend"),
-        ({"horizons": (0, 1)}, "at least 1"),
+        ({"horizons": (0, 1)}, "from 1 to"),
         ({"clip": 0.0}, "clip"),
         ({"block_cells": 0}, "block_cells"),
         ({"span_rows": 0}, "span_rows"),

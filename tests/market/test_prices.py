@@ -181,5 +181,5 @@ def test_texts_do_not_pass_through(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_in_the_mapping_is_refused() -> None:
-    with pytest.raises(ConfigError, match="columns maps unknown names Clsoe"):
+    with pytest.raises(ConfigError, match="columns: maps unknown names Clsoe"):
         PricesConfig(columns={"Clsoe": "c"})

@@ -141,5 +141,5 @@ def test_residency_has_a_reason_or_raises(panel: Panel) -> None:
 def test_no_day_left_is_one_line(resident: ResidentPanel) -> None:
     with pytest.raises(ConfigError, match=r"lower batches\.min_listings"):
         DayBatches(resident, None, range(4), CONFIG, shuffle=False, seed=0)
-    with pytest.raises(ConfigError, match="min_history must not exceed window 5"):
+    with pytest.raises(ConfigError, match="min_history: must not exceed window 5"):
         BatchConfig(window=5, min_history=6)

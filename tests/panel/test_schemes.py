@@ -180,9 +180,9 @@ def test_what_cannot_be_cut_is_refused(scheme: Scheme, message: str) -> None:
 def test_bad_parameters_are_refused() -> None:
     with pytest.raises(ConfigError, match="either retrain_every_months or retrain_every_sessions"):
         WalkForward(first_test="2021-01-01", retrain_every_sessions=20)
-    with pytest.raises(ConfigError, match="validation_sessions must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="validation_sessions: must be from 1"):
         WalkForward(first_test="2021-01-01", validation_sessions=0)
-    with pytest.raises(ConfigError, match="test_groups must lie between 1 and groups - 1 = 5, got 6"):
+    with pytest.raises(ConfigError, match="test_groups: must be below groups 6, got 6"):
         CombinatorialPurged(test_groups=6)
-    with pytest.raises(ConfigError, match="folds must be at least 2, got 1"):
+    with pytest.raises(ConfigError, match="folds_count: must be from 2 to"):
         PurgedKFold(folds_count=1)

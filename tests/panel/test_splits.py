@@ -39,7 +39,7 @@ def test_single_split_by_dates() -> None:
 def test_what_cannot_be_split_is_refused() -> None:
     with pytest.raises(ConfigError, match="100 sessions leave none for train"):
         single_split(business_days(100), SplitConfig(validation_share=0.3, test_share=0.5), 20)
-    with pytest.raises(ConfigError, match="test_start 2020-01-01 must come after"):
+    with pytest.raises(ConfigError, match="test_start: must come after validation_start 2021-01-01"):
         SplitConfig(validation_start="2021-01-01", test_start="2020-01-01")
     with pytest.raises(ConfigError, match="test_start must be a date"):
         SplitConfig(test_start="last year")

@@ -123,7 +123,7 @@ def test_the_winners_file_is_parameters_as_it_is(searched: tuple[Path, str]) -> 
 def test_a_preset_that_does_not_exist_is_one_clear_line(searched: tuple[Path, str]) -> None:
     done = kedro(searched[0], "run", "--pipeline=hpo", "--params=hpo.preset=huge")
     assert done.returncode == 1
-    assert "parameter hpo.preset: input should be 'quick', 'medium'" in done.stderr
+    assert "parameter hpo.preset: must be quick, medium" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -60,7 +60,7 @@ def test_an_error_in_a_process_is_the_one_line_that_it_is_alone(tmp_path: Path) 
             graphs,
             tmp_path / "run",
             runtime=RuntimeConfig(device="cpu", devices=2),
-            **{**STILL, "optimizer": OptimizerConfig(name="sgd", lr=1e30), "clip_norm": 0.0},
+            **{**STILL, "optimizer": OptimizerConfig(name="sgd", lr=1e3), "clip_norm": 0.0},
         )
 
 

@@ -56,7 +56,7 @@ def test_floor_never_exceeds_the_peak() -> None:
 
 
 def test_ranges_are_checked() -> None:
-    with pytest.raises(ConfigError, match="warmup_share must lie in"):
+    with pytest.raises(ConfigError, match="warmup_share: must be from"):
         ScheduleConfig(warmup_share=1.0)
 
 

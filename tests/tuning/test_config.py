@@ -23,7 +23,7 @@ def test_trials_and_epochs_replace_the_presets() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"path": "lr", "kind": "float", "low": 0, "high": 1}, "path must lead into a group"),
+        ({"path": "lr", "kind": "float", "low": 0, "high": 1}, "path: must lead into a group"),
         ({"path": "a.b", "kind": "float", "low": 1, "high": 1}, "low < high"),
         ({"path": "a.b", "kind": "log", "low": 0, "high": 1}, "low of log must be positive"),
         ({"path": "a.b", "kind": "int", "low": 0.5, "high": 2}, "whole numbers"),

@@ -130,7 +130,7 @@ def test_a_diverged_training_fails_its_trial_alone(shared_market: Market, tmp_pa
     claim = made.shared.claim({})
     assert claim is not None
     start = TrialStart(claim.trial.number, 1, 0, {}, wild.as_mapping(), 2)
-    broken = replace(wild, training=replace(wild.training, optimizer=OptimizerConfig(lr=1e30)))
+    broken = replace(wild, training=replace(wild.training, optimizer=OptimizerConfig(lr=1e3)))
     outcome = made.objective(claim.trial, start, broken, None)
     assert outcome.state == "FAILED"
     assert "loss is" in outcome.reason or "collapsed" in outcome.reason

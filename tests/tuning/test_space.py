@@ -169,9 +169,9 @@ def test_a_path_that_leads_nowhere_is_refused(path: str, message: str) -> None:
 
 
 def test_a_value_of_the_wrong_type_is_refused_with_its_name() -> None:
-    with pytest.raises(ConfigError, match=r"model\.width: Input should be a valid integer"):
+    with pytest.raises(ConfigError, match=r"model\.width: .*a whole number"):
         check_space(BASE, (DimensionConfig(path="model.width", kind="categorical", choices=(8, "wide")),))
-    with pytest.raises(ConfigError, match=r"model\.dropout: .*\[0, 1\)|dropout must lie in \[0, 1\)"):
+    with pytest.raises(ConfigError, match=r"model\.dropout: must be from 0 to"):
         check_space(BASE, (DimensionConfig(path="model.dropout", kind="float", low=0.0, high=1.5),))
 
 

@@ -39,12 +39,12 @@ def test_each_name_gives_its_scheme_with_its_parameters() -> None:
     ("given", "message"),
     [
         ({"scheme": "rolling"}, "rolling needs it; got None"),
-        ({"train_sessions": 100}, "train_sessions belongs to the scheme rolling"),
-        ({"scheme": "purged_kfold", "warm_start": True}, "warm_start would show the model its test"),
-        ({"scheme": "combinatorial", "first_test": "2020-01-01"}, "first_test and last_test belong to walk_forward"),
+        ({"train_sessions": 100}, "train_sessions: belongs to the scheme rolling"),
+        ({"scheme": "purged_kfold", "warm_start": True}, "warm_start: would show the model its test"),
+        ({"scheme": "combinatorial", "first_test": "2020-01-01"}, "first_test: with last_test belongs to walk_forward"),
         ({"first_test": "soon"}, "first_test must be a date such as 2016-02-01, got soon"),
-        ({"retrain_every_months": 0}, "retrain_every_months must be at least 1, got 0"),
-        ({"embargo": -1}, "embargo must not be negative"),
+        ({"retrain_every_months": 0}, "retrain_every_months: must be from 1 to 600, got 0"),
+        ({"embargo": -1}, "embargo: must be from 0"),
     ],
 )
 def test_what_contradicts_itself_is_refused(given: dict, message: str) -> None:

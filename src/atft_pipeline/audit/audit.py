@@ -19,7 +19,7 @@ from atft_pipeline.audit.fingerprints import Fingerprint, FingerprintConfig, sea
 from atft_pipeline.audit.newest import check_update
 from atft_pipeline.audit.scramble import scramble_future
 from atft_pipeline.audit.stored import Stored
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ArtifactError, ConfigError, DataError
 from atft_pipeline.market.columns import FeaturesConfig
 from atft_pipeline.progress import track
@@ -48,13 +48,13 @@ class AuditConfig:
     """
 
     dates: tuple[str, ...] = ()
-    count: int = 2
-    cuts: int = 12
-    codes: int = 0
-    sessions: int = 0
-    after: int = 60
-    score_days: int = 20
-    seed: int = 0
+    count: int = within(2, 1, 100)
+    cuts: int = within(12, 1, 1000)
+    codes: int = within(0, 0, 1_000_000)
+    sessions: int = within(0, 0, 100_000)
+    after: int = within(60, 1, 10_000)
+    score_days: int = within(20, 1, 10_000)
+    seed: int = within(0, 0, 2**31 - 1)
     fingerprints: FingerprintConfig = FingerprintConfig()
 
     def __post_init__(self) -> None:
@@ -62,13 +62,7 @@ class AuditConfig:
             try:
                 dt.date.fromisoformat(date)
             except ValueError:
-                require(ok=False, message=f"dates must be ISO dates such as 2024-12-31, got {date!r}")
-        for name in ("count", "cuts"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("codes", "sessions"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("after", "score_days"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+                require(ok=False, message=f"dates: must be ISO dates such as 2024-12-31, got {date!r}")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from scipy.special import ndtri
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, within
 from atft_pipeline.evaluation.grid import Floats, Grid
 from atft_pipeline.evaluation.metrics import common, correlation_rows, rank_rows
 from atft_pipeline.evaluation.significance import estimate
@@ -42,20 +42,12 @@ class FingerprintConfig:
     """
 
     enabled: bool = True
-    window: int = 60
-    family_error: float = 0.01
-    growth: float = 0.75
-    least: float = 0.05
-    min_listings: int = 20
-    min_periods: int = 20
-
-    def __post_init__(self) -> None:
-        require(self.window >= 2, f"window must be at least 2, got {self.window}")
-        require(0 < self.family_error < 1, f"family_error must lie in (0, 1), got {self.family_error}")
-        require(0 < self.growth <= 1, f"growth must lie in (0, 1], got {self.growth}")
-        require(self.least >= 0, f"least must not be negative, got {self.least}")
-        require(self.min_periods >= 2, f"min_periods must be at least 2, got {self.min_periods}")
-        require(self.min_listings >= 2, f"min_listings must be at least 2, got {self.min_listings}")
+    window: int = within(60, 2, 2000)
+    family_error: float = within(0.01, 1e-09, 0.5)
+    growth: float = within(0.75, 1e-06, 1)
+    least: float = within(0.05, 0, 1)
+    min_listings: int = within(20, 2, 100_000)
+    min_periods: int = within(20, 2, 100_000)
 
 
 @dataclass(frozen=True)

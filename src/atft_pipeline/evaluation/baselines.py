@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.grid import Floats
 from atft_pipeline.evaluation.metrics import common, correlation_rows, rank_rows
@@ -26,13 +26,10 @@ class RidgeConfig:
         penalties: each is multiplied by the number of training rows, so that its meaning does not depend on them.
     """
 
-    penalties: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    penalties: tuple[float, ...] = within((1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), 0, 1000000000000.0)
 
     def __post_init__(self) -> None:
-        require(
-            bool(self.penalties) and min(self.penalties) >= 0,
-            f"penalties must be one or more numbers that are not negative, got {self.penalties}",
-        )
+        require(bool(self.penalties), "penalties: must hold at least one number, got []")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, within
 from atft_pipeline.evaluation.grid import Floats, Ints
 
 
@@ -25,15 +25,10 @@ class BootstrapConfig:
         seed: the same seed gives the same intervals.
     """
 
-    draws: int = 1000
-    level: float = 0.95
-    block: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require(self.draws >= 100, f"draws must be at least 100, got {self.draws}")
-        require(0.5 <= self.level < 1, f"level must lie in [0.5, 1), got {self.level}")
-        require(self.block is None or self.block >= 1, f"block must be at least 1 or null, got {self.block}")
+    draws: int = within(1000, 100, 100_000)
+    level: float = within(0.95, 0.5, 0.9999)
+    block: int | None = within(None, 1, 10_000)
+    seed: int = within(0, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True)

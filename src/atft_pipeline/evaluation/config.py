@@ -1,6 +1,6 @@
 """Parameters of an evaluation."""
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.evaluation.baselines import RidgeConfig
 from atft_pipeline.evaluation.boosting import LightGBMConfig
 from atft_pipeline.evaluation.bootstrap import BootstrapConfig
@@ -32,18 +32,18 @@ class EvaluationConfig:
         portfolios: books.
     """
 
-    deciles: int = 10
-    min_listings: int = 20
-    min_group: int = 10
-    top_k: int = 50
-    headline: int | None = None
+    deciles: int = within(10, 2, 100)
+    min_listings: int = within(20, 2, 1_000_000)
+    min_group: int = within(10, 2, 1_000_000)
+    top_k: int = within(50, 1, 1_000_000)
+    headline: int | None = within(None, 1, 1000)
     rivals: tuple[str, ...] = ("lightgbm", "ridge")
     blends: tuple[str, ...] = ("lightgbm", "ridge")
-    size_groups: int = 5
-    universe: int = 1000
-    trials: int = 1
-    groups: int = 16
-    seed: int = 0
+    size_groups: int = within(5, 2, 100)
+    universe: int = within(1000, 1, 1_000_000)
+    trials: int = within(1, 1, 1_000_000)
+    groups: int = within(16, 4, 20)
+    seed: int = within(0, 0, 2**31 - 1)
     styles: tuple[str, ...] = ("beta", "volatility", "dollar_volume", "momentum", "size")
     ridge: RidgeConfig = RidgeConfig()
     lightgbm: LightGBMConfig = LightGBMConfig()
@@ -51,13 +51,8 @@ class EvaluationConfig:
     portfolios: PortfolioConfig = PortfolioConfig()
 
     def __post_init__(self) -> None:
-        require(self.deciles >= 2, f"deciles must be at least 2, got {self.deciles}")
         require(
             self.min_listings >= self.deciles,
-            f"min_listings must be at least deciles ({self.deciles}), got {self.min_listings}",
+            f"min_listings: must be at least deciles ({self.deciles}), got {self.min_listings}",
         )
-        for name in ("min_group", "size_groups"):
-            require(getattr(self, name) >= 2, f"{name} must be at least 2, got {getattr(self, name)}")
-        for name in ("top_k", "universe", "trials"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        require(self.groups >= 4 and self.groups % 2 == 0, f"groups must be even and at least 4, got {self.groups}")
+        require(self.groups % 2 == 0, f"groups: must be even, got {self.groups}")

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, within
 from atft_pipeline.evaluation.grid import Booleans, Floats
 from atft_pipeline.evaluation.metrics import bucket_rows, rank_rows
 
@@ -39,25 +39,16 @@ class PortfolioConfig:
     """
 
     books: tuple[Kind, ...] = KINDS
-    top_k: int = 50
+    top_k: int = within(50, 1, 1_000_000)
     scores: tuple[str, ...] = ("model", "lightgbm", "ridge")
     sleeves: Literal["overlapping", "non_overlapping"] = "overlapping"
     execution: Literal["label", "close", "open"] = "label"
-    cost_bp: float = 5.0
-    max_weight: float = 0.1
-    participation: float = 0.01
-    sessions_a_year: int = 252
-    max_session_return: float = 0.5
-    max_annual_return: float = 10.0
-
-    def __post_init__(self) -> None:
-        for name in ("top_k", "sessions_a_year"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("max_weight", "participation"):
-            require(0 < getattr(self, name) <= 1, f"{name} is a fraction in (0, 1], got {getattr(self, name)}")
-        require(0 <= self.cost_bp <= 1000, f"cost_bp is in basis points, 0 to 1000, got {self.cost_bp}")
-        for name in ("max_session_return", "max_annual_return"):
-            require(getattr(self, name) > 0, f"{name} must be above 0, got {getattr(self, name)}")
+    cost_bp: float = within(5.0, 0, 1000)
+    max_weight: float = within(0.1, 1e-06, 1)
+    participation: float = within(0.01, 1e-06, 1)
+    sessions_a_year: int = within(252, 1, 366)
+    max_session_return: float = within(0.5, 0.001, 100.0)
+    max_annual_return: float = within(10.0, 0.01, 1000000.0)
 
 
 def book_weights(

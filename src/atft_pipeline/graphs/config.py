@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 
 
 @config
@@ -28,45 +28,26 @@ class GraphConfig:
         block: listings whose correlations are held in memory at a time.
     """
 
-    window: int = 60
-    k: int = 20
-    threshold: float = 0.2
-    min_observations: int = 30
-    max_unchanged: float = 0.5
-    clip: float | None = 0.5
+    window: int = within(60, 2, 2000)
+    k: int = within(20, 1, 1000)
+    threshold: float = within(0.2, 0, 1)
+    min_observations: int = within(30, 2, 2000)
+    max_unchanged: float = within(0.5, 0, 1)
+    clip: float | None = within(0.5, 0.001, 100.0)
     demean: Literal["market", "sector", "none"] = "market"
-    halflife: float | None = None
-    shrinkage: float = 10.0
-    min_sector_neighbours: int = 4
-    volatility_similarity: float = 0.0
+    halflife: float | None = within(None, 0.1, 10000.0)
+    shrinkage: float = within(10.0, 0, 1000000.0)
+    min_sector_neighbours: int = within(4, 0, 1000)
+    volatility_similarity: float = within(0.0, 0, 1000.0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    block: int = 128
+    block: int = within(128, 1, 65_536)
 
     def __post_init__(self) -> None:
-        require(self.window >= 2, f"graphs.window must be at least 2 sessions, got {self.window}")
-        require(self.k >= 1, f"graphs.k must be at least 1, got {self.k}")
-        require(0 <= self.threshold <= 1, f"graphs.threshold must lie in [0, 1], got {self.threshold}")
         require(
-            2 <= self.min_observations <= self.window,
-            f"graphs.min_observations must lie in [2, window = {self.window}], got {self.min_observations}",
-        )
-        require(0 <= self.max_unchanged <= 1, f"graphs.max_unchanged must lie in [0, 1], got {self.max_unchanged}")
-        require(self.clip is None or self.clip > 0, f"graphs.clip must be above 0 or null, got {self.clip}")
-        require(
-            self.demean in ("market", "sector", "none"),
-            f"graphs.demean must be market, sector or none, got {self.demean}",
+            self.min_observations <= self.window,
+            f"min_observations: must not exceed window {self.window}, got {self.min_observations}",
         )
         require(
-            self.halflife is None or self.halflife > 0, f"graphs.halflife must be above 0 or null, got {self.halflife}"
+            self.min_sector_neighbours <= self.k,
+            f"min_sector_neighbours: must not exceed k {self.k}, got {self.min_sector_neighbours}",
         )
-        require(self.shrinkage >= 0, f"graphs.shrinkage must not be negative, got {self.shrinkage}")
-        require(
-            0 <= self.min_sector_neighbours <= self.k,
-            f"graphs.min_sector_neighbours must lie in [0, k = {self.k}], got {self.min_sector_neighbours}",
-        )
-        require(
-            self.volatility_similarity >= 0,
-            f"graphs.volatility_similarity must not be negative, got {self.volatility_similarity}",
-        )
-        require(self.device in ("auto", "cpu", "cuda"), f"graphs.device must be auto, cpu or cuda, got {self.device}")
-        require(self.block >= 1, f"graphs.block must be at least 1, got {self.block}")

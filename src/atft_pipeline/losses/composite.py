@@ -4,13 +4,13 @@ Legend: B days, n listings, Q horizons, P quantiles.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.losses import base, book, masked
 from atft_pipeline.losses.ranks import RANKS, hard_rank
@@ -64,46 +64,37 @@ class LossConfig:
         min_listings: days with fewer labelled listings at a horizon count nothing there.
     """
 
-    huber: float = 1.0
-    mse: float = 0.0
-    quantile: float = 0.0
-    student_t: float = 0.0
-    listnet: float = 0.0
-    rank_ic: float = 0.5
-    ic: float = 0.3
-    spearman: float = 0.0
-    sharpe: float = 0.0
-    day_book: float = 0.0
-    collapse: float = 0.0
-    huber_delta: float = 1.0
+    huber: float = within(1.0, 0, 1000.0)
+    mse: float = within(0.0, 0, 1000.0)
+    quantile: float = within(0.0, 0, 1000.0)
+    student_t: float = within(0.0, 0, 1000.0)
+    listnet: float = within(0.0, 0, 1000.0)
+    rank_ic: float = within(0.5, 0, 1000.0)
+    ic: float = within(0.3, 0, 1000.0)
+    spearman: float = within(0.0, 0, 1000.0)
+    sharpe: float = within(0.0, 0, 1000.0)
+    day_book: float = within(0.0, 0, 1000.0)
+    collapse: float = within(0.0, 0, 1000.0)
+    huber_delta: float = within(1.0, 0.001, 1000.0)
     rank: Literal["straight_through", "window", "pairwise"] = "straight_through"
-    sharpe_days: int = 32
-    turnover_cost: float = 0.0
-    spread_floor: float = 0.05
-    horizon_weights: Mapping[int, float] = field(default_factory=dict)
-    regime_weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    sharpe_days: int = within(32, 2, 1000)
+    turnover_cost: float = within(0.0, 0, 1.0)
+    spread_floor: float = within(0.05, 1e-06, 10.0)
+    horizon_weights: Mapping[int, float] = within({}, 0, 1000.0)
+    regime_weights: Mapping[str, tuple[float, ...]] = within({}, 0, 1000.0)
     neutral_to: tuple[str, ...] = ()
-    min_listings: int = 5
+    min_listings: int = within(5, 2, 10_000)
 
     def __post_init__(self) -> None:
-        for name in TERMS:
-            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
         require(any(getattr(self, name) for name in TERMS), f"at least one weight of {', '.join(TERMS)} must exceed 0")
-        require(self.huber_delta > 0, f"huber_delta must be positive, got {self.huber_delta}")
-        require(self.sharpe_days >= 2, f"sharpe_days must be at least 2, got {self.sharpe_days}")
-        require(self.spread_floor > 0, f"spread_floor must be positive, got {self.spread_floor}")
-        require(self.min_listings >= 2, f"min_listings must be at least 2, got {self.min_listings}")
-        weights = [float(weight) for weight in self.horizon_weights.values()]
-        require(min(weights, default=0.0) >= 0, f"horizon_weights must not be negative, got {self.horizon_weights}")
-        require(self.turnover_cost >= 0, f"turnover_cost must not be negative, got {self.turnover_cost}")
         require(
             not self.turnover_cost or self.sharpe > 0,
-            f"turnover_cost {self.turnover_cost} is charged to the Sharpe term: give sharpe a weight",
+            f"turnover_cost: {self.turnover_cost} is charged to the Sharpe term; give sharpe a weight",
         )
         for name, levels in self.regime_weights.items():
             require(
-                len(levels) == 3 and min(levels) >= 0 and max(levels) > 0,
-                f"regime_weights.{name} must be three weights (low, middle, high regime), got {tuple(levels)}",
+                len(levels) == 3 and max(levels) > 0,
+                f"regime_weights.{name}: must be three weights (low, middle, high regime), got {tuple(levels)}",
             )
 
     def weights_of(self, horizons: tuple[int, ...]) -> list[float]:

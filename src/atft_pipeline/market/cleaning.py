@@ -11,8 +11,13 @@ from typing import Any
 
 import polars as pl
 
+<<<<<<< HEAD
 from atft_pipeline.config import config, require
 from atft_pipeline.market import copies, moves, rules, sessions
+=======
+from atft_pipeline.config import config, within
+from atft_pipeline.market import rules
+>>>>>>> 7a4f77c (Every key of every parameter has limits and keeps them, a wrong type is named with its key, and a wrong word on the command line is one line)
 from atft_pipeline.market.tails import one_day_returns, tail_counts
 
 
@@ -49,23 +54,28 @@ class CleaningConfig:
     duplicate_keys: bool = True
     conflicting_keys: bool = True
     holiday_sessions: bool = True
-    holiday_share: float = 0.2
-    holiday_window: int = 20
+    holiday_share: float = within(0.2, 0, 0.99)
+    holiday_window: int = within(20, 1, 1000)
     crossed_range: bool = True
     outside_range: bool = True
-    range_tolerance: float = 0.005
+    range_tolerance: float = within(0.005, 0, 0.99)
     long_gaps: bool = True
+<<<<<<< HEAD
     gap_sessions: int = 120
     impossible_moves: bool = True
     impossible_factor: float = 20.0
+=======
+    gap_sessions: int = within(120, 1, 10_000)
+>>>>>>> 7a4f77c (Every key of every parameter has limits and keeps them, a wrong type is named with its key, and a wrong word on the command line is one line)
     one_day_ticks: bool = True
-    tick_return: float = 0.4
-    tick_volume: float = 3.0
-    tick_window: int = 20
+    tick_return: float = within(0.4, 0.001, 0.99)
+    tick_volume: float = within(3.0, 0, 1000000.0)
+    tick_window: int = within(20, 1, 1000)
     split_candidates: bool = True
-    split_tolerance: float = 0.08
+    split_tolerance: float = within(0.08, 0.0001, 0.199)
     undone_ticks: bool = False
 
+<<<<<<< HEAD
     def __post_init__(self) -> None:
         require(0 <= self.holiday_share < 1, f"holiday_share must lie in [0, 1), got {self.holiday_share}")
         require(0 <= self.range_tolerance < 1, f"range_tolerance must lie in [0, 1), got {self.range_tolerance}")
@@ -76,6 +86,8 @@ class CleaningConfig:
         for name in ("holiday_window", "gap_sessions", "tick_window"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
 
+=======
+>>>>>>> 7a4f77c (Every key of every parameter has limits and keeps them, a wrong type is named with its key, and a wrong word on the command line is one line)
 
 @dataclass(frozen=True)
 class RuleCount:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import DataError
 from atft_pipeline.market import alpha158, extras
 from atft_pipeline.market.blocks import PriceAxis
@@ -48,27 +48,24 @@ class FeaturesConfig:
     groups: tuple[str, ...] = ("alpha158", "extras")
     passthrough: tuple[str, ...] = ()
     passthrough_market: tuple[str, ...] = ()
-    horizons: tuple[int, ...] = (1, 5, 10, 20)
+    horizons: tuple[int, ...] = within((1, 5, 10, 20), 1, 1000)
     label: Label = "close_to_close"
     target: Target = "raw"
     normalisation: Method = "rank_gauss"
     target_normalisation: Method = "rank_gauss"
-    clip: float = 3.0
+    clip: float = within(3.0, 0.1, 100.0)
     missing: Literal["zero", "mask"] = "zero"
-    block_cells: int = 40_000
-    span_rows: int = 2_000_000
-    workers: int = 0
+    block_cells: int = within(40_000, 1, 100_000_000)
+    span_rows: int = within(2_000_000, 1, 1_000_000_000)
+    workers: int = within(0, 0, 256)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.groups) - set(GROUPS))
         require(not unknown, f"groups: unknown {', '.join(unknown)}; known groups: {', '.join(GROUPS)}")
         ascending = tuple(sorted(set(self.horizons))) == self.horizons
-        require(bool(self.horizons) and ascending, f"horizons must ascend, got {self.horizons}")
-        require(self.horizons[0] >= 1, f"horizons must be at least 1, got {self.horizons[0]}")
-        require(self.clip > 0, f"clip must be above 0, got {self.clip}")
-        require(self.block_cells >= 1, f"block_cells must be at least 1, got {self.block_cells}")
-        require(self.span_rows >= 1, f"span_rows must be at least 1, got {self.span_rows}")
-        require(self.workers >= 0, f"workers must be at least 0, got {self.workers}")
+        require(
+            bool(self.horizons) and ascending, f"horizons: must be one or more, ascending, got {list(self.horizons)}"
+        )
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,9 @@ class PreparedConfig:
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        require(not self.enabled or bool(self.returns), "returns must name at least one forward return column")
-        require(
-            all(int(horizon) >= 1 for horizon in self.returns), f"returns: horizons must be at least 1: {self.returns}"
-        )
+        require(not self.enabled or bool(self.returns), "returns: must name at least one forward return column")
+        least = min(self.returns, default=1)
+        require(least >= 1, f"returns: horizons must be at least 1, got {least}")
 
 
 def read_prepared(path: Path, settings: PreparedConfig, prices: PricesConfig) -> tuple[pl.DataFrame, dict[str, Any]]:

@@ -4,7 +4,7 @@ import datetime as dt
 
 import polars as pl
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.market.price_names import CHOICES, OPTIONAL, REQUIRED
 
 
@@ -28,20 +28,18 @@ class PricesConfig:
     passthrough: tuple[str, ...] = ()
     time_zone: str | None = None
     latest_date: str | None = None
-    minimum_codes: int = 2
-    minimum_days: int = 2
+    minimum_codes: int = within(2, 1, 1_000_000)
+    minimum_days: int = within(2, 1, 100_000)
 
     def __post_init__(self) -> None:
-        require(self.preset in CHOICES, f"preset must be one of {', '.join(CHOICES)}, got {self.preset!r}")
+        require(self.preset in CHOICES, f"preset: must be one of {', '.join(CHOICES)}, got {self.preset!r}")
         self._check_columns()
-        require(self.minimum_codes >= 1, f"minimum_codes must be at least 1, got {self.minimum_codes}")
-        require(self.minimum_days >= 1, f"minimum_days must be at least 1, got {self.minimum_days}")
         if self.latest_date is not None:
             try:
                 dt.date.fromisoformat(self.latest_date)
             except ValueError:
                 require(
-                    ok=False, message=f"latest_date must be an ISO date such as 2024-12-31, got {self.latest_date!r}"
+                    ok=False, message=f"latest_date: must be an ISO date such as 2024-12-31, got {self.latest_date!r}"
                 )
         if self.time_zone is not None:
             try:
@@ -49,7 +47,7 @@ class PricesConfig:
             except pl.exceptions.PolarsError:
                 require(
                     ok=False,
-                    message=f"time_zone must be one such as America/New_York or Asia/Tokyo, got {self.time_zone!r}",
+                    message=f"time_zone: must be one such as America/New_York or Asia/Tokyo, got {self.time_zone!r}",
                 )
 
     def _check_columns(self) -> None:
@@ -57,11 +55,11 @@ class PricesConfig:
         columns = self.columns or {}
         known = {*REQUIRED, *OPTIONAL}
         unknown = sorted(set(columns) - known)
-        require(not unknown, f"columns maps unknown names {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        require(not unknown, f"columns: maps unknown names {', '.join(unknown)}; known are {', '.join(sorted(known))}")
         for name in ("Date", "Code", "Volume"):
             others = [other for other, source in columns.items() if other != name and source == columns.get(name)]
             require(
                 not others,
-                f"columns maps {', '.join([name, *others])} to the one column {columns.get(name)!r}; leave out what "
+                f"columns: maps {', '.join([name, *others])} to the one column {columns.get(name)!r}; leave out what "
                 "the files do not have (closes alone are read as they are)",
             )

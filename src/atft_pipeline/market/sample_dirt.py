@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, within
 
 
 @config
@@ -18,16 +18,11 @@ class DirtConfig:
         holiday_rows: rows invented on each of a few weekend days.
     """
 
-    zero_price: float = 0.0005
-    bad_tick: float = 0.0002
-    crossed: float = 0.0003
-    duplicate: float = 0.0003
-    holiday_rows: int = 3
-
-    def __post_init__(self) -> None:
-        for name in ("zero_price", "bad_tick", "crossed", "duplicate"):
-            require(0 <= getattr(self, name) < 0.1, f"{name} must lie in [0, 0.1), got {getattr(self, name)}")
-        require(self.holiday_rows >= 0, f"holiday_rows must not be negative, got {self.holiday_rows}")
+    zero_price: float = within(0.0005, 0, 0.099)
+    bad_tick: float = within(0.0002, 0, 0.099)
+    crossed: float = within(0.0003, 0, 0.099)
+    duplicate: float = within(0.0003, 0, 0.099)
+    holiday_rows: int = within(3, 0, 1000)
 
 
 def soil(prices: pl.DataFrame, config: DirtConfig, rng: np.random.Generator) -> pl.DataFrame:

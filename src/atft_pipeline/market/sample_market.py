@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.market.sample_dirt import DirtConfig, soil
 
 Array = npt.NDArray[np.float64]
@@ -47,23 +47,18 @@ class SignalConfig:
         longest_period: of the cycles, in sessions.
     """
 
-    own: float = 0.17
-    neighbour: float = 0.17
-    cycle: float = 0.17
-    own_memory: float = 0.7
-    neighbour_memory: float = 0.6
-    shortest_period: float = 10.0
-    longest_period: float = 20.0
+    own: float = within(0.17, 0, 10.0)
+    neighbour: float = within(0.17, 0, 10.0)
+    cycle: float = within(0.17, 0, 10.0)
+    own_memory: float = within(0.7, 0, 0.999)
+    neighbour_memory: float = within(0.6, 0, 0.999)
+    shortest_period: float = within(10.0, 2.001, 10000.0)
+    longest_period: float = within(20.0, 2.001, 10000.0)
 
     def __post_init__(self) -> None:
-        for name in ("own", "neighbour", "cycle"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("own_memory", "neighbour_memory"):
-            require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
         require(
-            2 < self.shortest_period <= self.longest_period,
-            f"shortest_period must exceed 2 and not exceed longest_period {self.longest_period}, "
-            f"got {self.shortest_period}",
+            self.shortest_period <= self.longest_period,
+            f"shortest_period: must not exceed longest_period {self.longest_period}, got {self.shortest_period}",
         )
 
 
@@ -83,23 +78,19 @@ class SampleMarketConfig:
         dirt: what is broken on purpose afterwards.
     """
 
-    seed: int = 7
-    listings: int = 200
-    sessions: int = 750
+    seed: int = within(7, 0, 2**32 - 1)
+    listings: int = within(200, 4, 100_000)
+    sessions: int = within(750, 30, 20_000)
     first_date: str = "2020-01-02"
-    sectors: int = 8
-    peers: int = 10
-    partial_share: float = 0.15
+    sectors: int = within(8, 1, 1000)
+    peers: int = within(10, 2, 1000)
+    partial_share: float = within(0.15, 0, 1)
     signal: SignalConfig = SignalConfig()
     dirt: DirtConfig = DirtConfig()
 
     def __post_init__(self) -> None:
-        require(self.listings >= 2 * self.peers, f"listings must be at least 2 x peers, got {self.listings}")
-        require(self.sessions >= 30, f"sessions must be at least 30, got {self.sessions}")
-        require(self.peers >= 2, f"peers must be at least 2, got {self.peers}")
-        require(self.sectors >= 1, f"sectors must be at least 1, got {self.sectors}")
-        require(0 <= self.partial_share <= 1, f"partial_share must lie in [0, 1], got {self.partial_share}")
-        require(_is_date(self.first_date), f"first_date must be a date such as 2020-01-02, got {self.first_date}")
+        require(self.listings >= 2 * self.peers, f"listings: must be at least 2 x peers, got {self.listings}")
+        require(_is_date(self.first_date), f"first_date: must be a date such as 2020-01-02, got {self.first_date}")
 
 
 @dataclass(frozen=True)

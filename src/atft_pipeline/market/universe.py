@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, within
+from atft_pipeline.errors import ConfigError
 
 FUND = "_fund"
 REASONS = {
@@ -32,18 +33,19 @@ class UniverseConfig:
         fund_pattern: listings whose sector or market matches this regular expression are funds.
     """
 
-    min_price: float = 1.0
-    min_dollar_volume: float = 500_000.0
-    dollar_volume_window: int = 20
-    min_history: int = 60
+    min_price: float = within(1.0, 0, 1000000000.0)
+    min_dollar_volume: float = within(500_000.0, 0, 1000000000000000.0)
+    dollar_volume_window: int = within(20, 1, 1000)
+    min_history: int = within(60, 1, 10_000)
     exclude_funds: bool = True
-    fund_window: int = 120
-    fund_correlation: float = 0.93
-    fund_volatility: float = 0.004
+    fund_window: int = within(120, 20, 2000)
+    fund_correlation: float = within(0.93, 0.01, 1)
+    fund_volatility: float = within(0.004, 0, 10.0)
     fund_pattern: str = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b"
 
     def __post_init__(self) -> None:
         try:
+<<<<<<< HEAD
             pl.Series(["ETF"]).str.contains(self.fund_pattern)
         except pl.exceptions.ComputeError:
             require(ok=False, message=f"fund_pattern must be a regular expression, got {self.fund_pattern!r}")
@@ -54,6 +56,12 @@ class UniverseConfig:
         require(self.fund_window >= 20, f"fund_window must be at least 20, got {self.fund_window}")
         require(0 < self.fund_correlation <= 1, f"fund_correlation must lie in (0, 1], got {self.fund_correlation}")
         require(self.fund_volatility >= 0, f"fund_volatility must not be negative, got {self.fund_volatility}")
+=======
+            pl.Series([""]).str.contains(self.fund_pattern)
+        except pl.exceptions.ComputeError as error:
+            msg = f"fund_pattern: is no regular expression, got {self.fund_pattern!r}"
+            raise ConfigError(msg) from error
+>>>>>>> 7a4f77c (Every key of every parameter has limits and keeps them, a wrong type is named with its key, and a wrong word on the command line is one line)
 
 
 def add_universe(clean: pl.DataFrame, named_funds: pl.Series, settings: UniverseConfig) -> pl.DataFrame:

@@ -6,11 +6,7 @@ Legend: L steps, F features, H width, k neighbours, Q horizons.
 from itertools import pairwise
 from typing import Literal
 
-from atft_pipeline.config import config, require
-
-
-def _share(name: str, value: float) -> None:
-    require(0 <= value < 1, f"{name} must lie in [0, 1), got {value}")
+from atft_pipeline.config import config, require, within
 
 
 @config
@@ -29,20 +25,17 @@ class InputSpec:
 
     feature_names: tuple[str, ...]
     market_features: tuple[str, ...] = ()
-    horizons: tuple[int, ...] = (1, 5, 10, 20)
-    window: int = 20
-    edge_dim: int = 3
-    sectors: int = 0
-    markets: int = 0
+    horizons: tuple[int, ...] = within((1, 5, 10, 20), 1, 1000)
+    window: int = within(20, 1, 1000)
+    edge_dim: int = within(3, 0, 64)
+    sectors: int = within(0, 0, 100_000)
+    markets: int = within(0, 0, 100_000)
 
     def __post_init__(self) -> None:
-        require(bool(self.feature_names), "feature_names must name at least one feature")
+        require(bool(self.feature_names), "feature_names: must name at least one feature")
         unknown = sorted(set(self.market_features) - set(self.feature_names))
-        require(not unknown, f"market_features must be among feature_names, got {', '.join(unknown)}")
-        require(bool(self.horizons), "horizons must name at least one horizon")
-        require(self.window >= 1, f"window must be at least 1, got {self.window}")
-        for name in ("edge_dim", "sectors", "markets"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        require(not unknown, f"market_features: must be among feature_names, got {', '.join(unknown)}")
+        require(bool(self.horizons), "horizons: must name at least one horizon")
 
     @property
     def market_positions(self) -> tuple[int, ...]:
@@ -65,17 +58,14 @@ class NormaliserConfig:
     """
 
     kind: Literal["fan", "san", "multi_window", "revin", "none"] = "fan"
-    top_k: int = 3
-    patterns: int = 8
-    slice_length: int = 5
-    windows: tuple[int, ...] = (5, 10, 20)
-    variance_floor: float = 1e-2
+    top_k: int = within(3, 1, 512)
+    patterns: int = within(8, 1, 1024)
+    slice_length: int = within(5, 1, 1000)
+    windows: tuple[int, ...] = within((5, 10, 20), 2, 1000)
+    variance_floor: float = within(1e-2, 1e-12, 10.0)
 
     def __post_init__(self) -> None:
-        for name in ("top_k", "patterns", "slice_length"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        require(bool(self.windows) and min(self.windows) >= 2, f"windows must be at least 2 steps, got {self.windows}")
-        require(self.variance_floor > 0, f"variance_floor must be positive, got {self.variance_floor}")
+        require(bool(self.windows), "windows: must name at least one window, got []")
 
 
 @config
@@ -90,11 +80,8 @@ class SelectionConfig:
     """
 
     kind: Literal["linear", "grn"] = "linear"
-    hidden: int = 32
+    hidden: int = within(32, 1, 4096)
     per_step: bool = True
-
-    def __post_init__(self) -> None:
-        require(self.hidden >= 1, f"hidden must be at least 1, got {self.hidden}")
 
 
 @config
@@ -108,12 +95,8 @@ class EncoderConfig:
     """
 
     kind: Literal["attention", "lstm_attention"] = "attention"
-    layers: int = 1
-    heads: int = 4
-
-    def __post_init__(self) -> None:
-        for name in ("layers", "heads"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+    layers: int = within(1, 1, 32)
+    heads: int = within(4, 1, 256)
 
 
 @config
@@ -130,19 +113,13 @@ class GraphAttentionConfig:
         backend: ``neighbors`` (fixed k, static shapes) or ``pyg`` (torch_geometric, the reference); same weights.
     """
 
-    layers: int = 2
-    heads: int = 8
-    dropout: float = 0.1
-    edge_dropout: float = 0.0
-    drop_path: float = 0.0
-    gate_floor: float = 0.1
+    layers: int = within(2, 0, 16)
+    heads: int = within(8, 1, 256)
+    dropout: float = within(0.1, 0, 0.9)
+    edge_dropout: float = within(0.0, 0, 0.9)
+    drop_path: float = within(0.0, 0, 0.9)
+    gate_floor: float = within(0.1, 0, 0.99)
     backend: Literal["neighbors", "pyg"] = "neighbors"
-
-    def __post_init__(self) -> None:
-        require(self.layers >= 0, f"layers must not be negative, got {self.layers}")
-        require(self.heads >= 1, f"heads must be at least 1, got {self.heads}")
-        for name in ("dropout", "edge_dropout", "drop_path", "gate_floor"):
-            _share(name, getattr(self, name))
 
     def heads_of(self, layer: int) -> int:
         """Heads of a layer, counted from 0."""
@@ -158,14 +135,13 @@ class HeadsConfig:
         student_t: predict location, scale and degrees of freedom too.
     """
 
-    quantiles: tuple[float, ...] = ()
+    quantiles: tuple[float, ...] = within((), 0.001, 0.999)
     student_t: bool = False
 
     def __post_init__(self) -> None:
         require(
-            all(0 < level < 1 for level in self.quantiles)
-            and all(low < high for low, high in pairwise(self.quantiles)),
-            f"quantiles must rise strictly inside (0, 1), got {self.quantiles}",
+            all(low < high for low, high in pairwise(self.quantiles)),
+            f"quantiles: must rise, got {list(self.quantiles)}",
         )
 
 
@@ -186,8 +162,8 @@ class ModelConfig:
         heads: outputs.
     """
 
-    width: int = 64
-    dropout: float = 0.1
+    width: int = within(64, 1, 4096)
+    dropout: float = within(0.1, 0, 0.9)
     static: bool = True
     regime: bool = True
     checkpointing: bool = False
@@ -198,13 +174,11 @@ class ModelConfig:
     heads: HeadsConfig = HeadsConfig()
 
     def __post_init__(self) -> None:
-        require(self.width >= 1, f"width must be at least 1, got {self.width}")
-        _share("dropout", self.dropout)
         require(
             self.width % self.encoder.heads == 0,
-            f"width must be divisible by encoder.heads {self.encoder.heads}, got {self.width}",
+            f"width: must be divisible by encoder.heads {self.encoder.heads}, got {self.width}",
         )
         require(
             self.graph.layers == 0 or self.width % self.graph.heads == 0,
-            f"width must be divisible by graph.heads {self.graph.heads}, got {self.width}",
+            f"width: must be divisible by graph.heads {self.graph.heads}, got {self.width}",
         )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.panel.resident import ResidentPanel
 
@@ -33,21 +33,18 @@ class BatchConfig:
     """
 
     features: tuple[str, ...] = ("*",)
-    window: int = 20
-    batch_size: int | Literal["auto"] = 1024
-    bucket: int = 64
-    min_history: int = 10
-    min_listings: int = 10
-    consecutive: int = 1
+    window: int = within(20, 1, 1000)
+    batch_size: int | Literal["auto"] = within(1024, 1, 2**20)
+    bucket: int = within(64, 1, 65_536)
+    min_history: int = within(10, 1, 1000)
+    min_listings: int = within(10, 1, 10_000)
+    consecutive: int = within(1, 1, 1000)
 
     def __post_init__(self) -> None:
-        require(bool(self.features), "features must name at least one feature or pattern")
-        for name in ("window", "batch_size", "bucket", "min_history", "min_listings", "consecutive"):
-            value = getattr(self, name)
-            require(value == "auto" or value >= 1, f"{name} must be at least 1, got {value}")
+        require(bool(self.features), "features: must name at least one feature or pattern")
         require(
             self.min_history <= self.window,
-            f"min_history must not exceed window {self.window}, got {self.min_history}",
+            f"min_history: must not exceed window {self.window}, got {self.min_history}",
         )
 
     @property

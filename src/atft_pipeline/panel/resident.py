@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import UnavailableError
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.progress import track
@@ -32,20 +32,16 @@ class ResidencyConfig:
     """
 
     mode: Literal["auto", "device", "host", "mmap"] = "auto"
-    device_budget: float = 40.0
-    host_budget: float = 12.0
-    workers: int = 0
-    prefetch: int = 4
+    device_budget: float = within(40.0, 0, 100000.0)
+    host_budget: float = within(12.0, 0, 100000.0)
+    workers: int = within(0, 0, 256)
+    prefetch: int = within(4, 1, 64)
 
     def __post_init__(self) -> None:
-        for name in ("device_budget", "host_budget"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
-        require(self.workers >= 0, f"workers must not be negative, got {self.workers}")
-        require(self.prefetch >= 1, f"prefetch must be at least 1, got {self.prefetch}")
         require(
             self.workers == 0 or self.mode == "mmap",
-            f"workers build the batches of a streamed panel only: set mode to mmap or workers to 0, got {self.workers} "
-            f"with {self.mode}",
+            f"workers: build the batches of a streamed panel only: set mode to mmap or workers to 0, got "
+            f"{self.workers} with {self.mode}",
         )
 
 

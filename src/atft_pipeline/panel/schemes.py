@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.panel.splits import Dates, Days, Split
 
@@ -69,19 +69,18 @@ class WalkForward:
 
     first_test: str
     last_test: str | None = None
-    retrain_every_months: int | None = 3
-    retrain_every_sessions: int | None = None
-    validation_sessions: int = 60
-    train_sessions: int | None = None
-    embargo: int = 20
+    retrain_every_months: int | None = within(3, 1, 600)
+    retrain_every_sessions: int | None = within(None, 1, 10_000)
+    validation_sessions: int = within(60, 1, 10_000)
+    train_sessions: int | None = within(None, 1, 100_000)
+    embargo: int = within(20, 0, 10_000)
 
     def __post_init__(self) -> None:
         require(
             (self.retrain_every_months is None) != (self.retrain_every_sessions is None),
-            "give either retrain_every_months or retrain_every_sessions and set the other to null",
+            "retrain_every_months: give either retrain_every_months or retrain_every_sessions, and set the other to "
+            "null",
         )
-        _at_least_one(self, "retrain_every_months", "retrain_every_sessions", "validation_sessions", "train_sessions")
-        require(self.embargo >= 0, f"embargo must not be negative, got {self.embargo}")
 
     @property
     def paths(self) -> int:
@@ -147,14 +146,9 @@ class PurgedKFold:
         embargo: sessions left out beside the purge.
     """
 
-    folds_count: int = 5
-    validation_sessions: int = 60
-    embargo: int = 20
-
-    def __post_init__(self) -> None:
-        require(self.folds_count >= 2, f"folds must be at least 2, got {self.folds_count}")
-        _at_least_one(self, "validation_sessions")
-        require(self.embargo >= 0, f"embargo must not be negative, got {self.embargo}")
+    folds_count: int = within(5, 2, 1000)
+    validation_sessions: int = within(60, 1, 10_000)
+    embargo: int = within(20, 0, 10_000)
 
     @property
     def paths(self) -> int:
@@ -184,18 +178,16 @@ class CombinatorialPurged:
         embargo: sessions left out beside the purge.
     """
 
-    groups: int = 6
-    test_groups: int = 2
-    validation_sessions: int = 60
-    embargo: int = 20
+    groups: int = within(6, 2, 30)
+    test_groups: int = within(2, 1, 29)
+    validation_sessions: int = within(60, 1, 10_000)
+    embargo: int = within(20, 0, 10_000)
 
     def __post_init__(self) -> None:
         require(
-            1 <= self.test_groups < self.groups,
-            f"test_groups must lie between 1 and groups - 1 = {self.groups - 1}, got {self.test_groups}",
+            self.test_groups < self.groups,
+            f"test_groups: must be below groups {self.groups}, got {self.test_groups}",
         )
-        _at_least_one(self, "validation_sessions")
-        require(self.embargo >= 0, f"embargo must not be negative, got {self.embargo}")
 
     @property
     def paths(self) -> int:
@@ -256,9 +248,3 @@ def _far_from(days: npt.NDArray[np.int64], others: Sequence[int], gap: int) -> n
     for other in others:
         near[max(other - gap, 0) : other + gap + 1] = True
     return days[~near[days]]
-
-
-def _at_least_one(scheme: object, *names: str) -> None:
-    for name in names:
-        value = getattr(scheme, name)
-        require(value is None or value >= 1, f"{name} must be at least 1, got {value}")

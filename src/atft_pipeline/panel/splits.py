@@ -12,7 +12,7 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ConfigError
 
 Dates = npt.NDArray[np.datetime64]
@@ -35,24 +35,21 @@ class SplitConfig:
     validation_start: str | None = None
     test_start: str | None = None
     test_end: str | None = None
-    validation_share: float = 0.15
-    test_share: float = 0.25
-    embargo: int = 20
+    validation_share: float = within(0.15, 0.001, 0.99)
+    test_share: float = within(0.25, 0.001, 0.99)
+    embargo: int = within(20, 0, 10_000)
 
     def __post_init__(self) -> None:
-        require(self.embargo >= 0, f"embargo must not be negative, got {self.embargo}")
-        for name in ("validation_share", "test_share"):
-            require(0 < getattr(self, name) < 1, f"{name} must lie in (0, 1), got {getattr(self, name)}")
         require(
             self.validation_share + self.test_share < 1,
-            f"validation_share + test_share must be below 1, got {self.validation_share + self.test_share}",
+            f"validation_share: with test_share must be below 1, got {self.validation_share + self.test_share}",
         )
         for name in ("validation_start", "test_start", "test_end"):
             parse_date(getattr(self, name), name)
         if self.validation_start and self.test_start:
             require(
                 self.validation_start < self.test_start,
-                f"test_start {self.test_start} must come after validation_start {self.validation_start}",
+                f"test_start: must come after validation_start {self.validation_start}, got {self.test_start}",
             )
 
 

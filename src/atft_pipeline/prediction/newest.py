@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, within
 from atft_pipeline.errors import ArtifactError, DataError
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
@@ -41,12 +41,8 @@ class PredictConfig:
             a day with fewer is taken for an unfinished delivery of prices.
     """
 
-    days: int = 1
-    min_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        require(self.days >= 1, f"days must be at least 1, got {self.days}")
-        require(0 <= self.min_share <= 1, f"min_share must lie in [0, 1], got {self.min_share}")
+    days: int = within(1, 1, 10_000)
+    min_share: float = within(0.5, 0, 1)
 
 
 def score_newest(

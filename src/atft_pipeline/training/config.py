@@ -1,11 +1,12 @@
 """Typed parameters of training; every field is read by the code beside it."""
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import fields, replace
 from itertools import accumulate, pairwise
 from typing import Literal
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
+from atft_pipeline.losses.composite import LossConfig
 
 # Parameters of the training that change no weight: how often it is saved, watched and resumed.
 WITHOUT_EFFECT = frozenset({"resume", "keep_states", "keep_best", "save_minutes", "profile_steps", "from_study"})
@@ -25,20 +26,14 @@ class OptimizerConfig:
     """
 
     name: Literal["adamw", "adabelief", "sgd"] = "adamw"
-    lr: float = 2e-3
-    weight_decay: float = 1e-2
-    betas: tuple[float, ...] = (0.9, 0.999)
-    eps: float = 1e-8
+    lr: float = within(2e-3, 1e-12, 1000.0)
+    weight_decay: float = within(1e-2, 0, 100.0)
+    betas: tuple[float, ...] = within((0.9, 0.999), 0, 0.99999)
+    eps: float = within(1e-8, 1e-20, 0.01)
     fused: Literal["auto", "on", "off"] = "auto"
 
     def __post_init__(self) -> None:
-        require(self.lr > 0, f"lr must be positive, got {self.lr}")
-        require(self.weight_decay >= 0, f"weight_decay must not be negative, got {self.weight_decay}")
-        require(
-            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            f"betas must be two numbers in [0, 1), got {self.betas}",
-        )
-        require(self.eps > 0, f"eps must be positive, got {self.eps}")
+        require(len(self.betas) == 2, f"betas: must be two numbers, got {list(self.betas)}")
 
 
 @config
@@ -55,16 +50,10 @@ class ScheduleConfig:
     """
 
     name: Literal["warmup_cosine", "cosine_restarts", "one_cycle", "constant"] = "warmup_cosine"
-    warmup_share: float = 0.1
-    first_period: int = 3
-    period_factor: int = 2
-    eta_min: float = 5e-5
-
-    def __post_init__(self) -> None:
-        require(0 <= self.warmup_share < 1, f"warmup_share must lie in [0, 1), got {self.warmup_share}")
-        require(self.first_period >= 1, f"first_period must be at least 1, got {self.first_period}")
-        require(self.period_factor >= 1, f"period_factor must be at least 1, got {self.period_factor}")
-        require(self.eta_min >= 0, f"eta_min must not be negative, got {self.eta_min}")
+    warmup_share: float = within(0.1, 0, 0.9)
+    first_period: int = within(3, 1, 10_000)
+    period_factor: int = within(2, 1, 100)
+    eta_min: float = within(5e-5, 0, 1000.0)
 
 
 @config
@@ -86,10 +75,7 @@ class RuntimeConfig:
     compile: Literal["auto", "full", "selective", "none"] = "auto"
     attention: Literal["auto", "flash", "efficient", "math"] = "auto"
     deterministic: bool = True
-    devices: int = 1
-
-    def __post_init__(self) -> None:
-        require(self.devices >= 1, f"devices must be at least 1, got {self.devices}")
+    devices: int = within(1, 1, 64)
 
 
 @config
@@ -104,16 +90,10 @@ class AugmentationConfig:
             its batch, listing by listing (mixup, Zhang et al., ICLR 2018); 0 = off.
     """
 
-    feature_mask: float = 0.0
-    noise: float = 0.0
-    listing_dropout: float = 0.0
-    mix_days: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("feature_mask", "listing_dropout"):
-            require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        for name in ("noise", "mix_days"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+    feature_mask: float = within(0.0, 0, 0.9)
+    noise: float = within(0.0, 0, 10.0)
+    listing_dropout: float = within(0.0, 0, 0.9)
+    mix_days: float = within(0.0, 0, 100.0)
 
 
 @config
@@ -131,16 +111,21 @@ class PhaseConfig:
     """
 
     name: str = "main"
-    epochs: int = 10
+    epochs: int = within(10, 1, 10_000)
     normaliser: bool = True
     graph: bool = True
-    lr_factor: float = 1.0
+    lr_factor: float = within(1.0, 1e-06, 1000.0)
     augmentation: AugmentationConfig = AugmentationConfig()
-    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    loss_weights: Mapping[str, float] = within({}, 0, 1000.0)
 
     def __post_init__(self) -> None:
-        require(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs} in phase {self.name}")
-        require(self.lr_factor > 0, f"lr_factor must be positive, got {self.lr_factor} in phase {self.name}")
+        known = {item.name for item in fields(LossConfig) if isinstance(item.default, int | float)}
+        unknown = sorted(set(self.loss_weights) - known)
+        require(
+            not unknown,
+            f"loss_weights: no weight or number of the loss is called {', '.join(unknown)}; there are: "
+            f"{', '.join(sorted(known))}",
+        )
 
 
 @config
@@ -169,42 +154,38 @@ class TrainingConfig:
             ``--params`` names; ``null``: nothing does. Give it with ``--params``.
     """
 
-    seed: int = 1
-    epochs: int | None = 10
+    seed: int = within(1, 0, 2**32 - 1)
+    epochs: int | None = within(10, 1, 10_000)
     augmentation: AugmentationConfig = AugmentationConfig()
     phases: tuple[PhaseConfig, ...] = ()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    clip_norm: float = 1.0
-    accumulation: int = 1
-    ema_decay: float = 0.0
-    patience: int = 5
-    min_delta: float = 0.0
-    max_batches: int = 0
+    clip_norm: float = within(1.0, 0, 1000000.0)
+    accumulation: int = within(1, 1, 1024)
+    ema_decay: float = within(0.0, 0, 0.9999)
+    patience: int = within(5, 0, 10_000)
+    min_delta: float = within(0.0, 0, 1.0)
+    max_batches: int = within(0, 0, 1_000_000)
     resume: bool = False
-    keep_states: int = 2
-    keep_best: int = 1
-    save_minutes: float = 10.0
-    profile_steps: int = 0
+    keep_states: int = within(2, 1, 100)
+    keep_best: int = within(1, 1, 100)
+    save_minutes: float = within(10.0, 0, 100000.0)
+    profile_steps: int = within(0, 0, 1000)
     from_study: Literal["best"] | None = None
 
     def __post_init__(self) -> None:
         require(
             (self.epochs is None) == bool(self.phases),
-            "give either epochs or phases: epochs must be null where phases are listed",
+            "epochs: give either epochs or phases: epochs must be null where phases are listed",
         )
         require(
             not self.phases or self.augmentation == AugmentationConfig(),
-            "augmentation belongs to the single phase: give it inside phases where phases are listed",
+            "augmentation: belongs to the single phase: give it inside phases where phases are listed",
         )
-        require(self.epochs is None or self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
-        require(0 <= self.seed < 2**32, f"seed must lie in [0, 2^32), got {self.seed}")
-        for name in ("clip_norm", "patience", "min_delta", "max_batches", "save_minutes", "profile_steps"):
-            require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
-        require(self.accumulation >= 1, f"accumulation must be at least 1, got {self.accumulation}")
-        require(0 <= self.ema_decay < 1, f"ema_decay must lie in [0, 1), got {self.ema_decay}")
-        for name in ("keep_states", "keep_best"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        require(
+            self.schedule.name == "constant" or self.schedule.eta_min <= self.optimizer.lr,
+            f"schedule.eta_min: must not exceed optimizer.lr {self.optimizer.lr}, got {self.schedule.eta_min}",
+        )
 
     @property
     def plan(self) -> tuple[PhaseConfig, ...]:

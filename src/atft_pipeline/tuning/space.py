@@ -18,9 +18,8 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from pydantic import TypeAdapter, ValidationError
 
-from atft_pipeline.config import require, to_mapping
+from atft_pipeline.config import from_mapping, require, to_mapping
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.losses.composite import TERMS, LossConfig
 from atft_pipeline.model.config import ModelConfig
@@ -62,13 +61,7 @@ class Settings:
         Raises:
             ConfigError: with the dotted name of each value that is unknown, ill-typed or out of range.
         """
-        built: dict[str, Any] = {}
-        for name, group in GROUPS.items():
-            try:
-                built[name] = TypeAdapter(group).validate_python(mapping[name])
-            except ValidationError as error:
-                lines = [f"{'.'.join([name, *map(str, item['loc'])])}: {item['msg']}" for item in error.errors()]
-                raise ConfigError("; ".join(lines)) from error
+        built: dict[str, Any] = {name: from_mapping(group, mapping[name], name) for name, group in GROUPS.items()}
         return cls(**built)
 
 
@@ -147,12 +140,15 @@ def fit(mapping: dict[str, Any]) -> None:
     """Make dependent parameters follow, so that dimensions need not know each other.
 
     * Heads become the largest divisor of the width that does not exceed what was asked for.
+    * The least learning rate of the schedule never exceeds the learning rate.
     * A window's least history never exceeds the window.
     * A loss term that reads a head switches the head on.
     """
     model, loss, batches = mapping["model"], mapping["loss"], mapping["batches"]
     for block in ("encoder", "graph"):
         model[block]["heads"] = largest_divisor(model["width"], model[block]["heads"])
+    schedule = mapping["training"]["schedule"]
+    schedule["eta_min"] = min(schedule["eta_min"], mapping["training"]["optimizer"]["lr"])
     batches["min_history"] = min(batches["min_history"], batches["window"])
     if loss["quantile"] and not model["heads"]["quantiles"]:
         model["heads"]["quantiles"] = QUANTILES

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.panel.schemes import CombinatorialPurged, PurgedKFold, Scheme, WalkForward
 from atft_pipeline.panel.splits import Dates, Days, parse_date
 
@@ -33,14 +33,14 @@ class WalkForwardConfig:
     scheme: Literal["walk_forward", "rolling", "purged_kfold", "combinatorial"] = "walk_forward"
     first_test: str | None = None
     last_test: str | None = None
-    retrain_every_months: int | None = 3
-    retrain_every_sessions: int | None = None
-    train_sessions: int | None = None
-    validation_sessions: int = 60
-    embargo: int = 20
-    folds: int = 5
-    groups: int = 6
-    test_groups: int = 2
+    retrain_every_months: int | None = within(3, 1, 600)
+    retrain_every_sessions: int | None = within(None, 1, 10_000)
+    train_sessions: int | None = within(None, 1, 100_000)
+    validation_sessions: int = within(60, 1, 10_000)
+    embargo: int = within(20, 0, 10_000)
+    folds: int = within(5, 2, 1000)
+    groups: int = within(6, 2, 30)
+    test_groups: int = within(2, 1, 29)
     warm_start: bool = False
 
     def __post_init__(self) -> None:
@@ -48,17 +48,17 @@ class WalkForwardConfig:
             parse_date(getattr(self, name), name)
         require(
             (self.train_sessions is not None) == (self.scheme == "rolling"),
-            f"train_sessions belongs to the scheme rolling, and rolling needs it; got {self.train_sessions} with "
+            f"train_sessions: belongs to the scheme rolling, and rolling needs it; got {self.train_sessions} with "
             f"{self.scheme}",
         )
         forward = self.scheme in ("walk_forward", "rolling")
         require(
             forward or not self.warm_start,
-            f"warm_start would show the model its test: it is for walk_forward and rolling, not for {self.scheme}",
+            f"warm_start: would show the model its test: it is for walk_forward and rolling, not for {self.scheme}",
         )
         require(
             forward or (self.first_test is None and self.last_test is None),
-            f"first_test and last_test belong to walk_forward and rolling; {self.scheme} tests every session",
+            f"first_test: with last_test belongs to walk_forward and rolling; {self.scheme} tests every session",
         )
         # A wrong number is refused now, not after the panel is loaded.
         self._scheme(self.first_test or "2000-01-01", self.last_test)
