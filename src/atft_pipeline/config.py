@@ -83,7 +83,7 @@ def from_mapping(cls: type[T], mapping: Any, where: str = "") -> T:
         msg = f"{where}: " if where else ""
         msg += f"must be a group of keys and values ({{}} takes the defaults), got {shown(mapping)}"
         raise ConfigError(msg)
-    hints = _hints(cls)
+    hints = _hints(typing.cast("Any", cls))
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     prefix = f"{where}." if where else ""
     values, wrong = {}, []
@@ -108,7 +108,7 @@ def from_mapping(cls: type[T], mapping: Any, where: str = "") -> T:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 

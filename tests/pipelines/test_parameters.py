@@ -21,6 +21,7 @@ from atft_pipeline.model.config import InputSpec
 from atft_pipeline.panel.schemes import WalkForward
 from atft_pipeline.pipeline_registry import register_pipelines
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.training.origin import Origin
 from atft_pipeline.tuning.config import DimensionConfig
 
 
@@ -123,11 +124,13 @@ REQUIRED: dict[type, dict[str, Any]] = {
 
 
 def classes() -> list[type]:
-    """Every configuration class of the project."""
+    """Every configuration class of the project; a model's origin is a record that a training writes, no parameter."""
     found: dict[type, None] = {}
     for module in pkgutil.walk_packages(atft_pipeline.__path__, "atft_pipeline."):
+        if module.name.endswith(".attention_kernels"):  # of a GPU: needs triton and has no configuration
+            continue
         for item in vars(importlib.import_module(module.name)).values():
-            if isinstance(item, type) and hasattr(item, "__pydantic_config__"):
+            if isinstance(item, type) and hasattr(item, "__pydantic_config__") and item is not Origin:
                 found[item] = None
     return list(found)
 

@@ -280,12 +280,12 @@ def test_all_heads_and_terms_train_together(planted: tuple[Panel, MonthlyGraphs]
 
 def test_initial_weights_are_those_of_the_model_given(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
     first = run(*planted, tmp_path / "a", epochs=1)
-    still = OptimizerConfig(lr=1e-12)
-    second = run(*planted, tmp_path / "b", epochs=1, optimizer=still, initial=first.checkpoint)
+    still = {"optimizer": OptimizerConfig(lr=1e-8), "schedule": ScheduleConfig(name="constant")}
+    second = run(*planted, tmp_path / "b", epochs=1, **still, initial=first.checkpoint)
     before, after = weights(first), weights(second)
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
     # Weights of another start are another run: its states lie elsewhere.
-    run(*planted, tmp_path / "b", epochs=1, optimizer=still)
+    run(*planted, tmp_path / "b", epochs=1, **still)
     assert len(list((tmp_path / "b").iterdir())) == 2
     wider = replace(MODEL, width=16)
     with pytest.raises(ArtifactError, match="its model parameters or inputs differ"):

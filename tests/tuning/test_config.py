@@ -31,12 +31,12 @@ def test_trials_and_epochs_replace_the_presets() -> None:
         ({"path": "a.b", "kind": "categorical", "choices": (1,)}, "at least two different choices"),
         ({"path": "a.b", "kind": "categorical", "choices": (1, 1)}, "at least two different choices"),
         ({"path": "a.b", "kind": "float", "low": 0, "high": 1, "choices": (1, 2)}, "no choices"),
-        ({"path": "a.b", "kind": "float", "low": 0, "high": math.inf}, "low and high must be finite"),
-        ({"path": "a.b", "kind": "log", "low": 1, "high": math.inf}, "low and high must be finite"),
-        ({"path": "a.b", "kind": "int", "low": -math.inf, "high": 1}, "low and high must be finite"),
-        ({"path": "a.b", "kind": "float", "low": -1e308, "high": 1e308}, "low and high must be finite"),
-        ({"path": "a.b", "kind": "float", "low": math.nan, "high": 1}, "low < high"),
-        ({"path": "a.b", "kind": "int", "low": 0, "high": 1e300}, "within"),
+        ({"path": "a.b", "kind": "float", "low": 0, "high": math.inf}, "(low|high): must be from -1e\\+15 to"),
+        ({"path": "a.b", "kind": "log", "low": 1, "high": math.inf}, "(low|high): must be from -1e\\+15 to"),
+        ({"path": "a.b", "kind": "int", "low": -math.inf, "high": 1}, "(low|high): must be from -1e\\+15 to"),
+        ({"path": "a.b", "kind": "float", "low": -1e308, "high": 1e308}, "(low|high): must be from -1e\\+15 to"),
+        ({"path": "a.b", "kind": "float", "low": math.nan, "high": 1}, "low: must be from"),
+        ({"path": "a.b", "kind": "int", "low": 0, "high": 1e300}, "high: must be from"),
         ({"path": "a.b", "kind": "categorical", "choices": (1.0, math.inf)}, "choices must be finite"),
         ({"path": "a.b", "kind": "categorical", "choices": (1.0, math.nan)}, "choices must be finite"),
     ],
@@ -72,7 +72,7 @@ PATHS = [
 
 @pytest.mark.parametrize("name", PATHS)
 def test_a_path_is_no_name_of_a_study(name: str) -> None:
-    with pytest.raises(ConfigError, match="study must be a name of at most 100 letters") as caught:
+    with pytest.raises(ConfigError, match="study: must be a name of at most 100 letters") as caught:
         HpoConfig(study=name)
     assert "\n" not in str(caught.value)
 
@@ -80,17 +80,17 @@ def test_a_path_is_no_name_of_a_study(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"trials": 10**9}, r"trials must lie in \[1,"),
-        ({"resamples": 10**12}, r"resamples must lie in \[1,"),
-        ({"time_limit": math.inf}, r"time_limit must lie in \[1,"),
-        ({"time_limit": math.nan}, r"time_limit must lie in \[1,"),
-        ({"heartbeat": {"grace": 10**12}}, "grace must be at most"),
-        ({"acceptance": {"device_busy": 1.5}}, "device_busy must lie"),
-        ({"acceptance": {"epoch_seconds": math.nan}}, "epoch_seconds must be positive"),
-        ({"acceptance": {"rank_ic": math.nan}}, "rank_ic must lie"),
-        ({"sampler": {"startup": 10**18}}, "startup must lie"),
-        ({"pruner": {"startup": 10**18}}, "startup must lie"),
-        ({"pruner": {"name": "hyperband", "warmup": 6}}, r"pruner\.warmup must not exceed the 5 epochs"),
+        ({"trials": 10**9}, r"trials: must be from 1 to"),
+        ({"resamples": 10**12}, r"resamples: must be from 1 to"),
+        ({"time_limit": math.inf}, "time_limit: must be a number, got inf"),
+        ({"time_limit": math.nan}, "time_limit: must be a number, got nan"),
+        ({"heartbeat": {"grace": 10**12}}, "heartbeat.grace: must be from"),
+        ({"acceptance": {"device_busy": 1.5}}, "acceptance.device_busy: must be from"),
+        ({"acceptance": {"epoch_seconds": math.nan}}, "acceptance.epoch_seconds: must be a number, got nan"),
+        ({"acceptance": {"rank_ic": math.nan}}, "acceptance.rank_ic: must be a number, got nan"),
+        ({"sampler": {"startup": 10**18}}, "startup: must be from"),
+        ({"pruner": {"startup": 10**18}}, "startup: must be from"),
+        ({"pruner": {"name": "hyperband", "warmup": 6}}, r"pruner\.warmup: must not exceed the 5 epochs"),
     ],
 )
 def test_a_search_that_could_not_end_or_judge_is_refused(values: dict[str, Any], message: str) -> None:

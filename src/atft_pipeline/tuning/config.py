@@ -49,6 +49,8 @@ class DimensionConfig:
                 len(distinct) == len(self.choices) >= 2 and self.low is None and self.high is None,
                 f"{self.path}: categorical takes at least two different choices and no low or high",
             )
+            endless = [choice for choice in self.choices if isinstance(choice, float) and not math.isfinite(choice)]
+            require(not endless, f"{self.path}: choices must be finite, got {endless}")
             return
         require(
             self.low is not None and self.high is not None and self.low < self.high and not self.choices,
@@ -86,7 +88,6 @@ class SamplerConfig:
     startup: int | None = within(None, 1, 1_000_000)
 
 
-
 @config
 class PrunerConfig:
     """Who stops a trial before its last epoch, by the validation RankIC after each epoch.
@@ -101,7 +102,6 @@ class PrunerConfig:
     name: Literal["median", "hyperband", "none"] = "median"
     startup: int | None = within(None, 0, 1_000_000)
     warmup: int = within(2, 0, 10_000)
-
 
 
 @config
@@ -137,7 +137,6 @@ class AcceptanceConfig:
     epoch_seconds: float = within(180.0, 0, 10000000.0)
     rank_ic: float = within(0.0, -1, 1)
     compile: Literal["auto", "yes"] = "auto"
-
 
 
 class Size(NamedTuple):
