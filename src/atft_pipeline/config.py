@@ -181,7 +181,13 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             msg = f"{where}: must be a list, such as [{shown(value)}], got {shown(value)}"
             raise ConfigError(msg)
-        return tuple(_convert(arguments[0], item, f"{where}[{place}]") for place, item in enumerate(value))
+        # A tuple of one kind, or of as many kinds as it has places.
+        kinds = arguments[:1] * len(value) if Ellipsis in arguments else arguments
+        require(len(kinds) == len(value), f"{where}: must be a list of {len(kinds)}, got {shown(value)}")
+        return tuple(
+            _convert(kind, item, f"{where}[{place}]")
+            for place, (kind, item) in enumerate(zip(kinds, value, strict=True))
+        )
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             msg = f"{where}: must be a mapping of keys to values, got {shown(value)}"

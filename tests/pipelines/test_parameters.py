@@ -47,6 +47,7 @@ class Outer:
     limit: float | None = within(None, 0, 1)  # type: ignore[assignment]
     switch: Literal["auto", "on", "off", "32"] = "auto"
     active: bool = True
+    pairs: tuple[tuple[str, int], ...] = ()
 
 
 def build(value: object) -> Outer:
@@ -60,6 +61,7 @@ def test_nested_values_become_typed_objects() -> None:
     assert build({"parts": [{"width": 3.0}], "weights": {"5": 1, 10: 0.5}, "size": 8}) == Outer(
         parts=(Inner(width=3),), weights={5: 1.0, 10: 0.5}, size=8
     )
+    assert build({"pairs": [["a", 1], ("b", 2)]}) == Outer(pairs=(("a", 1), ("b", 2)))
     assert build(Outer(size=2)) == Outer(size=2)
     # YAML reads these words as true and as a number.
     assert [build({"switch": value}).switch for value in (True, False, 32, "auto")] == ["on", "off", "32", "auto"]
@@ -88,6 +90,8 @@ def test_nested_values_become_typed_objects() -> None:
         ({"rates": [1, "x"]}, "rates[1]: must be a number, got 'x'"),
         ({"parts": [{}, {"width": -1}]}, "parts[1].width: must be from 1 to 100, got -1"),
         ({"parts": {"width": 1}}, "parts: must be a list"),
+        ({"pairs": [["a", 1], ["b"]]}, "pairs[1]: must be a list of 2, got ['b']"),
+        ({"pairs": [[1, "a"]]}, "pairs[0][0]: must be a text, got 1"),
         ({"weights": {"five": 1}}, "weights.five: must be a whole number, got 'five'"),
         ({"weights": {5: 2}}, "weights: must be from 0 to 1, got 2.0"),
         ({"weights": [5]}, "weights: must be a mapping of keys to values, got [5]"),

@@ -14,7 +14,13 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import single_split
 from atft_pipeline.training.checkpoint import load_model, panel_for
-from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig, PhaseConfig, RuntimeConfig
+from atft_pipeline.training.config import (
+    AugmentationConfig,
+    OptimizerConfig,
+    PhaseConfig,
+    RuntimeConfig,
+    ScheduleConfig,
+)
 from atft_pipeline.training.inference import explain_days, score_days
 from atft_pipeline.training.runtime import choose_runtime
 from tests.training.runs import BATCHES, MODEL, SPLIT, market, run, weights
