@@ -11,13 +11,8 @@ from typing import Any
 
 import polars as pl
 
-<<<<<<< HEAD
-from atft_pipeline.config import config, require
-from atft_pipeline.market import copies, moves, rules, sessions
-=======
 from atft_pipeline.config import config, within
-from atft_pipeline.market import rules
->>>>>>> 7a4f77c (Every key of every parameter has limits and keeps them, a wrong type is named with its key, and a wrong word on the command line is one line)
+from atft_pipeline.market import copies, moves, rules, sessions
 from atft_pipeline.market.tails import one_day_returns, tail_counts
 
 
@@ -60,13 +55,9 @@ class CleaningConfig:
     outside_range: bool = True
     range_tolerance: float = within(0.005, 0, 0.99)
     long_gaps: bool = True
-<<<<<<< HEAD
-    gap_sessions: int = 120
-    impossible_moves: bool = True
-    impossible_factor: float = 20.0
-=======
     gap_sessions: int = within(120, 1, 10_000)
->>>>>>> 7a4f77c (Every key of every parameter has limits and keeps them, a wrong type is named with its key, and a wrong word on the command line is one line)
+    impossible_moves: bool = True
+    impossible_factor: float = within(20.0, moves.LARGE, 1e6)
     one_day_ticks: bool = True
     tick_return: float = within(0.4, 0.001, 0.99)
     tick_volume: float = within(3.0, 0, 1000000.0)
@@ -75,19 +66,6 @@ class CleaningConfig:
     split_tolerance: float = within(0.08, 0.0001, 0.199)
     undone_ticks: bool = False
 
-<<<<<<< HEAD
-    def __post_init__(self) -> None:
-        require(0 <= self.holiday_share < 1, f"holiday_share must lie in [0, 1), got {self.holiday_share}")
-        require(0 <= self.range_tolerance < 1, f"range_tolerance must lie in [0, 1), got {self.range_tolerance}")
-        require(0 < self.tick_return < 1, f"tick_return must lie in (0, 1), got {self.tick_return}")
-        require(self.impossible_factor >= moves.LARGE, f"impossible_factor must be at least {moves.LARGE:g}")
-        require(self.tick_volume >= 0, f"tick_volume must not be negative, got {self.tick_volume}")
-        require(0 < self.split_tolerance < 0.2, f"split_tolerance must lie in (0, 0.2), got {self.split_tolerance}")
-        for name in ("holiday_window", "gap_sessions", "tick_window"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-
-=======
->>>>>>> 7a4f77c (Every key of every parameter has limits and keeps them, a wrong type is named with its key, and a wrong word on the command line is one line)
 
 @dataclass(frozen=True)
 class RuleCount:

@@ -13,12 +13,8 @@ PRESETS = {"quick": (5, 5), "medium": (10, 10), "full": (20, 20), "dry_run": (1,
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MOST = 1_000_000
 """Upper bound of counts: beyond it a search never ends."""
-<<<<<<< HEAD
 LARGEST = 2**31
-"""Whole numbers beyond it are no setting, and strain the samplers."""
-WEEK = 7 * 24 * 3600
-=======
->>>>>>> 7a4f77c (Every key of every parameter has limits and keeps them, a wrong type is named with its key, and a wrong word on the command line is one line)
+"""Numbers beyond it are no setting, and strain the samplers."""
 
 
 @config
@@ -61,12 +57,6 @@ class DimensionConfig:
         require(self.kind != "log" or self.low > 0, f"{self.path}: low of log must be positive, got {self.low}")
         whole = math.floor(self.low) == self.low and math.floor(self.high) == self.high
         require(self.kind != "int" or whole, f"{self.path}: low and high of int must be whole numbers")
-<<<<<<< HEAD
-        exact = max(abs(self.low), abs(self.high)) <= LARGEST
-        require(self.kind != "int" or exact, f"{self.path}: low and high of int must lie within +-2^31")
-        require(self.step >= 1, f"{self.path}: step must be at least 1, got {self.step}")
-=======
->>>>>>> 7a4f77c (Every key of every parameter has limits and keeps them, a wrong type is named with its key, and a wrong word on the command line is one line)
         require(
             self.kind != "int" or (self.high - self.low) % self.step == 0,
             f"{self.path}: high must lie whole steps of {self.step} above low",
