@@ -59,7 +59,7 @@ def test_values_are_yaml(text: str, values: dict[str, Any]) -> None:
     ],
 )
 def test_what_cannot_be_read_is_one_line(text: str, message: str) -> None:
-    with pytest.raises(click.UsageError) as caught:
+    with pytest.raises(click.ClickException) as caught:
         read(text)
     assert message in caught.value.message
     assert "\n" not in caught.value.message

@@ -7,10 +7,12 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import click
 import yaml
+from kedro import runner
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
@@ -94,6 +96,8 @@ def check_selection(options: Mapping[str, Any]) -> None:
     names = options["pipelines"] or ["__default__"]
     refuse_unknown("pipeline", names, set(pipelines))
     chosen = sum((pipelines[name] for name in names), start=Pipeline([]))
+    if options["runner"] and "." not in options["runner"]:
+        refuse_unknown("runner", [options["runner"]], runner.__all__)
     nodes, datasets = {node.name for node in chosen.nodes}, chosen.datasets()
     for option in ["node_names", "from_nodes", "to_nodes"]:
         refuse_unknown("node", options[option], nodes)
@@ -122,22 +126,25 @@ def refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> N
         raise AtftError(msg)
 
 
-def split_params(context: click.Context, _: click.Parameter, value: Any) -> Any:
+def split_params(_context: click.Context, _option: click.Parameter, value: Any) -> Any:
     """Read ``--params a.b=1,c=[1, 2]``; values are YAML."""
     if isinstance(value, dict):
         return value
     items = split_items(value)
     if items is None:
-        context.fail(f"--params: a bracket or a quote is not closed in {value}")
+        msg = f"--params: a bracket or a quote is not closed in {value}"
+        raise click.ClickException(msg)
     for item in items:
         name, sign, _value = item.partition("=")
         if not sign or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name.strip()):
-            context.fail(f"--params: {item} must be KEY=VALUE, such as training.epochs=3")
+            msg = f"--params: {item} must be KEY=VALUE, such as training.epochs=3"
+            raise click.ClickException(msg)
     try:
         pairs = [item.partition("=") for item in items]
         return OmegaConf.to_container(OmegaConf.from_dotlist([f"{name.strip()}={text}" for name, _, text in pairs]))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
-        context.fail(f"--params: cannot read {value}: {' '.join(str(error).split())}")
+        msg = f"--params: cannot read {value}: {' '.join(str(error).split())}"
+        raise click.ClickException(msg) from error
 
 
 def split_items(value: str) -> list[str] | None:
@@ -174,6 +181,18 @@ def one_line_errors() -> Iterator[None]:
     except Interrupted as stopped:
         click.secho(str(stopped), fg="yellow", err=True)
         sys.exit(130)
+
+
+def show_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show what ends a command of Kedro or of a plugin as the project's own commands do."""
+    line = one_line(error)
+    if line is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        click.secho(f"error: {line}", fg="red", err=True)
+
+
+sys.excepthook = show_error
 
 
 def run(**options: Any) -> Any:

@@ -73,5 +73,5 @@ def test_bad_input_is_named() -> None:
         fit_trees(empty, days(2), (1, 5), SMALL)
     with pytest.raises(DataError, match=r"lower evaluation.lightgbm.min_rows, now 100000"):
         fit_trees(days(5), days(2), (1, 5), replace(SMALL, min_rows=100_000))
-    with pytest.raises(ConfigError, match="leaves must be 2 or more"):
+    with pytest.raises(ConfigError, match="leaves: must be from 2"):
         LightGBMConfig(leaves=(1,))

@@ -66,7 +66,7 @@ def test_equal_scores_hold_nothing() -> None:
 
 
 def test_bad_settings_are_named() -> None:
-    with pytest.raises(ConfigError, match="cost_bp is in basis points"):
+    with pytest.raises(ConfigError, match="cost_bp: must be from 0"):
         PortfolioConfig(cost_bp=-1)
-    with pytest.raises(ConfigError, match="max_weight is a fraction"):
+    with pytest.raises(ConfigError, match="max_weight: must be from"):
         PortfolioConfig(max_weight=5)

@@ -94,5 +94,5 @@ def test_an_unknown_volume_at_a_new_price_is_a_trade() -> None:
 
 @pytest.mark.parametrize("pattern", ["(", "[ETF", "*fund"])
 def test_a_pattern_that_is_none_is_refused_by_name(pattern: str) -> None:
-    with pytest.raises(ConfigError, match=r"fund_pattern must be a regular expression, got "):
+    with pytest.raises(ConfigError, match=r"fund_pattern: must be a regular expression, got "):
         UniverseConfig(fund_pattern=pattern)

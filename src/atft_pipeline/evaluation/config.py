@@ -4,7 +4,10 @@ from atft_pipeline.config import config, require, within
 from atft_pipeline.evaluation.baselines import RidgeConfig
 from atft_pipeline.evaluation.boosting import LightGBMConfig
 from atft_pipeline.evaluation.bootstrap import BootstrapConfig
+from atft_pipeline.evaluation.market import FACTORS
 from atft_pipeline.evaluation.portfolios import PortfolioConfig
+
+BASELINES = ("lightgbm", "ridge")
 
 
 @config
@@ -55,4 +58,14 @@ class EvaluationConfig:
             self.min_listings >= self.deciles,
             f"min_listings: must be at least deciles ({self.deciles}), got {self.min_listings}",
         )
+        known = (*BASELINES, *FACTORS)
+        refuse_unknown("rivals", self.rivals, (*known, *(f"model+{name}" for name in BASELINES)))
+        refuse_unknown("blends", self.blends, BASELINES)
+        refuse_unknown("portfolios.scores", self.portfolios.scores, ("model", *known))
         require(self.groups % 2 == 0, f"groups: must be even, got {self.groups}")
+
+
+def refuse_unknown(key: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Refuse names of scores that nothing makes."""
+    unknown = [name for name in names if name not in known]
+    require(not unknown, f"{key}: no score is called {', '.join(unknown)}; there are: {', '.join(known)}")

@@ -21,7 +21,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
 from atft_pipeline.training.batch_size import Trainer, measured_batch_size
 from atft_pipeline.training.checkpoint import MODEL_TENSORS, start_from
-from atft_pipeline.training.config import WITHOUT_EFFECT, RuntimeConfig, TrainingConfig
+from atft_pipeline.training.config import WITHOUT_EFFECT, RuntimeConfig, TrainingConfig, loss_of
 from atft_pipeline.training.distributed import Ranks, build_fabric
 from atft_pipeline.training.gpu import GpuSampler, nvml_reader
 from atft_pipeline.training.monitor import PartTimer
@@ -87,6 +87,7 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
         # Every process takes the first one's measurement.
         batches = replace(batches, batch_size=ranks.collect(size or measured_batch_size(trainer, batches))[0])
     train_batches = DayBatches(resident, aligned, job.split.train, batches, shuffle=True, seed=training.seed)
+    check_accumulation(training, len(train_batches))
     session = Session(
         training=training,
         loss=job.loss,
@@ -137,9 +138,50 @@ def checked(job: Job, resident: ResidentPanel | None) -> Panel:
         f"loss.neutral_to: {', '.join(absent)} is not among the features that batches.features names; add it there, "
         "or leave it out with loss.neutral_to=[]",
     )
+    check_losses(job, panel.meta)
     if job.graphs is not None:
         check_compatible(panel.meta, job.graphs.meta)
     return panel
+
+
+def check_losses(job: Job, meta: PanelMeta) -> None:
+    """Refuse a loss that some phase could not compute, and heads that no phase trains.
+
+    Raises:
+        ConfigError: with the phase, the weight and what it lacks.
+    """
+    heads = job.model.heads
+    losses = {phase.name: loss_of(job.loss, phase) for phase in job.training.plan}
+    for name, loss in losses.items():
+        loss.weights_of(meta.horizons)
+        where = f"phase {name}: " if job.training.phases else ""
+        require(
+            not loss.quantile or bool(heads.quantiles),
+            f"{where}loss.quantile: the model has no quantile head; list levels in model.heads.quantiles or weigh it 0",
+        )
+        require(
+            not loss.student_t or heads.student_t,
+            f"{where}loss.student_t: the model has no Student-t head; set model.heads.student_t=true or weigh it 0",
+        )
+    require(
+        not heads.quantiles or any(loss.quantile for loss in losses.values()),
+        "model.heads.quantiles: loss.quantile weighs 0, so the quantiles would stay untrained; give it a weight or set "
+        "model.heads.quantiles=[]",
+    )
+
+
+def check_accumulation(training: TrainingConfig, batches: int) -> None:
+    """Refuse to sum gradients over more batches than an epoch has.
+
+    Raises:
+        ConfigError: with both numbers.
+    """
+    batches = min(batches, training.max_batches or batches)
+    require(
+        training.accumulation <= batches,
+        f"training.accumulation: must not exceed the {batches} batches of an epoch, got {training.accumulation}; an "
+        "epoch would be one step",
+    )
 
 
 def begin(session: Session) -> None:

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from itertools import accumulate, pairwise
 from typing import Literal
 
-from atft_pipeline.config import config, require, within
+from atft_pipeline.config import config, from_mapping, require, to_mapping, within
 from atft_pipeline.losses.composite import LossConfig
 
 # Parameters of the training that change no weight: how often it is saved, watched and resumed.
@@ -126,6 +126,15 @@ class PhaseConfig:
             f"loss_weights: no weight or number of the loss is called {', '.join(unknown)}; there are: "
             f"{', '.join(sorted(known))}",
         )
+
+
+def loss_of(loss: LossConfig, phase: PhaseConfig) -> LossConfig:
+    """The loss with the weights that a phase replaces.
+
+    Raises:
+        ConfigError: with the phase and the weight.
+    """
+    return from_mapping(LossConfig, {**to_mapping(loss), **phase.loss_weights}, f"phase {phase.name}: loss_weights")
 
 
 @config

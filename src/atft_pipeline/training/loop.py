@@ -30,7 +30,7 @@ from atft_pipeline.training.runtime import choose_runtime
 from atft_pipeline.training.session import Session, nothing
 from atft_pipeline.training.sums import Record
 from atft_pipeline.training.validation import RankICSummary
-from atft_pipeline.training.watch import refuse_collapse, refuse_divergence
+from atft_pipeline.training.watch import refuse_collapse, refuse_divergence, refuse_standstill, weight_sums
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,9 @@ def run_epochs(session: Session) -> Iterator[Record]:
         session.phase = phase
         while state.epoch < last and not exhausted(session, first):
             began = time.perf_counter()
+            before = weight_sums(session.model)
             numbers = train_epoch(session, phase, loss)
+            refuse_standstill(numbers["loss"], before, session.model, state.epoch + 1)
             refuse_divergence(numbers["loss"], phase.name, state.history)
             with session.timer.part("validation"):
                 summary, spread = validate(session)

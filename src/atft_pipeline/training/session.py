@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from atft_pipeline.config import from_mapping, to_mapping
 from atft_pipeline.errors import Interrupted
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
 from atft_pipeline.losses.neutral import neutralise
@@ -20,7 +19,7 @@ from atft_pipeline.panel.loader import BatchSource
 from atft_pipeline.panel.panel import PanelMeta
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.training.checkpoint import ModelCard, columns_hash
-from atft_pipeline.training.config import PhaseConfig, TrainingConfig
+from atft_pipeline.training.config import PhaseConfig, TrainingConfig, loss_of
 from atft_pipeline.training.distributed import Ranks
 from atft_pipeline.training.gpu import GpuSampler
 from atft_pipeline.training.monitor import PartTimer
@@ -168,7 +167,7 @@ class Session:
 
     def loss_of(self, phase: PhaseConfig) -> LossConfig:
         """The loss with the weights that a phase replaces."""
-        return from_mapping(LossConfig, {**to_mapping(self.loss), **phase.loss_weights}, f"phase {phase.name}")
+        return loss_of(self.loss, phase)
 
     def score(self, batch: DayBatch, features: Tensor, mask: Tensor) -> ModelOutput:
         """Run the model on a batch that lies on the device."""

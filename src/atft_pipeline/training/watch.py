@@ -27,6 +27,33 @@ def refuse_collapse(spread: float, epoch: int) -> None:
         raise TrainingError(msg)
 
 
+def refuse_standstill(loss: float, before: list[float], model: nn.Module, epoch: int) -> None:
+    """Stop a training that trains nothing: a loss of exactly 0, or weights that are those of before the epoch.
+
+    Args:
+        loss: mean of the epoch.
+        before: :func:`weight_sums` before the epoch.
+        model: after the epoch.
+        epoch: counted from 1.
+
+    Raises:
+        TrainingError: with what stands still and what to look at.
+    """
+    what = "the loss is exactly 0" if loss == 0.0 else "no weight has moved" if weight_sums(model) == before else ""
+    if what:
+        msg = (
+            f"epoch {epoch}: {what}, nothing was trained; look at loss.min_listings and "
+            "training.augmentation.listing_dropout (too few listings a day are left?), the weights of the loss and "
+            "training.optimizer.lr"
+        )
+        raise TrainingError(msg)
+
+
+def weight_sums(model: nn.Module) -> list[float]:
+    """Sum of each parameter's values, in float64."""
+    return torch.stack([parameter.detach().double().sum() for parameter in model.parameters()]).tolist()
+
+
 def refuse_divergence(loss: float, phase: str, history: list[dict[str, Any]]) -> None:
     """Stop a training whose loss runs away from what the same phase had reached.
 

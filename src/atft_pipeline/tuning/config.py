@@ -32,8 +32,8 @@ class DimensionConfig:
 
     path: str
     kind: Literal["float", "log", "int", "categorical"]
-    low: float | None = within(None, -1000000000000000.0, 1000000000000000.0)
-    high: float | None = within(None, -1000000000000000.0, 1000000000000000.0)
+    low: float | None = within(None, -LARGEST, LARGEST)
+    high: float | None = within(None, -LARGEST, LARGEST)
     step: int = within(1, 1, 1_000_000_000)
     choices: tuple[Scalar, ...] = ()
 

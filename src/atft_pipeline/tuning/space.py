@@ -142,7 +142,7 @@ def fit(mapping: dict[str, Any]) -> None:
     * Heads become the largest divisor of the width that does not exceed what was asked for.
     * The least learning rate of the schedule never exceeds the learning rate.
     * A window's least history never exceeds the window.
-    * A loss term that reads a head switches the head on.
+    * A loss term that reads a head switches the head on; quantiles that no term trains are left out.
     """
     model, loss, batches = mapping["model"], mapping["loss"], mapping["batches"]
     for block in ("encoder", "graph"):
@@ -152,6 +152,10 @@ def fit(mapping: dict[str, Any]) -> None:
     batches["min_history"] = min(batches["min_history"], batches["window"])
     if loss["quantile"] and not model["heads"]["quantiles"]:
         model["heads"]["quantiles"] = QUANTILES
+    if not loss["quantile"] and not any(
+        phase["loss_weights"].get("quantile") for phase in mapping["training"]["phases"]
+    ):
+        model["heads"]["quantiles"] = []
     model["heads"]["student_t"] = bool(model["heads"]["student_t"] or loss["student_t"])
 
 
