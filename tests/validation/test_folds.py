@@ -22,7 +22,7 @@ from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.schemes import CombinatorialPurged, Fold, WalkForward
-from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.config import RuntimeConfig, ScheduleConfig, TrainingConfig
 from atft_pipeline.validation.folds import FoldSettings, rank_ics, run_folds
 from atft_pipeline.validation.scoring import Rows, ridge_frame
 from atft_pipeline.validation.store import FoldRecord
@@ -198,7 +198,8 @@ def test_a_fold_knows_nothing_of_its_test_or_later(planted: tuple[Panel, Monthly
 
 def test_warm_start_begins_where_the_fold_before_ended(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
     panel, graphs = planted
-    still = replace(SETTINGS.training, optimizer=replace(SETTINGS.training.optimizer, lr=1e-12), epochs=1)
+    optimizer = replace(SETTINGS.training.optimizer, lr=1e-12)
+    still = replace(SETTINGS.training, optimizer=optimizer, schedule=ScheduleConfig(name="constant"), epochs=1)
     settings = replace(SETTINGS, training=still)
     _, records = run_folds(panel, graphs, walk(panel, 2), settings, tmp_path, warm_start=True)
     assert [record.warm for record in records] == [False, True]
