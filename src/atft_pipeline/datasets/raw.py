@@ -8,6 +8,7 @@ from kedro.io import AbstractDataset, DatasetError
 from atft_pipeline.datasets.contents import damage
 from atft_pipeline.datasets.remedy import make_again
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.files import saving
 
 ENDINGS = (".parquet", ".csv", ".csv.gz", ".xlsx")
 
@@ -109,8 +110,13 @@ class FolderDataset(AbstractDataset[Path, Path]):
         self.metadata = metadata
 
     def load(self) -> Path:
-        """Return the folder."""
-        self._filepath.mkdir(parents=True, exist_ok=True)
+        """Return the folder.
+
+        Raises:
+            ArtifactError: it cannot be made.
+        """
+        with saving(self._filepath.name, self._filepath):
+            self._filepath.mkdir(parents=True, exist_ok=True)
         return self._filepath
 
     def save(self, data: Path) -> None:

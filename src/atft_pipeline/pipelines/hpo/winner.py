@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from atft_pipeline.datasets.contents import damage
 from atft_pipeline.datasets.raw import newest
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.tuning.report import DRY
@@ -36,8 +37,9 @@ def with_winner(parameters: dict[str, Any], given: Mapping[str, Any], project: P
     if not path.is_file():
         msg = f"training.from_study: {BEST} does not exist; make it with: kedro run --pipeline=hpo"
         raise ArtifactError(msg)
-    text = path.read_text(encoding="utf-8")
-    if text.startswith(DRY):
+    found = damage(path)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if text.startswith(DRY) and not found:
         msg = (
             "training.from_study: the newest search was a dry run; kedro run --pipeline=hpo searches, or writes the "
             "winner of a finished study again"
@@ -47,8 +49,12 @@ def with_winner(parameters: dict[str, Any], given: Mapping[str, Any], project: P
         winner = yaml.safe_load(text)
     except yaml.YAMLError:
         winner = None
-    if not isinstance(winner, dict):
-        msg = f"training.from_study: {path} is damaged; write it again with: kedro run --pipeline=hpo"
+    if found or not isinstance(winner, dict):
+        what = found or "it holds no parameters"
+        msg = (
+            f"training.from_study: best_parameters {path.parent.name} is damaged: {what} ({path}); "
+            "write it again with: kedro run --pipeline=hpo"
+        )
         raise ArtifactError(msg)
     return overlay({**parameters, **winner}, given)
 
