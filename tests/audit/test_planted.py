@@ -18,7 +18,7 @@ from atft_pipeline.audit.chain import Steps, real_steps
 from atft_pipeline.audit.fingerprints import FingerprintConfig
 from atft_pipeline.audit.known import check_listings, check_parts
 from atft_pipeline.audit.newest import check_update
-from atft_pipeline.audit.prices import check_prices
+from atft_pipeline.audit.prices import check_prices, check_reading
 from atft_pipeline.audit.stored import Stored, draw_places
 from atft_pipeline.audit.table import audit_table
 from atft_pipeline.graphs import build as graph_build
@@ -26,7 +26,7 @@ from atft_pipeline.graphs.graphs import AlignedGraphs
 from atft_pipeline.market.columns import FeaturesConfig
 from atft_pipeline.market.ingest import IngestConfig, IngestResult
 from atft_pipeline.market.prepared import PreparedConfig
-from atft_pipeline.market.prices import PricesConfig
+from atft_pipeline.market.prices import PricesConfig, read_prices
 from atft_pipeline.market.sample_market import SampleMarket, SampleMarketConfig, generate
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import ModelConfig
@@ -145,6 +145,19 @@ def test_prices_that_were_filled(
     assert not found["Close"].passed
     assert "has no such raw value" in found["Close"].first
     assert all(finding.passed for finding in check_prices(market.prices, honest.clean))
+
+
+def test_files_whose_gaps_were_filled_while_they_were_read(market: SampleMarket, tmp_path: Path) -> None:
+    market.prices.filter(pl.col("Date") < dt.date(2020, 6, 1)).write_parquet(tmp_path / "one.parquet")
+    market.prices.filter(pl.col("Date") >= dt.date(2020, 6, 1)).write_parquet(tmp_path / "two.parquet")
+    read = read_prices(tmp_path, PricesConfig())
+    assert [finding.passed for finding in check_reading(tmp_path, read)] == [True]
+    backward = read.sort("Code", "Date").with_columns(pl.col("Close").fill_null(strategy="backward").over("Code"))
+    for wrong in (backward, pl.concat([read, read.head(1).with_columns(Date=pl.lit(dt.date(2019, 1, 1)))])):
+        assert [finding.passed for finding in check_reading(tmp_path, wrong)] == [False]
+    # Other columns may be what is read: nothing can be said.
+    market.prices.with_columns(AdjClose=pl.col("Close")).write_parquet(tmp_path / "two.parquet")
+    assert not list(check_reading(tmp_path, backward))
 
 
 RETURN, TARGET = pl.col("return_1"), pl.col("target_5")

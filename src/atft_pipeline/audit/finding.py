@@ -46,8 +46,8 @@ class Part:
 
 PARTS: dict[str, Part] = {
     "prices": Part(
-        "every clean price against the raw row of its own code and day",
-        "values that are wrong in the raw files; a past that the source adjusted",
+        "every clean price against the raw row of its own code and day; closes that the files lack",
+        "values that are wrong in the files; a past that the source adjusted; how tables of other columns were read",
     ),
     "clean_prices": Part(
         "clean rows and universe up to the audited dates, rebuilt with another future",
@@ -83,11 +83,11 @@ PARTS: dict[str, Part] = {
     ),
     "belief": Part(
         "no feature ranks the labels of any tenth of the days beyond belief",
-        "a leak that is weaker than that",
+        "a leak that is weaker than that, or of labels that reach over a fifth of a tenth",
     ),
     "parts": Part(
         "sessions between training, validation and test, and days that training read, from the model's card",
-        "what a card that was written by other code leaves out",
+        "models of folds and of trials; what a card that was written by other code leaves out",
     ),
     "listings": Part(
         "sectors and markets against the day from which they are dated",

@@ -22,6 +22,9 @@ BELIEF = 0.5
 TENTHS = 10
 LEAST_LISTINGS = 10
 LEAST_DAYS = 3
+# Labels that overlap are one observation: a month's move of the market ranks by beta. A tenth must hold some of them.
+LEAST_PERIODS = 5
+ERRORS = 5.5
 
 
 def check_parts(stored: Stored) -> Iterator[Finding]:
@@ -147,14 +150,18 @@ def check_belief(stored: Stored, count: int) -> Iterator[Finding]:
             continue
         stacked = np.stack(daily)
         seen = np.isfinite(stacked).sum(axis=0)
-        mean = np.where(seen >= LEAST_DAYS, np.nansum(stacked, axis=0) / np.maximum(seen, 1), 0.0)
-        wrong = np.abs(mean) > BELIEF
+        periods = np.minimum((high - low) / np.array(horizons), len(daily))
+        listings = float(np.median([panel.day(day).universe.sum() for day in days]))
+        limit = np.maximum(BELIEF, ERRORS / np.sqrt(max(listings - 1, 1) * periods))
+        judged = (seen >= LEAST_DAYS) & (periods >= LEAST_PERIODS)
+        mean = np.where(judged, np.nansum(stacked, axis=0) / np.maximum(seen, 1), 0.0)
+        wrong = np.abs(mean) > limit
         where = ""
         if wrong.any():
-            feature, horizon = np.unravel_index(int(np.abs(mean).argmax()), mean.shape)
+            feature, horizon = np.unravel_index(int((np.abs(mean) - limit).argmax()), mean.shape)
             where = f"{names[feature]} has RankIC {mean[feature, horizon]:+.2f} with return_{horizons[horizon]}"
         item = f"{panel.dates[low]} to {panel.dates[high - 1]}"
-        yield Finding("belief", item, "all", int(seen.sum()), int(wrong.sum()), where, not wrong.any())
+        yield Finding("belief", item, "all", int(seen[judged].sum()), int(wrong.sum()), where, not wrong.any())
 
 
 def _rank_ics(stored: Stored, day: int) -> npt.NDArray[np.float64] | None:

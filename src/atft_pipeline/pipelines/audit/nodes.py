@@ -1,6 +1,5 @@
 """Nodes of the stage ``audit``."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ import polars as pl
 from atft_pipeline.audit.audit import Audit, AuditConfig, audit
 from atft_pipeline.audit.chain import real_steps
 from atft_pipeline.audit.known import check_listings
+from atft_pipeline.audit.prices import check_reading
 from atft_pipeline.audit.stored import Stored
+from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import DataError
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
@@ -23,7 +24,7 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.training.checkpoint import MODEL_CARD
+from atft_pipeline.training.checkpoint import load_model
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.runtime import choose_runtime
 
@@ -40,7 +41,7 @@ def collect_stored(
     batches: Params[BatchConfig],
 ) -> Stored:
     """Put the artifacts in use side by side."""
-    card = None if model is None else json.loads((model / MODEL_CARD).read_text(encoding="utf-8"))
+    card = None if model is None else {"origin": to_mapping(load_model(model)[1].origin)}
     return Stored(clean_prices, listings, feature_table, panel, graphs, features.root, linked.root, batches.root, card)
 
 
@@ -62,6 +63,7 @@ def audit_chain(
         raw, _ = read_prepared(prices, settings.prepared, settings.prices)
     else:
         raw = read_prices(prices, settings.prices)
+    _check_source(prices, raw, stored)
     table = read_listings(listings, settings.prices) if listings is not None else None
     # What was read has canonical names already.
     canonical = replace(settings.prices, preset="standard", columns=None)
@@ -74,7 +76,25 @@ def audit_chain(
         choose_runtime(runtime.root) if model is not None else None,
     )
     result = audit(raw, table, steps, config.root, stored)
+    if not settings.prepared.enabled:
+        result = replace(result, findings=[*check_reading(prices, raw), *result.findings])
     return _with_listings(result, listings, stored, settings).report()
+
+
+def _check_source(path: Path, raw: pl.DataFrame, stored: Stored) -> None:
+    """Refuse prices of another market than the artifacts'; every comparison would call them a leak.
+
+    Raises:
+        DataError: less than half of the codes are shared.
+    """
+    codes = stored.clean["Code"].unique()
+    shared = int(codes.is_in(raw["Code"].unique().implode()).sum())
+    if 2 * shared < len(codes):
+        msg = (
+            f"{path} holds {shared} of the {len(codes)} codes of the clean prices: these were made from other prices; "
+            f"name those with --params prices=<path>, or build with: kedro run --pipeline=data --params prices={path}"
+        )
+        raise DataError(msg)
 
 
 def _with_listings(result: Audit, listings: Path | None, stored: Stored, settings: IngestConfig) -> Audit:
