@@ -24,7 +24,7 @@ from atft_pipeline.market.returns import daily_returns
 from atft_pipeline.market.sample_market import SampleMarket, SampleMarketConfig, generate
 from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.panel.panel import Panel
-from tests.audit.planted import with_feature
+from tests.audit.planted import with_columns, with_feature
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +94,14 @@ def test_a_label_shifted_by_one(market: SampleMarket) -> None:
     result = run(market, replace(chain, features=write))
     failed = [finding for finding in result.findings if not finding.passed and finding.artifact == "labels"]
     assert [finding.item for finding in failed] == ["return_1 incomplete"]
+
+
+def test_targets_that_know_more_than_their_label(market: SampleMarket) -> None:
+    """Whole-sample scaling reaches into the future from targets that are complete."""
+    scaled = pl.col("target_1") / pl.col("return_1").std().over("Listing")
+    result = run(market, with_columns(steps(), target_1=scaled))
+    failed = {(finding.artifact, finding.item) for finding in result.findings if not finding.passed}
+    assert failed == {("labels", "target_1 complete"), ("panel", "labels")}
 
 
 def test_cleaning_that_needs_the_next_day(market: SampleMarket) -> None:

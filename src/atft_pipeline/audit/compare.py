@@ -28,7 +28,7 @@ def compare(true: World, other: World, last: date, horizons: tuple[int, ...], sp
     yield from _tables("features", true.features.drop(labels), other.features.drop(labels), last)
     for horizon in horizons:
         yield from _labels(true.features, other.features, last, horizon, span)
-    yield from _panels(true, other, last)
+    yield from _panels(true, other, last, max(horizons) + span)
     yield from _graphs(true, other, last)
     if true.scores is not None and other.scores is not None:
         yield from _tables("scores", true.scores, other.scores, last)
@@ -76,8 +76,9 @@ def _labels(true: pl.DataFrame, other: pl.DataFrame, last: date, horizon: int, s
     dates = true.filter(pl.col("Date") <= last)["Date"].unique().sort()
     reach = horizon + span
     complete = dates[-reach - 1]
-    first, second = (_past(table.select(*KEYS, name), last) for table in (true, other))
-    yield _column_of_join("labels", f"{name} complete", first, second, pl.col("Date") <= complete, last)
+    for kind in (f"target_{horizon}", name):
+        first, second = (_past(table.select(*KEYS, kind), last) for table in (true, other))
+        yield _column_of_join("labels", f"{kind} complete", first, second, pl.col("Date") <= complete, last)
     joined = first.join(second, on=KEYS, how="inner", suffix="_other").filter(pl.col("Date") > complete)
     joined = joined.drop_nulls([name, f"{name}_other"])
     same = joined.filter(pl.col(name) == pl.col(f"{name}_other")).sort(KEYS)
@@ -98,10 +99,10 @@ def _column_of_join(
     return Finding(artifact, item, str(last), joined.height, count, where, not count)
 
 
-def _panels(true: World, other: World, last: date) -> Iterator[Finding]:
-    """Compare the record batches day by day, by the names of the listings."""
+def _panels(true: World, other: World, last: date, reach: int) -> Iterator[Finding]:
+    """Compare the record batches day by day, by the names of the listings; labels where all are complete."""
     days = int(np.searchsorted(true.panel.dates, np.datetime64(last), side="right"))
-    checked = {"listings": 0, "features": 0, "universe": 0}
+    checked = {"listings": 0, "features": 0, "universe": 0, "labels": 0}
     differing = dict.fromkeys(checked, 0)
     where = dict.fromkeys(checked, "")
     for day in range(days):
@@ -118,6 +119,11 @@ def _panels(true: World, other: World, last: date) -> Iterator[Finding]:
                 "features": int((left != right).reshape(len(names[0]), -1).any(axis=1).sum()),
                 "universe": int((views[0].universe != views[1].universe).sum()),
             }
+            if day < days - reach:
+                labels = [np.hstack([view.targets, view.returns]) for view in views]
+                parts["labels"] = int(
+                    (~np.isclose(labels[0], labels[1], rtol=0, atol=0, equal_nan=True)).any(axis=1).sum()
+                )
         for item in checked:
             checked[item] += len(names[0])
             differing[item] += parts.get(item, 0)
