@@ -110,6 +110,13 @@ def test_days_across_the_columns(name: str, tmp_path: Path) -> None:
     same(read(tmp_path / "p.csv"), market().select("Date", "Code", "Close"))
 
 
+def test_whole_numbers_below_a_header_are_no_tickers(tmp_path: Path) -> None:
+    whole = market().with_columns(pl.col(FIELDS).cast(pl.Int64))
+    for (day,), part in whole.partition_by("Date", as_dict=True).items():
+        part.drop("Date").write_csv(tmp_path / f"{day}.csv")
+    same(read(tmp_path), whole.with_columns(pl.col(FIELDS).cast(pl.Float64)))
+
+
 @pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y%m%d"])
 def test_a_file_a_day_without_dates(form: str, tmp_path: Path) -> None:
     for (day,), part in market().partition_by("Date", as_dict=True).items():

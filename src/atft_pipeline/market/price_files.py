@@ -293,8 +293,10 @@ def _find_header(lines: list[str]) -> tuple[str, int]:
 
 
 def two_headers(rows: list[list[str]]) -> bool:
-    """Whether the first two lines name fields and tickers, one line each."""
-    if len(rows) < 2 or len(rows[0]) < 2 or is_date(rows[1][0]):
+    """Whether the first two lines name fields and tickers, one line each; dates, or their name, come below."""
+    if len(rows) < 3 or len(rows[0]) < 2 or not rows[1] or not rows[2] or is_date(rows[1][0]):
+        return False
+    if not is_date(rows[2][0]) and key(rows[2][0]) not in DATES:
         return False
     cells = [[cell.strip() for cell in row[1:] if cell.strip()] for row in rows[:2]]
     if not all(cells) or len(rows[1]) != len(rows[0]):

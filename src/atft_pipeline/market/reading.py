@@ -23,8 +23,8 @@ class Reading:
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Give plain JSON types."""
-        return {**asdict(self), "notes": list(self.notes)}
+        """Give plain JSON types; the first note is the line."""
+        return {**asdict(self), "notes": [self.line(), *self.notes]}
 
     def line(self) -> str:
         """Say in one line what was read."""
@@ -85,8 +85,8 @@ class Matching:
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Give plain JSON types."""
-        return {**asdict(self), "notes": list(self.notes)}
+        """Give plain JSON types; the first note is the line."""
+        return {**asdict(self), "notes": [self.line(), *self.notes]}
 
     def line(self) -> str:
         """Say in one line how many codes are known."""
