@@ -54,6 +54,8 @@ def write_features(folder: Path, listings: int, days: int, features: int) -> Non
         "market_features": [],
         "horizons": [5],
         "label": "close_to_close",
+        "months": [path.stem for path in sorted(folder.glob("*.parquet"))],
+        "rows": sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet")),
         "fingerprint": "random",
     }
     (folder / "features.json").write_text(json.dumps(manifest))

@@ -98,7 +98,10 @@ def _remembered(memory: Path) -> dict[str, list[Any]]:
 
 
 class FileHashes:
-    """Content hashes of raw files, remembered by path, size and time of change.
+    """Content hashes of raw files, remembered by path, size, inode and times of change.
+
+    The time of the inode's last change cannot be set back: a file that was rewritten with equal size and time of
+    change is read again.
 
     Args:
         memory: JSON file that remembers; ``None`` hashes afresh every time.
@@ -132,9 +135,9 @@ class FileHashes:
 
     def _one(self, path: Path) -> str:
         stat = path.stat()
-        key, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
+        key, state = str(path.resolve()), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         known = self._known.get(key)
-        if known is None or known[:2] != state:
+        if known is None or known[:-1] != state:
             known = [*state, hash_file(path)]
             self._known[key] = known
-        return str(known[2])
+        return str(known[-1])

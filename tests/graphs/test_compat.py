@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from tests.graphs.market import build, make_market, names
 @dataclass(frozen=True)
 class Index:
     index_fingerprint: str
+    fingerprint: str = "panel"
 
 
 @pytest.fixture
@@ -22,6 +23,13 @@ def meta(tmp_path: Path) -> GraphsMeta:
 
 def test_the_same_axes_pass(meta: GraphsMeta) -> None:
     check_compatible(Index("index"), meta)
+    check_compatible(Index("index"), replace(meta, lineage={"panel": "panel"}))
+
+
+def test_the_same_axes_with_other_contents_are_refused(meta: GraphsMeta) -> None:
+    made = replace(meta, lineage={"panel": "another-market"})
+    with pytest.raises(ArtifactError, match=r"made for panel another-, not for panel panel, .* --pipeline=graphs$"):
+        check_compatible(Index("index"), made)
 
 
 @pytest.mark.parametrize(

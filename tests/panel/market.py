@@ -57,10 +57,19 @@ def write_features(folder: Path, *, days: int = 60, listings: int = 12, seed: in
         "market_features": ["regime"],
         "horizons": list(HORIZONS),
         "label": "close_to_close",
+        "months": [str(month) for month in np.unique(months)],
+        "rows": built.num_rows,
         "fingerprint": f"features-{seed}",
     }
     (folder / "features.json").write_text(json.dumps(manifest))
     return built
+
+
+def restate(folder: Path) -> None:
+    """Let the manifest tell the months and rows that lie in the folder now."""
+    path = folder / "features.json"
+    rows = {month.stem: pq.read_metadata(month).num_rows for month in sorted(folder.glob("*.parquet"))}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"months": list(rows), "rows": sum(rows.values())}))
 
 
 def listings_table(listings: int = 12) -> pa.Table:

@@ -1,15 +1,19 @@
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
 
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.panel.build import PanelConfig, append_days, build_panel
 from atft_pipeline.panel.panel import Panel
-from tests.panel.market import FEATURES, listings_table, make_panel, write_features
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from tests.panel.market import FEATURES, listings_table, make_panel, restate, write_features
 
 
 def test_rows_of_the_table_are_rows_of_the_panel(tmp_path: Path) -> None:
@@ -72,6 +76,7 @@ def test_append_equals_rebuild_and_leaves_earlier_batches(tmp_path: Path) -> Non
     for path in (tmp_path / "short").glob("*.parquet"):
         frame = pl.read_parquet(path).filter(pl.col("Date") <= cut.astype(object))
         path.unlink() if frame.is_empty() else frame.write_parquet(path)
+    restate(tmp_path / "short")
     build_panel(tmp_path / "short", listings_table(), tmp_path / "short.arrow", PanelConfig(), {})
     short = Panel.open(tmp_path / "short.arrow")
     append_days(short, tmp_path / "full" / "features", listings_table(), tmp_path / "longer.arrow", {})
@@ -100,6 +105,7 @@ def test_append_takes_the_days_whose_labels_were_completed(tmp_path: Path) -> No
         labels = [name for name in frame.columns if name.startswith(("target_", "return_"))]
         unknown = frame.with_columns(pl.when(pl.col("Date") < late).then(name).alias(name) for name in labels)
         path.unlink() if frame.is_empty() else unknown.write_parquet(path)
+    restate(tmp_path / "short")
     build_panel(tmp_path / "short", listings_table(), tmp_path / "short.arrow", PanelConfig(), {})
     short = Panel.open(tmp_path / "short.arrow")
     features = tmp_path / "full" / "features"
@@ -165,3 +171,57 @@ def test_unsorted_features_are_refused(tmp_path: Path) -> None:
     pl.read_parquet(path).sort("Listing", "Date").write_parquet(path)
     with pytest.raises(ArtifactError, match="sorted by Date"):
         build_panel(tmp_path / "features", listings_table(), tmp_path / "panel.arrow", PanelConfig(), {})
+
+
+def damaged(panel: Panel, days: range, column: str) -> None:
+    """Overwrite a column of some days in the file, as a failing disk or another program would."""
+    for day in days:
+        values = panel.batch(day).column(column).flatten().buffers()[1]
+        body = panel.path.read_bytes()
+        place = body.index(values.to_pybytes())
+        panel.path.write_bytes(
+            body[:place] + np.random.default_rng(day).bytes(values.size) + body[place + values.size :]
+        )
+
+
+@pytest.mark.parametrize("column", ["features", "targets", "returns"])
+def test_days_that_were_overwritten_are_noticed_when_they_are_read(tmp_path: Path, column: str) -> None:
+    damaged(make_panel(tmp_path), range(20, 23), column)
+    panel = Panel.open(tmp_path / "panel.arrow")
+    panel.day(19)
+    line = f"the rows of {panel.index.dates[20]} are not those that were written .* --pipeline=panel$"
+    with pytest.raises(ArtifactError, match=line):
+        panel.day(20)
+    with pytest.raises(ArtifactError, match=line):
+        ResidentPanel.load(panel, ResidencyConfig(mode="host"))
+    write_features(tmp_path / "more", days=62)
+    with pytest.raises(ArtifactError, match=line):
+        append_days(panel, tmp_path / "more", listings_table(), tmp_path / "longer.arrow", {})
+
+
+def test_labels_alone_are_read_without_the_features(tmp_path: Path) -> None:
+    damaged(make_panel(tmp_path), range(20, 21), "features")
+    panel = Panel.open(tmp_path / "panel.arrow")
+    resident = ResidentPanel.load(panel, ResidencyConfig(mode="mmap"))
+    with pytest.raises(ArtifactError, match="the rows of"):
+        resident.windows(torch.tensor([22]), torch.tensor([[0]]), 5)
+
+
+@pytest.mark.parametrize("change", ["a month is gone", "a month too many", "rows are gone", "empty"])
+def test_a_feature_table_that_is_not_whole_is_refused(tmp_path: Path, change: str) -> None:
+    features = tmp_path / "features"
+    panel = make_panel(tmp_path)
+    months = sorted(features.glob("*.parquet"))
+    if change == "a month is gone":
+        months[1].unlink()
+    elif change == "a month too many":
+        shutil.copy(months[0], features / "1999-01.parquet")
+    elif change == "rows are gone":
+        pq.write_table(pq.read_table(months[1])[3:], months[1])
+    else:
+        for month in months:
+            month.unlink()
+    with pytest.raises(ArtifactError, match=r"make the features again with: kedro run --pipeline=features$"):
+        build_panel(features, listings_table(), tmp_path / "again.arrow", PanelConfig(), {})
+    with pytest.raises(ArtifactError, match=r"make the features again with: kedro run --pipeline=features$"):
+        append_days(panel, features, listings_table(), tmp_path / "longer.arrow", {})

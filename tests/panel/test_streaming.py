@@ -71,6 +71,7 @@ def write_panel(folder: Path) -> Path:
         pq.write_table(pa.table(table), features / f"{month}.parquet", compression="none")
     manifest = (
         f'{{"features": {columns}, "market_features": [], "horizons": [1], "label": "close_to_close", '
+        f'"months": {np.unique(months).astype(str).tolist()}, "rows": {len(dates) * LISTINGS}, '
         '"fingerprint": "random"}'
     ).replace("'", '"')
     (features / "features.json").write_text(manifest)

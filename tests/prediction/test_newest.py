@@ -21,7 +21,7 @@ from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.runtime import choose_runtime
 from atft_pipeline.validation.scoring import score_frame
-from tests.panel.market import listings_table, write_features
+from tests.panel.market import listings_table, restate, write_features
 from tests.training.runs import market, run
 
 RUNTIME = choose_runtime(RuntimeConfig(device="cpu"))
@@ -44,6 +44,7 @@ def rebuild(folder: Path, change: pl.Expr | None = None, **size: int) -> Panel:
     for path in (folder / "features").glob("*.parquet"):
         if change is not None:
             pl.read_parquet(path).filter(change).write_parquet(path)
+    restate(folder / "features")
     build_panel(folder / "features", listings_table(30), folder / "panel.arrow", PanelConfig(), {})
     return Panel.open(folder / "panel.arrow")
 

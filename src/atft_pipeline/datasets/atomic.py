@@ -4,10 +4,12 @@ Kedro counts a version as saved as soon as its path exists. Here every save goes
 folder and is renamed at the end, so that a save that was killed leaves nothing that a later run would load.
 """
 
+import logging
 import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -24,6 +26,10 @@ from atft_pipeline.files import remove, saving, sweep, temporary_name
 # What the libraries raise at a file that is not what they wrote; a flipped bit may end in any of them.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, pl.exceptions.PolarsError, pa.ArrowException)
 OFFERED = 3  # older versions that are looked at, the newest first, for one to offer
+
+log = logging.getLogger(__name__)
+
+VERSION_FORMAT = "%Y-%m-%dT%H.%M.%S.%fZ"
 
 Saved = TypeVar("Saved")
 Loaded = TypeVar("Loaded")
@@ -49,6 +55,18 @@ def forget(folder: Path) -> None:
         remove(folder)
 
 
+def later_version(asked: str, newest: str) -> str:
+    """Name of a version that sorts behind the newest one, although the clock was ahead when that one was saved."""
+    try:
+        names = [datetime.strptime(name, VERSION_FORMAT) for name in (asked, newest)]
+        if names[0] > names[1]:
+            return asked
+        behind = names[1] + timedelta(milliseconds=1)
+    except (ValueError, OverflowError):
+        return asked
+    return f"{behind:%Y-%m-%dT%H.%M.%S}.{behind.microsecond // 1000:03d}Z"
+
+
 class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Loaded]):
     """A versioned dataset that saves under a temporary name, then renames.
 
@@ -70,6 +88,9 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         super().__init__(PurePosixPath(filepath), version)
         self.metadata = metadata
         self.name = Path(filepath).stem
+        # Version that this object saved, and the name that it chose for the one it was asked to save.
+        self._saved: str | None = None
+        self._named: tuple[str, str] | None = None
 
     @abstractmethod
     def write(self, path: Path, data: Saved) -> None:
@@ -102,6 +123,29 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
                 if self._version is not None:
                     forget(final.parent)
                 raise
+        self._saved = self.resolve_save_version()
+
+    def resolve_load_version(self) -> str | None:
+        """The version that was asked for, else the one that this object saved, else the newest at the first look.
+
+        Whatever other runs save meanwhile, a run goes on with what it began with.
+        """
+        if self._version and not self._version.load and self._saved:
+            return self._saved
+        found: str | None = super().resolve_load_version()
+        return found
+
+    def resolve_save_version(self) -> str | None:
+        """The version of this run; behind the newest one where the clock was ahead when that one was saved."""
+        asked: str | None = super().resolve_save_version()
+        if asked is None or (self._named is not None and self._named[0] == asked):
+            return self._named[1] if asked is not None and self._named is not None else None
+        newest = max(self.list_versions(full_path=False), default="")
+        chosen = later_version(asked, newest) if newest > asked else asked
+        if chosen != asked:
+            log.warning("%s: version %s lies in the future; this one is saved as %s", self.place, newest, chosen)
+        self._named = asked, chosen
+        return chosen
 
     def load(self) -> Loaded:
         """Read the newest version, or the one that was asked for.

@@ -1,4 +1,4 @@
-"""Graphs and panel must have the same axes."""
+"""Graphs and panel must have the same axes, and the graphs must have been made for that very panel."""
 
 from typing import Protocol
 
@@ -14,6 +14,11 @@ class HasIndex(Protocol):
         """Hash of the panel's listings and dates."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the panel's contents."""
+        ...
+
 
 def check_compatible(
     panel_meta: HasIndex, graphs_meta: GraphsMeta, panel_listings: tuple[str, ...] | None = None
@@ -26,10 +31,18 @@ def check_compatible(
         panel_listings: the panel's listings, to name the first difference in the message.
 
     Raises:
-        ArtifactError: the axes differ; names the command that repairs it.
+        ArtifactError: the axes or the contents differ; names the command that repairs it.
     """
     if panel_meta.index_fingerprint == graphs_meta.index_fingerprint:
-        return
+        # Graphs that a library call made may not tell their panel; those of a run do.
+        made_for = graphs_meta.lineage.get("panel", panel_meta.fingerprint)
+        if made_for == panel_meta.fingerprint:
+            return
+        msg = (
+            f"the graphs were made for panel {made_for[:8]}, not for panel {panel_meta.fingerprint[:8]}, which has the "
+            "same listings and dates with other contents; rebuild the graphs with: kedro run --pipeline=graphs"
+        )
+        raise ArtifactError(msg)
     msg = (
         f"graphs and panel do not have the same listings and dates: {_difference(graphs_meta, panel_listings)} "
         f"(index {graphs_meta.index_fingerprint} in the graphs, {panel_meta.index_fingerprint} in the panel); "

@@ -46,6 +46,10 @@ def update_features(
         ArtifactError: the earlier table was built from other prices, sectors or parameters.
     """
     earlier = read_manifest(previous)
+    gone = [month for month in earlier.months if not (previous / f"{month}.parquet").is_file()]
+    if gone:
+        msg = f"{previous} lacks {', '.join(gone[:5])}; make the features again with: kedro run --pipeline=features"
+        raise ArtifactError(msg)
     last = last_day(previous)
     if history_fingerprint(clean, listings, config, last) != earlier.fingerprint:
         msg = f"{changed_history(previous, last)}; rebuild with: kedro run --pipeline=data"

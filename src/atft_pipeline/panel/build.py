@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from atft_pipeline.config import config, to_mapping
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.lineage import hash_file, hash_index, hash_json
-from atft_pipeline.panel.panel import Panel, PanelIndex, PanelMeta, panel_schema
+from atft_pipeline.panel.panel import Panel, PanelIndex, PanelMeta, panel_schema, write_day
 from atft_pipeline.progress import track
 
 KEYS = ("Date", "Listing", "InUniverse")
@@ -58,10 +58,7 @@ def build_panel(
         ArtifactError: the folder holds no feature table, or its rows are not sorted.
     """
     manifest = read_manifest(features)
-    months = sorted(features.glob("*.parquet"))
-    if not months:
-        msg = f"{features} holds no feature rows; make them with: kedro run --pipeline=features"
-        raise ArtifactError(msg)
+    months = feature_months(features, manifest)
     order, dates, rows = _read_axes(months)
     meta, index = _describe(manifest, months, order, dates, rows, listings, config, lineage)
     position = {name: number for number, name in enumerate(index.listings)}
@@ -69,7 +66,7 @@ def build_panel(
     with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for month in track(months, "panel"):
             for batch in _days_of(month, meta, schema, position):
-                writer.write_batch(batch)
+                write_day(writer, batch)
     return meta
 
 
@@ -97,7 +94,7 @@ def append_days(
     old = panel.index.dates
     kept = len(old) if since is None else bisect_left(old, since)
     last = old[kept - 1] if kept else ""
-    months = [path for path in sorted(features.glob("*.parquet")) if path.stem >= last[:7]]
+    months = [path for path in feature_months(features, manifest) if path.stem >= last[:7]]
     order, dates, rows = _read_axes(months, known=panel.listings, after=last)
     if not dates or dates[-1] <= old[-1]:
         msg = f"{features} holds no day after {old[-1]}, the panel's last one; there is nothing to append"
@@ -116,10 +113,10 @@ def append_days(
     schema = panel_schema(meta, index)
     with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for day in range(kept):
-            writer.write_batch(panel.batch(day).replace_schema_metadata(schema.metadata))
+            write_day(writer, panel.batch(day).replace_schema_metadata(schema.metadata))
         for month in months:
             for batch in _days_of(month, meta, schema, position, after=last):
-                writer.write_batch(batch)
+                write_day(writer, batch)
     return meta
 
 
@@ -135,6 +132,29 @@ def read_manifest(features: Path) -> dict[str, Any]:
         raise ArtifactError(msg)
     manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return manifest
+
+
+def feature_months(features: Path, manifest: Mapping[str, Any]) -> list[Path]:
+    """The months of a feature table, as its manifest lists them.
+
+    Raises:
+        ArtifactError: it has none, or the folder holds other months or another number of rows.
+    """
+    remake = "make the features again with: kedro run --pipeline=features"
+    listed, found = set(manifest["months"]), {path.stem for path in features.glob("*.parquet")}
+    if not listed:
+        msg = f"{features} holds no feature rows; {remake}"
+        raise ArtifactError(msg)
+    for said, months in (("lacks", listed - found), ("holds beside what its manifest lists", found - listed)):
+        if months:
+            msg = f"{features} {said} {', '.join(sorted(months)[:5])} ({len(months)} of {len(listed)} months); {remake}"
+            raise ArtifactError(msg)
+    paths = [features / f"{month}.parquet" for month in sorted(listed)]
+    rows = sum(pq.read_metadata(path).num_rows for path in paths)
+    if rows != manifest["rows"]:
+        msg = f"{features} holds {rows} rows, its manifest says {manifest['rows']}; {remake}"
+        raise ArtifactError(msg)
+    return paths
 
 
 def _check_same_columns(panel: Panel, manifest: Mapping[str, Any]) -> None:

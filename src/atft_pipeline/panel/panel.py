@@ -8,7 +8,8 @@ schema metadata holds one JSON document under ``panel``: names, axes, fingerprin
 """
 
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -23,6 +24,9 @@ from atft_pipeline.errors import ArtifactError, ConfigError
 
 FORMAT = 1
 METADATA_KEY = b"panel"
+# Checksums (CRC-32) of a day's labels and of its features, beside its record batch.
+LABELS_SUM, FEATURES_SUM = b"labels", b"features"
+CHECKED = {LABELS_SUM: ("listing", "universe", "targets", "returns"), FEATURES_SUM: ("features",)}
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,22 @@ def panel_schema(meta: PanelMeta, index: PanelIndex) -> pa.Schema:
     return pa.schema(columns, metadata={METADATA_KEY: json.dumps(document, separators=(",", ":")).encode()})
 
 
+def checksums(batch: pa.RecordBatch, parts: Collection[bytes] = tuple(CHECKED)) -> dict[bytes, bytes]:
+    """Checksums of parts of a day, as CRC-32: some 6 GiB/s on one core."""
+    found = {}
+    for part in parts:
+        value = 0
+        for name in CHECKED[part]:
+            value = zlib.crc32(_bytes(batch.column(name)), value)
+        found[part] = f"{value:08x}".encode()
+    return found
+
+
+def write_day(writer: pa.ipc.RecordBatchFileWriter, batch: pa.RecordBatch) -> None:
+    """Write a day with its checksums."""
+    writer.write_batch(batch, custom_metadata=checksums(batch))
+
+
 class Panel:
     """A panel mapped into memory.
 
@@ -141,6 +161,8 @@ class Panel:
         self._reader = reader
         self._columns = columns
         self._first = first
+        # Parts of days whose checksums were compared.
+        self._sound: set[tuple[int, bytes]] = set()
 
     @classmethod
     def open(cls, path: Path) -> "Panel":
@@ -227,9 +249,31 @@ class Panel:
         """Rows over all days."""
         return sum(self.index.rows)
 
-    def batch(self, day: int) -> pa.RecordBatch:
-        """The record batch of a day."""
-        return self._reader.get_batch(self._first + day)
+    def batch(self, day: int, *, features: bool = True) -> pa.RecordBatch:
+        """The record batch of a day, compared with its checksums when it is first read.
+
+        Args:
+            day: its index.
+            features: compare the features too; without it they stay on disk, and are not to be read.
+
+        Raises:
+            ArtifactError: the rows are not those that were written.
+        """
+        place = self._first + day
+        parts = {LABELS_SUM, FEATURES_SUM} if features else {LABELS_SUM}
+        if all((place, part) in self._sound for part in parts):
+            return self._reader.get_batch(place)
+        batch, stored = self._reader.get_batch_with_custom_metadata(place)
+        found = checksums(batch, parts)
+        # A panel that was written before there were checksums has none.
+        if any(part in stored and stored[part] != value for part, value in (found.items() if stored else ())):
+            msg = (
+                f"{self.path}: the rows of {self.index.dates[day]} are not those that were written (their checksum "
+                "differs); rebuild it with: kedro run --pipeline=panel"
+            )
+            raise ArtifactError(msg)
+        self._sound |= {(place, part) for part in parts}
+        return batch
 
     def tail(self, days: int) -> "Panel":
         """The last days alone, with all listings; the file is shared, nothing is copied."""
@@ -245,18 +289,31 @@ class Panel:
         index = replace(self.index, sector=sector, market=market)
         return Panel(self.path, self._reader, meta, index, self._columns, self._first)
 
-    def day(self, day: int) -> PanelDay:
-        """Views of one day (a copy of the features where only some are seen); valid while the panel is open."""
-        batch = self.batch(day)
+    def day(self, day: int, *, features: bool = True) -> PanelDay:
+        """Views of one day (a copy of the features where only some are seen); valid while the panel is open.
+
+        Args:
+            day: its index.
+            features: the features will be read too, so that they are compared with their checksum.
+
+        Raises:
+            ArtifactError: the rows are not those that were written.
+        """
+        batch = self.batch(day, features=features)
         horizons = len(self.meta.horizons)
-        features = _matrix(batch.column("features"), self._reader.schema.field("features").type.list_size)
+        matrix = _matrix(batch.column("features"), self._reader.schema.field("features").type.list_size)
         return PanelDay(
             listing=batch.column("listing").to_numpy(zero_copy_only=True),
-            features=features if self._columns is None else features[:, self._columns],
+            features=matrix if self._columns is None or not features else matrix[:, self._columns],
             targets=_matrix(batch.column("targets"), horizons),
             returns=_matrix(batch.column("returns"), horizons),
             universe=batch.column("universe").to_numpy(zero_copy_only=False),
         )
+
+
+def _bytes(column: Any) -> npt.NDArray[np.uint8]:
+    values = column.flatten() if pa.types.is_fixed_size_list(column.type) else column
+    return np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8)
 
 
 def _matches(name: str, pattern: str) -> bool:

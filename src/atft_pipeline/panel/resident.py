@@ -100,7 +100,7 @@ class ResidentPanel:
         self.present = torch.zeros(days, listings, dtype=torch.bool)
         dense = None if choice.value == "mmap" else torch.zeros(days, listings, features, dtype=dtype)
         for day in track(range(days), "load panel"):
-            view = panel.day(day)
+            view = panel.day(day, features=dense is not None)
             rows = view.listing
             self.targets[day].numpy()[rows] = view.targets
             self.returns[day].numpy()[rows] = view.returns

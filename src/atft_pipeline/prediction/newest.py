@@ -22,6 +22,7 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.training.checkpoint import MODEL_CARD, load_model, panel_for
 from atft_pipeline.training.inference import score_days
+from atft_pipeline.training.origin import check_market
 from atft_pipeline.training.runtime import Runtime
 from atft_pipeline.validation.scoring import listing_details, score_frame
 
@@ -69,6 +70,7 @@ def score_newest(
     network, card = load_model(model)
     panel = panel_for(card, panel)
     check_graphs(panel, graphs)
+    check_market(card.origin, card.panel, panel)
     check_listings(panel, settings)
     tail = panel.tail(card.batches.window - 1 + settings.days)
     resident = ResidentPanel.load(tail, ResidencyConfig(mode="mmap"))

@@ -28,6 +28,7 @@ from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.training.checkpoint import MODEL_TENSORS, load_model, panel_for
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.inference import explain_days, score_days
+from atft_pipeline.training.origin import check_market, check_test_days
 from atft_pipeline.training.runtime import choose_runtime
 from atft_pipeline.validation.scoring import Rows, lightgbm_frame, listing_details, ridge_frame, score_frame
 
@@ -50,13 +51,18 @@ def score_test(
     Returns:
         Date, Listing, ``score_{h}``, quantiles, ``return_{h}``, ``target_{h}`` and the hash of the ``model`` on the
         test days; Date, Listing and ``score_{h}`` of training days.
+
+    Raises:
+        ArtifactError: model, panel and graphs do not belong together, or the model was trained on test days.
     """
     check_compatible(panel.meta, graphs.meta, panel.listings)
     network, card = load_model(model)
     panel = panel_for(card, panel)
+    check_market(card.origin, card.panel, panel)
+    days = single_split(panel.dates, split.root, panel.meta.label_span)
+    check_test_days(card.origin, panel, days.test)
     chosen = choose_runtime(runtime.root)
     resident = ResidentPanel.load(panel, residency.root, chosen.torch_device)
-    days = single_split(panel.dates, split.root, panel.meta.label_span)
     aligned = graphs.align(panel.dates)
     scores = score_days(network, resident, aligned, days.test, card.batches, chosen)
     places = np.linspace(0, len(days.train) - 1, min(REFERENCE_DAYS, len(days.train))).round().astype(int)
