@@ -4,9 +4,11 @@ import copy
 import difflib
 import logging
 import re
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -29,11 +31,12 @@ from rich.table import Table
 from rich.tree import Tree
 
 from atft_pipeline.config import DOTTED, named
-from atft_pipeline.errors import AtftError, Interrupted
+from atft_pipeline.errors import AtftError, ConfigError, Interrupted
 from atft_pipeline.hooks import FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
+from atft_pipeline.source import complete, describe, recall, with_source
 
 # Options of `kedro run` that leave nodes out, as `Pipeline.filter` takes them.
 FILTERS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs")
@@ -167,8 +170,13 @@ def split_items(value: str) -> list[str] | None:
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Print the one line of an error that a user can mend, and leave."""
+def one_line_errors(env: str | None = None, params: dict[str, Any] | None = None) -> Iterator[None]:
+    """Print the one line of an error that a user can mend, and leave.
+
+    Args:
+        env: environment of the command; the commands that the line names get it too.
+        params: its runtime parameters; likewise its prices.
+    """
     try:
         yield
     except MENDABLE as error:
@@ -176,10 +184,11 @@ def one_line_errors() -> Iterator[None]:
         if line is None:
             raise
         logging.getLogger(__name__).debug("stopped", exc_info=error)
+        line = complete(line, Path.cwd(), env, params or {})
         click.secho(f"error: {line}", fg="red", err=True)
         sys.exit(1)
     except Interrupted as stopped:
-        click.secho(str(stopped), fg="yellow", err=True)
+        click.secho(complete(str(stopped), Path.cwd(), env, params or {}), fg="yellow", err=True)
         sys.exit(130)
 
 
@@ -202,7 +211,7 @@ def run(**options: Any) -> Any:
     options.update(pipeline=None, pipelines=names)
     callback = kedro_run.callback
     assert callback is not None
-    with one_line_errors():
+    with one_line_errors(options["env"], options["params"]):
         check_selection(options)
         return callback(**options)
 
@@ -222,12 +231,69 @@ def open_session(env: str | None, params: dict[str, Any]) -> Iterator[KedroSessi
         yield session
 
 
-def look(env: str | None, params: dict[str, Any]) -> list[Status]:
-    """Compare every artifact with what a run would make now."""
+# Pipelines that `kedro refresh` runs; what the others made is told too, and made again when its pipeline is run.
+REFRESHED = ("__default__", "predict")
+OTHERS = ("hpo", "walk_forward", "audit")
+
+
+def look(env: str | None, params: dict[str, Any], *, others: bool = False) -> list[Status]:
+    """Compare every artifact with what a run would make now.
+
+    Args:
+        env: configuration environment.
+        params: runtime parameters.
+        others: also artifacts of searches, walk-forwards and audits, where there are any.
+
+    Raises:
+        ConfigError: the prices that the last run read are gone.
+    """
     with open_session(env, params) as session:
         context = session.load_context()
-        everything = pipelines["__default__"] + pipelines["predict"]
-        return check(everything, context.catalog, FileHashes(context.project_path / FINGERPRINTS), pipelines["update"])
+        prices = (context.config_loader.runtime_params or {}).get("prices")
+        if prices and not Path(prices).expanduser().exists():
+            msg = f"the prices {prices} are gone; name them where they are now: --params prices=<file or folder>"
+            raise ConfigError(msg)
+        hashes = FileHashes(context.project_path / FINGERPRINTS)
+        everything = sum((pipelines[name] for name in REFRESHED), Pipeline([]))
+        found = check(everything, context.catalog, hashes, pipelines["update"])
+        if others:
+            seen = {item.artifact for item in found}
+            for name in OTHERS:
+                more = check(everything + pipelines[name], context.catalog, hashes, pipelines["update"])
+                found += [item for item in more if item.artifact not in seen and item.state != "missing"]
+                seen |= {item.artifact for item in more}
+        return found
+
+
+def as_last_run(env: str | None) -> str | None:
+    """The environment that was asked for, else the one under which the prices were read; it is told."""
+    known = recall(Path.cwd()).get("env") or None
+    if env is None and known is not None:
+        click.echo(f"with --env={known}, as the last run that read prices")
+    return env or known
+
+
+def advice(found: list[Status], env: str | None, params: dict[str, Any]) -> Iterator[str]:
+    """Yield the commands that make fresh what is not, complete as typed."""
+    refreshed = {node.name for name in REFRESHED for node in pipelines[name].nodes}
+    stale = set(stale_nodes(found))
+    options = f" --env={env}" if env else ""
+    if refreshed & stale:
+        asked = f" --params {shlex.quote(text)}" if (text := as_text(params)) else ""
+        yield f"run what is stale or missing with: kedro refresh{options}{asked}"
+    for name in OTHERS:
+        if {node.name for node in pipelines[name].nodes} & (stale - refreshed):
+            line = f"make what is stale of {name} again with: kedro run --pipeline={name}"
+            yield complete(line, Path.cwd(), env, params)
+
+
+def as_text(params: dict[str, Any], prefix: str = "") -> str:
+    """Runtime parameters as `--params` takes them."""
+    parts = [
+        as_text(value, f"{prefix}{name}.") if isinstance(value, dict) else f"{prefix}{name}={value}"
+        for name, value in params.items()
+    ]
+    return ",".join(parts)
 
 
 @cli.command()
@@ -236,15 +302,17 @@ def look(env: str | None, params: dict[str, Any]) -> list[Status]:
 def status(env: str | None, params: dict[str, Any]) -> None:
     """Say of each artifact: fresh, stale (and what changed) or missing."""
     configure_logging()
-    with one_line_errors():
-        found = look(env, params)
+    env = as_last_run(env)
+    with one_line_errors(env, params):
+        found = look(env, params, others=True)
     table = Table("artifact", "state", "version", "why", box=None, header_style="bold")
     colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
     for item in found:
         table.add_row(item.artifact, f"[{colours[item.state]}]{item.state}[/]", item.version, item.reason)
     Console(width=max(Console().width, 110)).print(table)
-    if stale_nodes(found):
-        click.echo("run what is stale or missing with: kedro refresh")
+    click.echo(f"prices: {describe(Path.cwd(), with_source(Path.cwd(), params))}")
+    for line in advice(found, env, params):
+        click.echo(line)
 
 
 @cli.command()
@@ -254,7 +322,7 @@ def status(env: str | None, params: dict[str, Any]) -> None:
 def lineage(artifact: str, env: str | None, params: dict[str, Any]) -> None:
     """Show what the newest version of an artifact was made from, down to the raw files."""
     configure_logging()
-    with one_line_errors(), open_session(env, params) as session:
+    with one_line_errors(env, params), open_session(env, params) as session:
         catalog = session.load_context().catalog
         Console(width=max(Console().width, 110)).print(ancestry(catalog, artifact, Tree(artifact)))
 
@@ -265,13 +333,14 @@ def lineage(artifact: str, env: str | None, params: dict[str, Any]) -> None:
 def refresh(env: str | None, params: dict[str, Any]) -> None:
     """Run the nodes whose artifacts are stale or missing, and no others."""
     configure_logging()
-    with one_line_errors():
+    env = as_last_run(env)
+    with one_line_errors(env, params):
         nodes = stale_nodes(look(env, params))
         if not nodes:
             click.echo("everything is fresh")
             return
         with open_session(env, params) as session:
-            session.run(pipeline_names=["__default__", "predict"], node_names=nodes)
+            session.run(pipeline_names=list(REFRESHED), node_names=nodes)
 
 
 OPTIONS = [copy.copy(option) for option in kedro_run.params]

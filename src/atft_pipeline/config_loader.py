@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.pipelines.hpo.winner import overlay, with_winner
+from atft_pipeline.source import with_source
 
 # Credentials that a dataset names and that may be absent.
 OPTIONAL_CREDENTIALS: dict[str, dict[str, str]] = {"hpo_storage": {}}
@@ -23,18 +24,19 @@ BROKEN = (yaml.YAMLError, ValueError, AttributeError, TypeError, OSError, OmegaC
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
-    """Kedro's loader with four differences.
+    """Kedro's loader with five differences.
 
     An environment lies over the base key by key, not group by group; lists and empty mappings replace, and so does an
     entry of the catalog. Credentials that are optional are there, empty. ``training.from_study`` lays the winner of a
-    search over the parameters. A file that cannot be read is a :class:`ConfigError` of one line, without a word of what
-    credentials hold.
+    search over the parameters. A run that names no prices reads those that the last one read. A file that cannot be
+    read is a :class:`ConfigError` of one line, without a word of what credentials hold.
     """
 
     def __init__(self, conf_source: str | Path, env: str | None = None, **options: Any) -> None:
         folder = Path(conf_source)
         if folder.is_dir():
             options = {**options, **check_environment(folder, env, options)}
+            options["runtime_params"] = with_source(project_of(folder), options.get("runtime_params") or {})
         super().__init__(conf_source, env, **options)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
@@ -65,9 +67,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return overlay(config, env_config)
 
     def _project(self) -> Path:
-        """Folder of the project: that of the configuration unless ``--conf-source`` names another one."""
-        beside = Path(self.conf_source).resolve().parent
-        return beside if (beside / "pyproject.toml").is_file() else find_kedro_project(Path.cwd()) or beside
+        return project_of(Path(self.conf_source))
 
     def _files(self, key: str) -> Iterable[Path]:
         """Files of one kind, of the base and of the environment."""
@@ -101,6 +101,12 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def _shown(self, path: Path) -> str:
         folder = Path(self.conf_source)
         return f"{folder.name}/{path.relative_to(folder)}"
+
+
+def project_of(conf: Path) -> Path:
+    """Folder of the project: that of the configuration unless ``--conf-source`` names another one."""
+    beside = conf.resolve().parent
+    return beside if (beside / "pyproject.toml").is_file() else find_kedro_project(Path.cwd()) or beside
 
 
 def check_environment(folder: Path, env: str | None, options: Mapping[str, Any]) -> dict[str, Any]:

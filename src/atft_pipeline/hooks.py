@@ -24,6 +24,7 @@ from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.market.quality_table import quality_table
+from atft_pipeline.pipelines.descent import check_descent
 from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versions, version_folder, write_record
 from atft_pipeline.validation.table import folds_table
 
@@ -59,16 +60,32 @@ class ParameterHooks:
             msg = f"parameter {', '.join(unread)}: nothing reads it; there are: {known}"
             raise ConfigError(msg)
 
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Refuse parameters of this run that none of its stages takes: they would be ignored.
+
+        Raises:
+            ConfigError: naming the group and the stages that take it.
+        """
+        if run_params.get("node_names"):
+            return
+        read = {name.removeprefix("params:").split(".")[0] for name in pipeline.inputs() if name.startswith("params:")}
+        for group in sorted(set(run_params.get("runtime_params") or {}) - CONF_PARAMETERS - read):
+            takers = [name for name, stage in pipelines.items() if f"params:{group}" in stage.inputs()]
+            stages = ", ".join(name for name in takers if name not in COMPOSED)
+            msg = f"parameter {group}: this run does not read it; the stages that do are {stages}; leave it out"
+            raise ConfigError(msg)
+
 
 class ArtifactHooks:
-    """A stage whose input does not exist says which command makes it."""
+    """A stage whose input does not exist, or does not belong to the others, says which command makes it."""
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
         """Look for every input before any work.
 
         Raises:
-            ArtifactError: one line with what is missing and the command that makes it.
+            ArtifactError: one line with what is missing or does not fit and the command that makes it.
         """
         for name in pipeline.datasets():
             dataset = catalog.get(name)
@@ -85,6 +102,7 @@ class ArtifactHooks:
             remedy = f"make it with: kedro run --pipeline={stage}" if stage else "pass its path with --params"
             msg = f"{what} does not exist ({place}); {remedy}"
             raise ArtifactError(msg)
+        check_descent(pipeline, catalog)
 
 
 class LineageHooks:

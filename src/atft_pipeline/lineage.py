@@ -61,7 +61,7 @@ def code_fingerprint(module: str, package: str = "atft_pipeline") -> str:
 
 @functools.cache
 def _module_tree(name: str, package: str) -> tuple[str, tuple[str, ...]]:
-    """Hash of a module's syntax tree without docstrings, and the modules of the package that it imports."""
+    """Hash of a module's syntax tree without docstrings and of the files that it names, and the modules it imports."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         return "", ()
@@ -75,8 +75,19 @@ def _module_tree(name: str, package: str) -> tuple[str, tuple[str, ...]]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             imports.add(node.module)
             imports |= {f"{node.module}.{alias.name}" for alias in node.names}
+    # Files beside the module that it names, such as the template of a page.
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    folder = Path(spec.origin).parent
+    held = [hash_file(path) for text in sorted(texts) if (path := _data_file(folder, text)) is not None]
     inside = {found for found in imports if found.split(".")[0] == package and _is_module(found)}
-    return hash_bytes([ast.dump(tree).encode()]), tuple(sorted(inside))
+    return hash_bytes([ast.dump(tree).encode(), *(digest.encode() for digest in held)]), tuple(sorted(inside))
+
+
+def _data_file(folder: Path, name: str) -> Path | None:
+    """A file that is no module and lies in the folder under the name, if there is one."""
+    if not name or len(name) > 100 or "/" in name or "\0" in name or "." not in name or name.endswith(".py"):
+        return None
+    return folder / name if (folder / name).is_file() else None
 
 
 @functools.cache

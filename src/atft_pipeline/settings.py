@@ -1,10 +1,19 @@
 """Kedro settings of the project."""
 
 from atft_pipeline.config_loader import ProjectConfigLoader
+from atft_pipeline.guards import LockHooks, SourceHooks
 from atft_pipeline.hooks import ArtifactHooks, LineageHooks, ParameterHooks, ReportHooks
 from atft_pipeline.tracking_hooks import TrackingHooks
 
-HOOKS = (ParameterHooks(), ArtifactHooks(), LineageHooks(), TrackingHooks(), ReportHooks())
+HOOKS = (
+    SourceHooks(),
+    ParameterHooks(),
+    ArtifactHooks(),
+    LineageHooks(),
+    TrackingHooks(),
+    ReportHooks(),
+    LockHooks(),
+)
 # The hook of kedro-mlflow is called by that of the project.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_mlflow", "kedro-mlflow")
 

@@ -206,6 +206,10 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
             return None
         return Path(self._get_versioned_path(str(self.resolve_save_version()))).parent
 
+    def folder_of(self, version: str) -> Path:
+        """Folder of a version, which may be gone."""
+        return Path(self._get_versioned_path(version)).parent
+
     @property
     def place(self) -> str:
         """Where the artifact lies, for messages."""

@@ -311,9 +311,9 @@ class Panel:
         )
 
 
-def _bytes(column: Any) -> npt.NDArray[np.uint8]:
+def _bytes(column: Any) -> memoryview:
     values = column.flatten() if pa.types.is_fixed_size_list(column.type) else column
-    return np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8)
+    return np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8).data
 
 
 def _matches(name: str, pattern: str) -> bool:

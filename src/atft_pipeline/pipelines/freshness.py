@@ -166,6 +166,7 @@ def describe_recipe(
             inputs[key]["made"] = passing[key]
     return {
         "node": node.name,
+        "outputs": list(node.outputs),
         "fingerprint": recipe.fingerprint,
         "inputs": inputs,
         "parameters": dict(recipe.parameters),

@@ -185,7 +185,9 @@ def check_accumulation(training: TrainingConfig, batches: int) -> None:
 
 
 def begin(session: Session) -> None:
-    """Continue from the last state, or clear what an earlier run left."""
+    """Continue from the last state, or clear what an earlier run left; no other process may do so meanwhile."""
+    if session.ranks.first:
+        session.store.claim()
     if session.training.resume:
         session.store.restore(session.state, session.model, session.optimizer)
     elif session.ranks.first:

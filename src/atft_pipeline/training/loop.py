@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -142,7 +142,7 @@ def _in_process(fabric: Any, job: Job) -> TrainingResult:
 def run(session: Session, observer: Observer | None) -> TrainingResult:
     """Train what a session describes, to its end."""
     began = time.perf_counter()
-    with interrupts_heard(session), sampling(session.sampler):
+    with interrupts_heard(session), sampling(session.sampler), closing(session.store):
         for record in run_epochs(session):
             if session.ranks.first:
                 log.info(epoch_line(record))

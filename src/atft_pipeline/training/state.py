@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from atft_pipeline.errors import ArtifactError
+from atft_pipeline.errors import ArtifactError, TrainingError
+from atft_pipeline.locks import Lock
 from atft_pipeline.training.checkpoint import (
     ModelCard,
     flatten_optimizer,
@@ -81,6 +82,25 @@ class StateStore:
         self.fingerprint = fingerprint
         self.keep = keep
         self.keep_best = keep_best
+        self._lock = Lock(folder.with_name(f"{folder.name}.lock"))
+
+    def claim(self) -> None:
+        """Keep other processes out of the folder until :meth:`close` or the end of this one.
+
+        Raises:
+            TrainingError: another process is training the same.
+        """
+        holder = self._lock.claim("training")
+        if holder:
+            msg = (
+                f"{self.folder} is in use: {holder} trains with the same parameters on the same panel; wait for it, or "
+                "change training.seed"
+            )
+            raise TrainingError(msg)
+
+    def close(self) -> None:
+        """Let other processes into the folder."""
+        self._lock.release()
 
     def clear(self) -> None:
         """Begin afresh: forget earlier states of the same run."""

@@ -1,0 +1,102 @@
+"""Where the prices of the artifacts came from: remembered beside them, so that later commands read the same.
+
+The file lies in ``data`` and not in ``conf/local``: it says what the artifacts there were made from. A copy of the
+project takes both along, and who removes the artifacts begins with the sample market again.
+"""
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FILE = "data/.source.json"
+# Runtime parameters that name raw inputs; how the price files are read belongs to them.
+PATHS = ("prices", "listings", "oracle")
+# A command in a message, with its options; and those that read raw prices.
+COMMAND = re.compile(r"(?P<command>kedro (?:run|status|refresh|lineage)\b)(?P<rest>(?: --?[\w-]+(?:[= ][^\s;()]+)?)*)")
+READS = re.compile(r"status|refresh|--pipeline[= ](?:data|ingest|update|predict|audit)\b|run(?!.*--pipeline)")
+
+
+def recall(project: Path) -> dict[str, Any]:
+    """What the last run that read prices was given: ``env`` and ``params``; empty without one."""
+    try:
+        found = json.loads((project / FILE).read_text(encoding="utf-8"))
+        return {"env": str(found["env"]), "params": dict(found["params"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def remember(project: Path, env: str, params: Mapping[str, Any]) -> None:
+    """Keep what a run that read prices was given."""
+    kept: dict[str, Any] = {name: _absolute(str(params[name])) for name in PATHS if params.get(name)}
+    reading = (params.get("ingest") or {}).get("prices")
+    if kept and reading:
+        kept["ingest"] = {"prices": reading}
+    path = project / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({"env": env, "params": kept}, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def with_source(project: Path, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Runtime parameters with the remembered source where they name no prices of their own."""
+    if params.get("prices"):
+        return dict(params)
+    known = recall(project).get("params", {})
+    reading = (known.pop("ingest", None) or {}).get("prices")
+    found = {**known, **params}
+    ingest = found.get("ingest") or {}
+    if isinstance(reading, Mapping) and isinstance(ingest, Mapping):
+        asked = ingest.get("prices") or {}
+        found["ingest"] = {**ingest, "prices": {**reading, **asked} if isinstance(asked, Mapping) else asked}
+    return found
+
+
+def describe(project: Path, params: Mapping[str, Any]) -> str:
+    """The source in a few words, for the first line of a run.
+
+    Args:
+        project: its folder.
+        params: runtime parameters as the configuration uses them.
+    """
+    known = recall(project).get("params", {})
+    if not params.get("prices"):
+        return "the sample market"
+    named = ", ".join(f"{name}={params[name]}" for name in PATHS if params.get(name))
+    if known.get("prices") != params["prices"]:
+        return named
+    return f"{named} (as the last run that read prices; others with --params prices=)"
+
+
+def complete(line: str, project: Path, env: str | None, params: Mapping[str, Any]) -> str:
+    """Give the commands of a message what they need to do as it says when they are typed.
+
+    Args:
+        line: the message.
+        project: its folder.
+        env: environment of the command that says it.
+        params: its runtime parameters.
+    """
+    named = {name: params[name] for name in PATHS if params.get(name)}
+    known = recall(project).get("params", {})
+    new = ",".join(f"{name}={shlex.quote(str(path))}" for name, path in named.items() if known.get(name) != path)
+
+    def whole(found: re.Match[str]) -> str:
+        command, rest = found["command"], found["rest"]
+        if env and "--env" not in rest:
+            command += f" --env={env}"
+        if not new or "prices=" in rest or not READS.search(f"{found['command']}{rest}"):
+            return command + rest
+        if "--params" in rest:
+            return command + re.sub(r"--params[ =]", lambda option: f"{option[0]}{new},", rest, count=1)
+        return f"{command}{rest} --params {new}"
+
+    return COMMAND.sub(whole, line)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
