@@ -1,8 +1,11 @@
 """A copy of the Kedro project in a temporary folder, and its command line."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,3 +39,36 @@ def newest(project: Path, artifact: str) -> Path:
     """Path of the newest version of an artifact."""
     path = project / artifact
     return sorted(path.glob(f"*/{path.name}"))[-1]
+
+
+MANY = """
+import json, sys
+from pathlib import Path
+from kedro.framework.startup import bootstrap_project
+bootstrap_project(Path.cwd())
+from atft_pipeline.cli import cli
+for arguments in json.loads(sys.argv[1]):
+    code = 0
+    try:
+        cli.main(args=arguments, prog_name="kedro", standalone_mode=False)
+    except SystemExit as ended:
+        code = ended.code
+    sys.stdout.flush(), sys.stderr.flush()
+    print(f"\\n=== ended with {code} ===", flush=True)
+"""
+
+
+def kedro_many(project: Path, *commands: Sequence[str], timeout: float = 600) -> list[tuple[int, str]]:
+    """Run commands one after the other in one process; return each one's exit code and what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, json.dumps(commands)],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    parts = re.split(r"\n=== ended with (\d+) ===\n", done.stdout)
+    assert len(parts) == 2 * len(commands) + 1, done.stdout
+    return [(int(code), text) for text, code in zip(parts[::2], parts[1::2], strict=False)]

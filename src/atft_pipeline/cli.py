@@ -308,7 +308,12 @@ def status(env: str | None, params: dict[str, Any]) -> None:
     table = Table("artifact", "state", "version", "why", box=None, header_style="bold")
     colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
     for item in found:
-        table.add_row(item.artifact, f"[{colours[item.state]}]{item.state}[/]", item.version, item.reason)
+        table.add_row(
+            item.artifact,
+            f"[{colours[item.state]}]{item.state}[/]",
+            item.version,
+            complete(item.reason, Path.cwd(), env, params),
+        )
     Console(width=max(Console().width, 110)).print(table)
     click.echo(f"prices: {describe(Path.cwd(), with_source(Path.cwd(), params))}")
     for line in advice(found, env, params):

@@ -17,6 +17,7 @@ from atft_pipeline.config import config, within
 from atft_pipeline.errors import ArtifactError, DataError
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.lineage import FileHashes
 from atft_pipeline.market.prices import PricesConfig, newest_date
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
@@ -139,7 +140,7 @@ def check_listings(panel: Panel, settings: PredictConfig) -> None:
 
 
 def check_prices(panel: Panel, quality: Mapping[str, Any], given: Path | None, settings: PricesConfig) -> None:
-    """Refuse a panel that does not know the newest prices.
+    """Refuse a panel that does not know the newest prices, be it further days or revised ones.
 
     Args:
         panel: to be scored.
@@ -148,7 +149,7 @@ def check_prices(panel: Panel, quality: Mapping[str, Any], given: Path | None, s
         settings: names of their columns.
 
     Raises:
-        ArtifactError: with the dates and the command that updates.
+        ArtifactError: with the dates and the command that mends it.
     """
     read, cleaned = (str(quality.get(part, quality)["last"]) for part in ("input", "output"))
     newest = str(panel.dates[-1])
@@ -162,9 +163,15 @@ def check_prices(panel: Panel, quality: Mapping[str, Any], given: Path | None, s
         log.warning("%s is gone: whether there are newer prices is not checked", path)
         return
     found = str(newest_date(path, settings))
+    named = f" --params prices={given}" if given else ""
     if found > read:
-        named = f" --params prices={given}" if given else ""
         msg = f"{path} goes to {found}, but prices were read to {read} (the panel ends on {newest}); {UPDATE}{named}"
+        raise ArtifactError(msg)
+    if quality.get("contents", "") not in ("", FileHashes(None).of(path)):
+        msg = (
+            f"{path} goes to {found}, but its prices are not those that were read: days were revised; rebuild with: "
+            f"kedro run --pipeline=data{named}"
+        )
         raise ArtifactError(msg)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from atft_pipeline.lineage import FileHashes
 from atft_pipeline.market.ingest import IngestConfig, ingest
 from atft_pipeline.market.quality import quality_page
 from atft_pipeline.market.quality_table import require_universe
@@ -20,5 +21,7 @@ def ingest_prices(
         DataError: nothing of them is in the universe.
     """
     result = ingest(prices, listings, config.root)
+    # Prices that were revised without a further day are known by their contents.
+    result.report["contents"] = FileHashes(None).of(prices)
     require_universe(result.report)
     return result.prices, result.listings, result.report, quality_page(result.report)
