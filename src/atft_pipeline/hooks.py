@@ -19,7 +19,7 @@ from kedro.pipeline.node import Node
 
 from atft_pipeline.audit.table import audit_table
 from atft_pipeline.datasets.atomic import AtomicDataset
-from atft_pipeline.datasets.remedy import producer
+from atft_pipeline.datasets.remedy import COMPOSED, producer
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes

@@ -98,3 +98,32 @@ def test_killed_save_leaves_no_version(tmp_path: Path) -> None:
     # The same version can be saved again over what the killed save left.
     frame_dataset(tmp_path, save="2020-01-02").save(pl.DataFrame({"x": [2]}))
     assert frame_dataset(tmp_path).load()["x"].to_list() == [2]
+
+
+def test_a_run_goes_on_with_the_version_that_it_began_with(tmp_path: Path) -> None:
+    """Another run saves meanwhile: what was looked at, or saved here, is what is read."""
+    first, second, third = (f"2026-01-0{day}T00.00.00.000Z" for day in (1, 2, 3))
+    frame_dataset(tmp_path, save=first).save(pl.DataFrame({"x": [1]}))
+    reading = frame_dataset(tmp_path)
+    assert reading.exists()
+    writing = frame_dataset(tmp_path, save=second)
+    writing.save(pl.DataFrame({"x": [2]}))
+    frame_dataset(tmp_path, save=third).save(pl.DataFrame({"x": [3]}))
+    assert reading.load()["x"].to_list() == [1]
+    assert writing.load()["x"].to_list() == [2]
+    assert writing.location().parent.name == second
+    assert frame_dataset(tmp_path).load()["x"].to_list() == [3]
+
+
+@pytest.mark.parametrize("ahead", ["2031-05-06T07.08.09.010Z", "2031-12-31T23.59.59.999Z"])
+def test_a_version_from_the_future_does_not_stay_the_newest(tmp_path: Path, ahead: str) -> None:
+    frame_dataset(tmp_path, save=ahead).save(pl.DataFrame({"x": [1]}))
+    for number in (2, 3):
+        now = frame_dataset(tmp_path, save=f"2026-01-0{number}T00.00.00.000Z")
+        now.save(pl.DataFrame({"x": [number]}))
+        assert now.load()["x"].to_list() == [number]
+        folder = now.saved_folder()
+        assert folder is not None
+        assert folder.name > ahead
+        assert (folder / "frame.parquet").exists()
+        assert frame_dataset(tmp_path).load()["x"].to_list() == [number]

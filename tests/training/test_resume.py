@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from atft_pipeline.errors import Interrupted
+from atft_pipeline.errors import Interrupted, TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.panel.panel import Panel
@@ -34,7 +34,7 @@ def script(root: Path, resume: bool, pause: float) -> str:
         f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
         "import torch; torch.set_num_threads(1)\n"
         "from pathlib import Path\n"
-        "from atft_pipeline.errors import Interrupted\n"
+        "from atft_pipeline.errors import Interrupted, TrainingError\n"
         "from atft_pipeline.graphs.graphs import MonthlyGraphs\n"
         "from atft_pipeline.panel.panel import Panel\n"
         "from tests.training.test_resume import LOSS, SETTINGS\n"
@@ -143,3 +143,19 @@ def test_the_best_models_are_kept_and_no_others(made: tuple[Panel, MonthlyGraphs
     assert kept == {f"best-{record['epoch']:04d}" for record in ranked[:2]}
     assert result.checkpoint.name == f"best-{ranked[0]['epoch']:04d}"
     assert [epoch for epoch, _ in result.run_card["result"]["kept"]] == [record["epoch"] for record in ranked[:2]]
+
+
+def test_a_second_training_of_the_same_parameters_leaves_the_first_alone(
+    made: tuple[Panel, MonthlyGraphs, Path],
+) -> None:
+    panel, _, root = made
+    folder = root / "together"
+
+    def second() -> None:
+        with pytest.raises(TrainingError, match=r"is in use: process \d+ \(training\) .*; wait for it, or change"):
+            run(panel, None, folder, epochs=1)
+
+    first = run(panel, None, folder, epochs=1, interrupt=second)
+    assert (first.checkpoint / "model.json").is_file()
+    again = run(panel, None, folder, epochs=1)
+    assert weights(again).keys() == weights(first).keys()

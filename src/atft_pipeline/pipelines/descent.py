@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from atft_pipeline.datasets.atomic import AtomicDataset
+from atft_pipeline.datasets.remedy import producer
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.pipelines.freshness import CONTINUED, read_record, version_folder
 
@@ -87,8 +87,8 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _line(name: str, folder: Path, claim: Claim, beside: Path) -> str:
-    stage = next((key for key in (*DATA, *sorted(pipelines)) if name in pipelines[key].all_outputs()), "data")
-    if stage in DATA and not claim.direct:
+    stage = producer(name)
+    if stage is None or (stage in DATA and not claim.direct):
         stage = "data"
     return (
         f"{name} (version {folder.name}) was made with another {claim.about} than the one that would be read (version "
