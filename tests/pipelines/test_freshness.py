@@ -1,6 +1,8 @@
 """``kedro status`` and ``kedro refresh`` on a small project."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ import polars as pl
 import pytest
 
 from atft_pipeline.audit.finding import PARTS
-from tests.project import kedro_ok, make_project, newest
+from atft_pipeline.locks import Lock
+from tests.project import kedro_many, kedro_ok, make_project, newest
 
 pytestmark = pytest.mark.slow
 
@@ -116,3 +119,54 @@ def test_lineage_is_printed_down_to_the_raw_files(project: Path) -> None:
     for name in ("graphs", "panel", "features", "clean_prices", "raw_prices", "params:ingest"):
         assert name in printed
     assert newest(project, "data/05_model_input/panel.arrow").parent.name in printed
+
+
+def test_a_run_remembers_its_prices_and_refuses_what_does_not_belong_together(project: Path, tmp_path: Path) -> None:
+    here = tmp_path / "project"
+    shutil.copytree(project, here)
+    real = here / "my prices" / "prices.parquet"
+    real.parent.mkdir()
+    table = pl.read_parquet(newest(here, "data/01_raw/sample_market/prices.parquet"))
+    table.filter(pl.col("Code") != table["Code"][0]).write_parquet(real)
+    given = f"prices={real},ingest.universe.min_price=0.5"
+    done = kedro_many(
+        here,
+        ["run", "--pipeline=ingest", f"--params={given}"],
+        # Clean prices of another market lie beside the features, panel and graphs now.
+        ["run", "--pipeline=features", "--params=batches.window=10"],
+        ["run", "--pipeline=graphs"],
+        ["status", "--params=ingest.universe.min_price=0.5,graphs.k=5"],
+        ["run", "--pipeline=data", "--params=ingest.universe.min_price=0.5"],
+        ["status", "--params=ingest.universe.min_price=0.5"],
+        ["run", "--pipeline=graphs"],
+    )
+    codes, printed = [code for code, _ in done], [text for _, text in done]
+    assert codes == [0, 1, 1, 0, 0, 0, 0], printed
+    assert f"prices: prices={real}" in printed[0]
+    assert "parameter batches: this run does not read it; the stages that do are train, hpo, evaluate" in printed[1]
+    assert "panel (version" in printed[2]
+    assert "was made with another clean_prices" in printed[2]
+    assert printed[2].rstrip().endswith("make it again with: kedro run --pipeline=data")
+    assert f"prices={real} (as the last run that read prices" in printed[3]
+    asked = "--params ingest.universe.min_price=0.5,graphs.k=5"
+    assert f"run what is stale or missing with: kedro refresh {asked}" in printed[3]
+    for name in DATA:
+        assert re.search(rf"^ {name} +fresh ", printed[5], flags=re.MULTILINE), name
+    # Ingest was killed behind its first output: the old listings lie beside the new prices.
+    record = newest(here, "data/02_intermediate/clean_prices.parquet").parent
+    for name in ("listings.parquet", "clean_prices.parquet"):
+        assert newest(here, f"data/02_intermediate/{name}").parent.name == record.name
+    for _ in range(2):
+        shutil.rmtree(newest(here, "data/02_intermediate/listings.parquet").parent)
+    held = Lock(here / "data/.locks/graphs")
+    assert held.claim("another run") is None
+    shutil.rmtree(real.parent)
+    done = kedro_many(
+        here, ["run", "--pipeline=features"], ["run", "--pipeline=graphs"], ["status"], ["run", "--pipeline=ingest"]
+    )
+    printed = [text for _, text in done]
+    assert [code for code, _ in done] == [1, 1, 1, 1]
+    assert "was made with another listings than the one that would be read" in printed[0]
+    assert "graphs is being made by another run, process" in printed[1]
+    assert f"the prices {real} are gone; name them where they are now: --params prices=<file or folder>" in printed[2]
+    assert f"{real}: no such file or folder" in printed[3]
