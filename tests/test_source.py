@@ -16,20 +16,25 @@ def test_without_a_run_on_other_prices_the_sample_market_is_read(tmp_path: Path)
 
 
 def test_the_source_is_remembered_with_how_its_files_are_read(tmp_path: Path) -> None:
-    given = {"prices": "real", "listings": "/l.csv", "ingest": {"prices": {"preset": "jquants"}, "cleaning": {}}}
+    given = {
+        "prices": "real",
+        "listings": "/l.csv",
+        "ingest": {"prices": {"preset": "jquants"}, "universe": {"min_price": 0.5}},
+    }
     remember(tmp_path, "production", given | {"training": {"epochs": 2}})
     found = with_source(tmp_path, {"training": {"epochs": 3}})
     assert found == {
         "prices": str(Path("real").absolute()),
         "listings": "/l.csv",
-        "ingest": {"prices": {"preset": "jquants"}},
+        "ingest": {"prices": {"preset": "jquants"}, "universe": {"min_price": 0.5}},
         "training": {"epochs": 3},
     }
     assert recall(tmp_path)["env"] == "production"
-    assert "as the last run that read prices" in describe(tmp_path, found)
+    told = describe(tmp_path, found)
+    assert "listings=/l.csv, ingest.prices.preset=jquants, ingest.universe.min_price=0.5 (as the last run" in told
     # What is asked for now counts more.
     asked = with_source(tmp_path, {"ingest": {"prices": {"preset": "yfinance"}}, "oracle": "o"})
-    assert asked["ingest"] == {"prices": {"preset": "yfinance"}}
+    assert asked["ingest"] == {"prices": {"preset": "yfinance"}, "universe": {"min_price": 0.5}}
     assert asked["listings"] == "/l.csv"
     assert with_source(tmp_path, {"ingest": 3})["ingest"] == 3
 

@@ -36,7 +36,7 @@ from atft_pipeline.hooks import FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
-from atft_pipeline.source import complete, describe, recall, with_source
+from atft_pipeline.source import as_text, complete, describe, recall, with_source
 
 # Options of `kedro run` that leave nodes out, as `Pipeline.filter` takes them.
 FILTERS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs")
@@ -285,15 +285,6 @@ def advice(found: list[Status], env: str | None, params: dict[str, Any]) -> Iter
         if {node.name for node in pipelines[name].nodes} & (stale - refreshed):
             line = f"make what is stale of {name} again with: kedro run --pipeline={name}"
             yield complete(line, Path.cwd(), env, params)
-
-
-def as_text(params: dict[str, Any], prefix: str = "") -> str:
-    """Runtime parameters as `--params` takes them."""
-    parts = [
-        as_text(value, f"{prefix}{name}.") if isinstance(value, dict) else f"{prefix}{name}={value}"
-        for name, value in params.items()
-    ]
-    return ",".join(parts)
 
 
 @cli.command()

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -25,7 +25,7 @@ class Lock:
     The system lets go of it when the process is gone: nothing that a killed run left keeps others waiting.
 
     Args:
-        path: of the file; it stays, empty of meaning, when nobody holds it.
+        path: of the file, which is there while somebody holds the lock, or was killed holding it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,13 +44,19 @@ class Lock:
         if self._handle is not None:
             return None
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            told = os.pread(handle, 1000, 0).decode("utf-8", "replace")
+        while True:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                told = os.pread(handle, 1000, 0).decode("utf-8", "replace")
+                os.close(handle)
+                return told or "another process"
+            # Whoever held it before removes the file when it lets go: the lock is that of the file under the name.
+            with suppress(FileNotFoundError):
+                if self._path.stat().st_ino == os.fstat(handle).st_ino:
+                    break
             os.close(handle)
-            return told or "another process"
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} ({purpose})".encode(), 0)
         self._handle = handle
@@ -59,7 +65,7 @@ class Lock:
     def release(self) -> None:
         """Let go of it; without effect where it is not held."""
         if self._handle is not None:
-            os.ftruncate(self._handle, 0)
+            self._path.unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = None
 

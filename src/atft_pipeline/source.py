@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = "data/.source.json"
-# Runtime parameters that name raw inputs; how the price files are read belongs to them.
+# Runtime parameters that name raw inputs; how they are read and cleaned, `ingest`, belongs to them.
 PATHS = ("prices", "listings", "oracle")
 # A command in a message, with its options; and those that read raw prices.
 COMMAND = re.compile(r"(?P<command>kedro (?:run|status|refresh|lineage)\b)(?P<rest>(?: --?[\w-]+(?:[= ][^\s;()]+)?)*)")
@@ -32,9 +32,8 @@ def recall(project: Path) -> dict[str, Any]:
 def remember(project: Path, env: str, params: Mapping[str, Any]) -> None:
     """Keep what a run that read prices was given."""
     kept: dict[str, Any] = {name: _absolute(str(params[name])) for name in PATHS if params.get(name)}
-    reading = (params.get("ingest") or {}).get("prices")
-    if kept and reading:
-        kept["ingest"] = {"prices": reading}
+    if kept and params.get("ingest"):
+        kept["ingest"] = params["ingest"]
     path = project / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -47,13 +46,25 @@ def with_source(project: Path, params: Mapping[str, Any]) -> dict[str, Any]:
     if params.get("prices"):
         return dict(params)
     known = recall(project).get("params", {})
-    reading = (known.pop("ingest", None) or {}).get("prices")
-    found = {**known, **params}
-    ingest = found.get("ingest") or {}
-    if isinstance(reading, Mapping) and isinstance(ingest, Mapping):
-        asked = ingest.get("prices") or {}
-        found["ingest"] = {**ingest, "prices": {**reading, **asked} if isinstance(asked, Mapping) else asked}
+    return merged(known, params)
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested mappings as one, key by key; the second one counts more."""
+    found = dict(below)
+    for name, value in above.items():
+        lower = found.get(name)
+        found[name] = merged(lower, value) if isinstance(lower, Mapping) and isinstance(value, Mapping) else value
     return found
+
+
+def as_text(params: Mapping[str, Any], prefix: str = "") -> str:
+    """Runtime parameters as ``--params`` takes them."""
+    parts = [
+        as_text(value, f"{prefix}{name}.") if isinstance(value, Mapping) else f"{prefix}{name}={value}"
+        for name, value in params.items()
+    ]
+    return ",".join(parts)
 
 
 def describe(project: Path, params: Mapping[str, Any]) -> str:
@@ -66,7 +77,7 @@ def describe(project: Path, params: Mapping[str, Any]) -> str:
     known = recall(project).get("params", {})
     if not params.get("prices"):
         return "the sample market"
-    named = ", ".join(f"{name}={params[name]}" for name in PATHS if params.get(name))
+    named = as_text({name: params[name] for name in (*PATHS, "ingest") if params.get(name)}).replace(",", ", ")
     if known.get("prices") != params["prices"]:
         return named
     return f"{named} (as the last run that read prices; others with --params prices=)"
