@@ -99,7 +99,11 @@ class ArtifactHooks:
             place = getattr(dataset, "place", name)
             version = getattr(getattr(dataset, "_version", None), "load", None)
             what = f"version {version} of {name}" if version else name
-            remedy = f"make it with: kedro run --pipeline={stage}" if stage else "pass its path with --params"
+            remedy = (
+                f"make it with: kedro run --pipeline={stage}"
+                if stage
+                else f"pass --params {name.removeprefix('raw_')}=<file or folder>"
+            )
             msg = f"{what} does not exist ({place}); {remedy}"
             raise ArtifactError(msg)
         check_descent(pipeline, catalog)

@@ -135,9 +135,9 @@ def test_a_run_remembers_its_prices_and_refuses_what_does_not_belong_together(pr
         # Clean prices of another market lie beside the features, panel and graphs now.
         ["run", "--pipeline=features", "--params=batches.window=10"],
         ["run", "--pipeline=graphs"],
-        ["status", "--params=ingest.universe.min_price=0.5,graphs.k=5"],
-        ["run", "--pipeline=data", "--params=ingest.universe.min_price=0.5"],
-        ["status", "--params=ingest.universe.min_price=0.5"],
+        ["status", "--params=graphs.k=5"],
+        ["run", "--pipeline=data"],
+        ["status"],
         ["run", "--pipeline=graphs"],
     )
     codes, printed = [code for code, _ in done], [text for _, text in done]
@@ -147,8 +147,8 @@ def test_a_run_remembers_its_prices_and_refuses_what_does_not_belong_together(pr
     assert "panel (version" in printed[2]
     assert "was made with another clean_prices" in printed[2]
     assert printed[2].rstrip().endswith("make it again with: kedro run --pipeline=data")
-    assert f"prices={real} (as the last run that read prices" in printed[3]
-    asked = "--params ingest.universe.min_price=0.5,graphs.k=5"
+    assert f"prices={real}, ingest.universe.min_price=0.5 (as the last run that read prices" in printed[3]
+    asked = "--params graphs.k=5"
     assert f"run what is stale or missing with: kedro refresh {asked}" in printed[3]
     for name in DATA:
         assert re.search(rf"^ {name} +fresh ", printed[5], flags=re.MULTILINE), name
@@ -169,4 +169,4 @@ def test_a_run_remembers_its_prices_and_refuses_what_does_not_belong_together(pr
     assert "was made with another listings than the one that would be read" in printed[0]
     assert "graphs is being made by another run, process" in printed[1]
     assert f"the prices {real} are gone; name them where they are now: --params prices=<file or folder>" in printed[2]
-    assert f"{real}: no such file or folder" in printed[3]
+    assert f"raw_prices does not exist ({real}); pass --params prices=<file or folder>" in printed[3]
