@@ -4,7 +4,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
@@ -133,9 +133,11 @@ def test_shuffled_labels_teach_nothing(finished: tuple[Path, str], tmp_path: Pat
         )
         table.with_columns(table[order].select(labels)).write_parquet(path)
     build_panel(shuffled, parts.listings, tmp_path / "panel.arrow", PanelConfig(), {})
+    # The same graphs, which do not tell the panel that they were made for.
+    graphs = MonthlyGraphs(parts.graphs.path, parts.graphs._reader, replace(parts.graphs.meta, lineage={}))
     result = train(
         Panel.open(tmp_path / "panel.arrow"),
-        parts.graphs,
+        graphs,
         parts.split,
         ModelConfig(width=16, graph=GraphAttentionConfig(layers=1)),
         LossConfig(),

@@ -19,13 +19,14 @@ from kedro.pipeline.node import Node
 
 from atft_pipeline.audit.table import audit_table
 from atft_pipeline.datasets.atomic import AtomicDataset
-from atft_pipeline.datasets.remedy import COMPOSED, producer
+from atft_pipeline.datasets.remedy import producer
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.market.quality_table import quality_table
 from atft_pipeline.pipelines.descent import check_descent
 from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versions, version_folder, write_record
+from atft_pipeline.training.settled import check_settled
 from atft_pipeline.validation.table import folds_table
 
 log = logging.getLogger(__name__)
@@ -61,20 +62,21 @@ class ParameterHooks:
             raise ConfigError(msg)
 
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Refuse parameters of this run that none of its stages takes: they would be ignored.
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
+        """Refuse parameters that a trained model has settled otherwise, and tell of those that nothing here reads.
 
         Raises:
-            ConfigError: naming the group and the stages that take it.
+            ConfigError: naming the parameter, and the value that the model was trained with.
         """
-        if run_params.get("node_names"):
-            return
+        given = run_params.get("runtime_params") or {}
+        if "model" in pipeline.inputs() and catalog.exists("model"):
+            check_settled(catalog.load("model"), given)
         read = {name.removeprefix("params:").split(".")[0] for name in pipeline.inputs() if name.startswith("params:")}
-        for group in sorted(set(run_params.get("runtime_params") or {}) - CONF_PARAMETERS - read):
-            takers = [name for name, stage in pipelines.items() if f"params:{group}" in stage.inputs()]
-            stages = ", ".join(name for name in takers if name not in COMPOSED)
-            msg = f"parameter {group}: this run does not read it; the stages that do are {stages}; leave it out"
-            raise ConfigError(msg)
+        unread = sorted(set(given) - CONF_PARAMETERS - read)
+        if unread and not run_params.get("node_names"):
+            log.warning("parameter %s: this run does not read it", ", ".join(unread))
 
 
 class ArtifactHooks:
