@@ -99,11 +99,17 @@ def _is_module(name: str) -> bool:
         return False
 
 
+# Numbers by which an unchanged file is known: size, times of change, inode.
+STATE = 4
+
+
 def _remembered(memory: Path) -> dict[str, list[Any]]:
     """Read remembered hashes; those that are damaged are made anew."""
     try:
         known = json.loads(memory.read_text(encoding="utf-8")).items()
-        return {str(key): [int(size), int(time), str(digest)] for key, (size, time, digest) in known}
+        found = {str(key): [*(int(number) for number in state), str(digest)] for key, (*state, digest) in known}
+        # One that was remembered by less is made anew.
+        return {key: entry for key, entry in found.items() if len(entry) == STATE + 1}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
