@@ -55,6 +55,9 @@ def read_parts(project: Path) -> Parts:
 def test_run_prints_results_and_where_to_look(finished: tuple[Path, str]) -> None:
     _, printed = finished
     assert "RankIC" in printed
+    # What ingest did with the prices comes before everything that is built on them.
+    assert printed.index("universe: 91.6% of the rows, 189 listings on a usual session") < printed.index("RankIC")
+    assert "duplicate_keys" in printed
     assert "Traceback" not in printed
     assert all(len(line) < 160 for line in printed.splitlines())
 

@@ -135,3 +135,17 @@ def test_a_last_session_that_has_not_arrived_is_told(tmp_path: Path) -> None:
     line = f"{FRAME['Date'].max()}, the last session, has 9 rows, usually there are 25: its prices look unfinished; "
     assert line + "ingest again when they are complete." in told
     assert not any("look unfinished" in remark for remark in report(FRAME, tmp_path)["remarks"])
+
+
+def test_a_prepared_table_is_told_in_one_line() -> None:
+    found = {
+        "kind": "prepared",
+        "rows": 1200,
+        "codes": 12,
+        "sessions": 100,
+        "first": "2020-01-01",
+        "last": "2020-05-19",
+    }
+    require_universe(found)
+    line = "prepared table: 1,200 rows, 12 codes, 100 sessions, 2020-01-01 to 2020-05-19\n"
+    assert quality_table(found) == line

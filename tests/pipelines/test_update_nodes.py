@@ -139,3 +139,11 @@ def test_a_half_day_that_was_built_in_is_no_dead_end(world: World) -> None:
     whole = world.prices(100)
     with pytest.raises(ArtifactError, match=rf"delivered in full later.*rebuild with: .*--params prices={whole}"):
         world.update(whole)
+
+
+def test_ingest_saves_nothing_of_prices_that_leave_nothing_in_the_universe(world: World) -> None:
+    prices = world.prices(100, MARKET.with_columns(pl.col("Volume") / 1e4))
+    with pytest.raises(DataError, match=r"no row of 1,200 is in the universe: dollar volume too low in 1,200"):
+        ingest_prices(prices, None, INGEST)
+    with pytest.raises(DataError, match=r"no row of 1,200 is in the universe"):
+        world.update(prices)
