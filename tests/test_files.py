@@ -48,6 +48,7 @@ def test_what_it_writes_itself_can_be_swept(tmp_path: Path) -> None:
     [
         (OSError(errno.ENOSPC, "full"), errno.ENOSPC),
         (SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), errno.EFBIG),
+        (ValueError("parquet: File out of specification: Invalid thrift: transport error"), errno.EIO),
         (ValueError("no such thing"), None),
         (OSError(errno.EAGAIN, "again"), None),
         (OSError("without a number"), None),

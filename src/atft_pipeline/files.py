@@ -14,6 +14,7 @@ from atft_pipeline.errors import ArtifactError
 TEMPORARY = re.compile(r"\..+\.(\d+)\.(?:partial|tmp)")
 # Libraries written in Rust tell the system's error in their message alone.
 RUST = re.compile(r"\(os error (\d+)\)")
+UNTOLD = "thrift: transport error"
 REFUSED = {
     errno.ENOSPC: "make room there and run again",
     errno.EDQUOT: "make room there and run again",
@@ -21,7 +22,7 @@ REFUSED = {
     errno.EROFS: "it must be a folder that this user may write",
     errno.EACCES: "it must be a folder that this user may write",
     errno.EPERM: "it must be a folder that this user may write",
-    errno.EIO: "look after the disk and run again",
+    errno.EIO: "is the disk full or broken, or the size of files limited (ulimit -f)? Mend that and run again",
     errno.ENOTDIR: "a file lies where a folder must be: move it away and run again",
     errno.ENOENT: "a file that it is made from is gone: run the stage before it again",
     errno.EEXIST: "a file lies where a folder must be: move it away and run again",
@@ -97,5 +98,6 @@ def refusal(error: Exception) -> int | None:
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         told = RUST.search(str(error))
-        number = int(told[1]) if told is not None else None
+        # Parquet's last bytes are written by a library that does not tell why it failed.
+        number = int(told[1]) if told is not None else errno.EIO if UNTOLD in str(error) else None
     return number if number in REFUSED else None
