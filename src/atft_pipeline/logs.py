@@ -15,6 +15,9 @@ QUIET = {
     # Says of every run of a single pipeline that it draws no timeline of it.
     "kedro_viz": logging.ERROR,
     "mlflow": logging.WARNING,
+    # A store that fails is told in one warning, which these would precede with tracebacks.
+    "mlflow.store": logging.CRITICAL,
+    "urllib3": logging.ERROR,
     "alembic": logging.WARNING,
     "lightning": logging.WARNING,
     "torch": logging.WARNING,

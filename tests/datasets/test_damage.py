@@ -19,12 +19,14 @@ from kedro.framework.project import configure_project, pipelines
 from kedro.io import DatasetError, Version
 
 from atft_pipeline.cli import one_line
+from atft_pipeline.datasets import contents
 from atft_pipeline.datasets.artifacts import FeaturesDataset, GraphsDataset, ModelDataset, PanelDataset
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.datasets.contents import CONTENTS
 from atft_pipeline.datasets.raw import RawPathDataset
 from atft_pipeline.datasets.tables import FigureDataset, FrameDataset, JsonDataset, TextDataset
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.lineage import hash_file
 from atft_pipeline.training.checkpoint import load_model
 from tests.panel.market import write_features
 from tests.training.runs import market, run
@@ -204,6 +206,24 @@ def test_versions_without_description_are_read_or_named(artifacts: list[Artifact
     assert refused > 10
 
 
+def test_a_file_is_hashed_once_a_process_until_it_changes(
+    artifacts: list[Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(artifacts[0], tmp_path, NEW)
+    content = path.read_bytes()
+    an_hour_ago = path.stat().st_mtime - 3600
+    os.utime(path, (an_hour_ago, an_hour_ago))
+    hashed: list[Path] = []
+    monkeypatch.setattr(contents, "hash_file", lambda found: (hashed.append(found), hash_file(found))[1])
+    for _ in range(3):
+        loaded(artifacts[0], tmp_path)
+    assert hashed == [path]
+    put(path, content[:-9] + b"x" + content[-8:])
+    for _ in range(2):
+        with pytest.raises(DatasetError, match="holds other bytes than were saved"):
+            loaded(artifacts[0], tmp_path)
+
+
 def test_an_older_version_is_offered_only_where_it_is_whole(artifacts: list[Artifact], tmp_path: Path) -> None:
     prices = artifacts[0]
     older, newer = saved(prices, tmp_path, OLD), saved(prices, tmp_path, NEW)
@@ -346,8 +366,6 @@ def test_weights_that_are_not_finite_blame_the_file(artifacts: list[Artifact], t
 
     import torch
     from safetensors.torch import load_file, save_file
-
-    from atft_pipeline.lineage import hash_file
 
     folder = tmp_path / "model"
     shutil.copytree(artifacts[-1].data, folder)

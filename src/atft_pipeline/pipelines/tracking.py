@@ -65,7 +65,7 @@ class Watch:
             return
         self.lost = True
         told = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
-        what = " ".join(told.split())[:200]
+        what = " ".join(told.partition("(Background on this error")[0].split())[:200]
         end_runs("KILLED")
         log.warning("%s: %s; the run goes on without MLflow, its results are saved as ever", self.place, what)
 
