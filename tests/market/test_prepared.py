@@ -60,6 +60,12 @@ def test_the_table_reaches_the_panel_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_allclose(day.returns[:, 1], wanted["target_5d"].to_numpy(), rtol=1e-6)
 
 
+def test_a_text_is_read_as_the_same_table(tmp_path: Path) -> None:
+    source = prepared().with_columns(pl.col(pl.Float32).cast(pl.Float64))
+    source.write_csv(tmp_path / "table.csv")
+    assert ingest(tmp_path / "table.csv", None, READ).prices.equals(read(source, tmp_path))
+
+
 def test_graphs_take_the_returns_of_the_row_before(tmp_path: Path) -> None:
     source = prepared()
     clean = read(source, tmp_path)

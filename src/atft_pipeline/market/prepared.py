@@ -144,10 +144,25 @@ def _read(file: Table, settings: PreparedConfig, prices: PricesConfig) -> pl.Dat
     except (pl.exceptions.PolarsError, OSError) as error:
         msg = f"{file}: the file is damaged ({str(error).splitlines()[0]}); write it again or give another path"
         raise DataError(msg) from error
+    if file.text:
+        frame = _typed(frame)
     return frame.with_columns(
         parse_dates(frame["Date"], file, "Date", prices.time_zone).alias("Date"),
         normalise_codes(check_codes(frame["Code"], file, "Code"), prices.preset == "jquants").alias("Code"),
     )
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give the columns of a text their types: numbers, or true and false, where all values are."""
+    columns = []
+    for text in frame.drop("Date", "Code").iter_columns():
+        if text.str.to_lowercase().is_in(["true", "false"]).all() and text.count():
+            columns.append(text.str.to_lowercase() == "true")
+            continue
+        number = text.str.strip_chars().replace("", None).cast(pl.Float64, strict=False)
+        if number.null_count() == text.str.strip_chars().replace("", None).null_count():
+            columns.append(number)
+    return frame.with_columns(columns)
 
 
 def _check(frame: pl.DataFrame, path: Path, settings: PreparedConfig, coverage: Mapping[str, float]) -> None:
