@@ -151,7 +151,7 @@ def main() -> None:
         resident = ResidentPanel.load(Panel.open(panel.path), ResidencyConfig(mode="host", host_budget=64))
         print(f"cold load        {time.perf_counter() - start:8.2f} s")
 
-        config = BatchConfig(window=window, batch_size=listings, bucket=1, min_history=1)
+        config = BatchConfig(window=window, batch_size=listings, min_history=1)
         batches = DayBatches(resident, None, range(window, window + 4), config, shuffle=True, seed=0)
         out = torch.empty(listings * window, features, dtype=torch.float16)
         source = torch.randn(listings * window, features).half()

@@ -63,7 +63,7 @@ def open_session(folder: Path, options: argparse.Namespace, optimizer: str) -> S
         ModelConfig(width=options.hidden, graph=GraphAttentionConfig(layers=2, heads=8)),
         LossConfig(),
         TrainingConfig(epochs=100, optimizer=OptimizerConfig(name=optimizer)),  # type: ignore[arg-type]
-        BatchConfig(window=options.window, batch_size=options.batch, bucket=256, min_history=options.window),
+        BatchConfig(window=options.window, batch_size=options.batch, min_history=options.window),
         ResidencyConfig(),
         RuntimeConfig(),
         folder / "states" / optimizer,

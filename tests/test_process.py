@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atft_pipeline.process import available_cores
+from atft_pipeline.process import POOL_VARIABLES, available_cores
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,21 @@ print(atft_pipeline.THREADS, polars.thread_pool_size(), torch.get_num_threads())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1", "1"]
+
+
+def test_thread_limits_stand_before_torch_is_imported() -> None:
+    """Importing any module of the package sets the limits first; torch and Polars obey them."""
+    code = (
+        "import sys, os\n"
+        "import atft_pipeline\n"
+        "assert 'torch' not in sys.modules and 'polars' not in sys.modules\n"
+        "import torch, polars\n"
+        f"limits = ','.join(os.environ[name] for name in {POOL_VARIABLES!r})\n"
+        "print(torch.get_num_threads(), polars.thread_pool_size(), atft_pipeline.THREADS, limits)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *numbers, variables = done.stdout.split()
+    torch_threads, polars_threads, limit = map(int, numbers)
+    assert polars_threads == limit
+    assert torch_threads <= limit
+    assert set(variables.split(",")) == {str(limit)}

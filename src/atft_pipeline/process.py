@@ -79,6 +79,8 @@ def prepare_process() -> int:
     os.environ.update(CUDA)
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
+    # Compiled kernels outlive the machine's temporary files, so that the next start is warm.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path.home() / ".cache" / "atft-pipeline" / "inductor"))
     # torch's inductor compiles kernels in a pool of processes; one limit for it as for the others.
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = str(count)
     return count

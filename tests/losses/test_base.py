@@ -25,14 +25,16 @@ def test_pinball_by_hand() -> None:
     quantiles = SCORE[..., None].expand(1, 4, 2)
     # errors target - score: 0.5, -2, 3; level 0.1: 0.05, 1.8, 0.3; level 0.9: 0.45, 0.2, 2.7
     expected = (0.05 + 1.8 + 0.3 + 0.45 + 0.2 + 2.7) / 6
-    assert base.quantile(quantiles, TARGET, MASK, (0.1, 0.9)).item() == pytest.approx(expected)
+    assert base.quantile(quantiles, TARGET, MASK, torch.tensor([0.1, 0.9])).item() == pytest.approx(expected)
 
 
 def test_pinball_is_least_at_the_quantile() -> None:
     y = torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(y, dtype=torch.bool)
     at = torch.quantile(y, 0.8).item()
-    losses = [base.quantile(torch.full((1, 4000, 1), at + d), y, mask, (0.8,)).item() for d in (-0.1, 0.0, 0.1)]
+    losses = [
+        base.quantile(torch.full((1, 4000, 1), at + d), y, mask, torch.tensor([0.8])).item() for d in (-0.1, 0.0, 0.1)
+    ]
     assert losses[1] == min(losses)
 
 
@@ -78,7 +80,8 @@ def test_book_is_neutral_and_its_return_is_the_weighted_sum() -> None:
 
 
 def test_sharpe_by_hand() -> None:
-    returns = torch.tensor([0.01, 0.03, -0.01, 0.02])
-    expected = -returns.numpy().mean() / returns.numpy().std(ddof=1)
-    assert book.sharpe(returns).item() == pytest.approx(float(expected), rel=1e-5)
-    assert book.sharpe(returns[:1]).item() == 0
+    returns = torch.tensor([[0.01], [0.03], [9.0], [-0.01], [0.02]])
+    known = torch.tensor([True, True, False, True, True])
+    expected = -returns[known].numpy().mean() / returns[known].numpy().std(ddof=1)
+    assert book.sharpe(returns, known).item() == pytest.approx(float(expected), rel=1e-5)
+    assert book.sharpe(returns[:1], known[:1]).item() == 0

@@ -26,7 +26,9 @@ def spec(features: int = 6, window: int = 8, horizons: tuple[int, ...] = (1, 5))
 
 
 def inputs(of: InputSpec, *, days: int = 2, listings: int = 7, k: int = 3, seed: int = 0) -> Inputs:
-    """Random windows; the last listing of each day is padding, the one before it has no neighbours."""
+    """Random windows of whole days, one after the other; the last listing of each day is padding, the one before it has
+    no neighbours.
+    """
     generator = torch.Generator().manual_seed(seed)
     L, F = of.window, len(of.feature_names)
     mask = torch.ones(days, listings, dtype=torch.bool)
@@ -43,4 +45,13 @@ def inputs(of: InputSpec, *, days: int = 2, listings: int = 7, k: int = 3, seed:
     edge_attr = torch.randn(days, listings, k, of.edge_dim, generator=generator) * (neighbors >= 0)[..., None]
     sector = torch.randint(0, of.sectors + 1, (days, listings), generator=generator) * mask
     market = torch.randint(0, of.markets + 1, (days, listings), generator=generator) * mask
-    return Inputs(features, mask, step_mask, neighbors, edge_attr, sector, market)
+    first = listings * torch.arange(days)[:, None, None]
+    neighbors = torch.where(neighbors >= 0, neighbors + first, -1)
+    return Inputs(*(part.flatten(0, 1) for part in (features, mask, step_mask, neighbors, edge_attr, sector, market)))
+
+
+def one_day(given: Inputs, day: int, listings: int) -> Inputs:
+    """The rows of one day, its edges pointing into it."""
+    rows = slice(day * listings, (day + 1) * listings)
+    alone = Inputs(*(part[rows] for part in given))
+    return alone._replace(neighbors=torch.where(alone.neighbors >= 0, alone.neighbors - day * listings, -1))

@@ -13,9 +13,9 @@ from atft_pipeline.model.config import (
     NormaliserConfig,
     SelectionConfig,
 )
-from atft_pipeline.panel.resident import Choice
-from atft_pipeline.training.runtime import compile_module
-from tests.model.inputs import inputs, spec
+from atft_pipeline.training.config import RuntimeConfig
+from atft_pipeline.training.runtime import choose_runtime, compile_module
+from tests.model.inputs import inputs, one_day, spec
 
 SMALL = ModelConfig(width=8, encoder=EncoderConfig(heads=2), graph=GraphAttentionConfig(layers=2, heads=4))
 FULL_HEADS = HeadsConfig(quantiles=(0.1, 0.5, 0.9), student_t=True)
@@ -43,7 +43,7 @@ def build(config: ModelConfig, **size: int) -> ATFTGATFAN:
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     model = build(replace(VARIANTS[name], dropout=0.0, heads=FULL_HEADS)).train()
     out = model(*inputs(model.spec))
-    assert out.score.shape == (2, 7, 2)
+    assert out.score.shape == (14, 2)
     assert out.quantiles is not None
     assert out.student_t is not None
     (out.score.square().sum() + out.quantiles.square().sum() + out.student_t.square().sum()).backward()
@@ -59,21 +59,21 @@ def test_score_is_independent_of_other_days_and_unlinked_listings(name: str) -> 
     given = inputs(model.spec, days=3, listings=9, k=2)
     with torch.no_grad():
         together = model(*given).score
-        alone = model(*(part[1:2] for part in given)).score
-    torch.testing.assert_close(alone[0], together[1], atol=1e-6, rtol=1e-5)
+        alone = model(*one_day(given, 1, 9)).score
+    torch.testing.assert_close(alone, together[9:18], atol=1e-6, rtol=1e-5)
 
 
 def test_padding_reaches_no_sample() -> None:
     model = build(SMALL).eval()
     given = inputs(model.spec)
     disturbed = given.features.clone()
-    disturbed[:, -1] = 50.0
+    disturbed[~given.mask] = 50.0
     neighbors = given.neighbors.clone()
-    neighbors[:, 0, 0] = 6  # an edge that leads to the padding
+    neighbors[0, 0] = 6  # an edge that leads to the padding
     with torch.no_grad():
         before = model(given.features, given.mask, given.step_mask, neighbors, *given[4:]).score
         after = model(disturbed, given.mask, given.step_mask, neighbors, *given[4:]).score
-    assert torch.equal(before[:, :-1], after[:, :-1])
+    assert torch.equal(before[given.mask], after[given.mask])
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_quantiles_rise_and_freedom_exceeds_two() -> None:
 def test_market_features_condition_the_score_through_the_context() -> None:
     model = build(SMALL).eval()
     given = inputs(model.spec)
-    context = model._context(given.features.flatten(0, 1), given.sector.flatten(), given.market.flatten())
+    context = model._context(given.features, given.sector, given.market)
     moved = given.features.clone()
-    moved[..., -1, -1] += 1.0
-    other = model._context(moved.flatten(0, 1), given.sector.flatten(), given.market.flatten())
+    moved[:, -1, -1] += 1.0
+    other = model._context(moved, given.sector, given.market)
     assert context is not None
     assert other is not None
     assert not torch.allclose(context, other)
@@ -151,11 +151,11 @@ def test_explanation_sums() -> None:
     features, lags, gates, edges = model.explain(*given)
     assert gates is not None
     assert edges is not None
-    torch.testing.assert_close(features.mean(dim=-1), torch.ones(2, 7))
-    torch.testing.assert_close(lags.sum(dim=-1), torch.ones(2, 7))
-    heard = (given.neighbors >= 0).any(dim=-1) & given.mask
-    torch.testing.assert_close(edges.sum(dim=-1), heard.float())
-    assert ((gates > SMALL.graph.gate_floor) == heard).all()
+    torch.testing.assert_close(features.mean(dim=-1), torch.ones(14))
+    torch.testing.assert_close(lags.sum(dim=-1), torch.ones(14))
+    has_neighbors = (given.neighbors >= 0).any(dim=-1) & given.mask
+    torch.testing.assert_close(edges.sum(dim=-1), has_neighbors.float())
+    assert ((gates > SMALL.graph.gate_floor) == has_neighbors).all()
     # What is absent is not looked at.
     assert (lags[given.mask][~given.step_mask[given.mask]] == 0).all()
 
@@ -214,7 +214,7 @@ def test_compiled_and_eager_models_are_equal_and_share_their_weights(choice: str
     """One step of training compiled, one eager, from each other's weights: the same scores and the same gradients."""
     still = replace(SMALL, dropout=0.0, graph=replace(SMALL.graph, dropout=0.0))
     eager, compiled = build(still).train(), build(still).train()
-    compile_module(compiled, Choice(choice, "asked for"))
+    compile_module(compiled, choose_runtime(RuntimeConfig(device="cpu", compile=choice)))
     compiled.load_state_dict(eager.state_dict())
     given = inputs(eager.spec, listings=16)
     for model in (eager, compiled):

@@ -33,14 +33,20 @@ def block_norms(model: ATFTGATFAN) -> dict[str, float]:
     return norms
 
 
+def by_day(value: torch.Tensor, days: int) -> torch.Tensor:
+    """Rows of equal days as [days, listings, ...]."""
+    return value.unflatten(0, (days, -1))
+
+
 def step(model: ATFTGATFAN, given: Inputs, optimizer: torch.optim.Optimizer) -> None:
     """One step toward a target that needs windows and neighbours."""
-    signal = given.features[:, :, -1, 0] + given.features[..., 1].mean(dim=-1)
-    near = torch.gather(signal, 1, given.neighbors.clamp(min=0)[..., 0])
-    targets = torch.stack([signal, signal + near], dim=-1)
-    label_mask = given.mask[..., None].expand_as(targets)
+    signal = given.features[:, -1, 0] + given.features[..., 1].mean(dim=-1)
+    near = signal[given.neighbors.clamp(min=0)[:, 0]]
+    targets = by_day(torch.stack([signal, signal + near], dim=-1), 3)
+    label_mask = by_day(given.mask, 3)[..., None].expand_as(targets)
     optimizer.zero_grad(set_to_none=True)
-    CompositeLoss(LossConfig(min_listings=3), HORIZONS)(model(*given), targets, targets, label_mask).total.backward()
+    output = model(*given).arranged(lambda part: by_day(part, 3))
+    CompositeLoss(LossConfig(min_listings=3), HORIZONS)(output, targets, targets, label_mask).total.backward()
     optimizer.step()
 
 
@@ -97,9 +103,10 @@ def test_every_parameter_of_a_searched_model_gets_a_gradient_in_its_first_step(c
     model = ATFTGATFAN(config, spec()).train()
     given_inputs = inputs(model.spec, days=3, listings=12)
     targets = torch.randn(3, 12, 2)
-    label_mask = given_inputs.mask[..., None].expand_as(targets)
+    label_mask = by_day(given_inputs.mask, 3)[..., None].expand_as(targets)
     loss = CompositeLoss(LossConfig(quantile=0.5, student_t=0.2), HORIZONS, config.heads.quantiles)
-    loss(model(*given_inputs), targets, targets, label_mask).total.backward()
+    output = model(*given_inputs).arranged(lambda part: by_day(part, 3))
+    loss(output, targets, targets, label_mask).total.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -112,12 +119,12 @@ def test_one_tiny_batch_is_learned_by_heart() -> None:
     model = ATFTGATFAN(replace(config, graph=replace(config.graph, heads=4)), spec()).train()
     given_inputs = inputs(model.spec, days=1, listings=9)
     targets = torch.randn(1, 9, 2, generator=torch.Generator().manual_seed(2))
-    label_mask = given_inputs.mask[..., None].expand_as(targets)
+    label_mask = by_day(given_inputs.mask, 1)[..., None].expand_as(targets)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
     loss = CompositeLoss(LossConfig(huber=1.0, rank_ic=0.0, ic=0.0), HORIZONS)
     for _ in range(120):
         optimizer.zero_grad(set_to_none=True)
-        result = loss(model(*given_inputs), targets, targets, label_mask)
+        result = loss(model(*given_inputs).arranged(lambda part: by_day(part, 1)), targets, targets, label_mask)
         result.total.backward()
         optimizer.step()
     assert result.total.item() < 1e-3

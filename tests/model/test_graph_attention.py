@@ -30,11 +30,9 @@ def test_equal_to_torch_geometric(concat: bool) -> None:
     assert missing.missing_keys == ["log_temperature"]
     assert not missing.unexpected_keys
     x = torch.randn(40, 16)
-    edge_index, attributes = edges(given_inputs.neighbors[0], given_inputs.edge_attr[0])
+    edge_index, attributes = edges(given_inputs.neighbors, given_inputs.edge_attr)
     expected = reference(x, edge_index, attributes)
-    torch.testing.assert_close(
-        ours(x[None], given_inputs.neighbors, given_inputs.edge_attr)[0], expected, atol=1e-5, rtol=1e-5
-    )
+    torch.testing.assert_close(ours(x, given_inputs.neighbors, given_inputs.edge_attr), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_backends_agree_with_the_same_weights() -> None:
@@ -45,7 +43,7 @@ def test_backends_agree_with_the_same_weights() -> None:
         ours.log_temperature.uniform_(-1, 1)
     reference = GATv2(16, 4, 4, 3, backend="pyg")
     reference.load_state_dict(ours.state_dict())
-    x = torch.randn(3, 20, 16, requires_grad=True)
+    x = torch.randn(60, 16, requires_grad=True)
     results = []
     for layer in (ours, reference):
         out = layer(x, given_inputs.neighbors, given_inputs.edge_attr)
@@ -59,7 +57,7 @@ def test_temperature_sharpens_attention() -> None:
     torch.manual_seed(1)
     given_inputs = inputs(spec(), days=1, listings=20, k=5)
     layer = GATv2(16, 4, 4, 3)
-    x = torch.randn(1, 20, 16)
+    x = torch.randn(20, 16)
     with torch.no_grad():
         before = layer(x, given_inputs.neighbors, given_inputs.edge_attr)
         layer.log_temperature.fill_(2.0)
@@ -73,7 +71,7 @@ def test_any_depth_works_for_any_width_that_the_heads_divide(layers: int, heads:
     given_inputs = inputs(spec(), listings=5)
     width = heads * factor
     stack = GraphAttention(GraphAttentionConfig(layers=layers, heads=heads), width, 3)
-    x = torch.randn(2, 5, width)
+    x = torch.randn(10, width)
     out = stack(x, given_inputs.neighbors, given_inputs.edge_attr)
     assert out.shape == x.shape
     assert torch.isfinite(out).all()
@@ -85,12 +83,12 @@ def test_a_listing_speaks_only_along_edges() -> None:
     torch.manual_seed(0)
     given_inputs = inputs(spec(), days=1, listings=12, k=4)
     stack = GraphAttention(GraphAttentionConfig(layers=1, heads=2), 8, 3).eval()
-    x = torch.randn(1, 12, 8)
+    x = torch.randn(12, 8)
     changed = x.clone()
-    changed[0, 4] += 1.0
+    changed[4] += 1.0
     with torch.no_grad():
-        difference = (stack(changed, *given_inputs[3:5]) - stack(x, *given_inputs[3:5])).abs().amax(dim=-1)[0]
-    hears = (given_inputs.neighbors[0] == 4).any(dim=-1)
+        difference = (stack(changed, *given_inputs[3:5]) - stack(x, *given_inputs[3:5])).abs().amax(dim=-1)
+    hears = (given_inputs.neighbors == 4).any(dim=-1)
     hears[4] = True
     assert 1 < int(hears.sum()) < 12
     assert (difference[hears] > 0).all()
@@ -100,18 +98,14 @@ def test_a_listing_speaks_only_along_edges() -> None:
 def test_a_listing_without_neighbours_passes_unchanged() -> None:
     given_inputs = inputs(spec(), days=1, listings=12)
     stack = GraphAttention(GraphAttentionConfig(layers=2, heads=2), 8, 3).eval()
-    x = torch.randn(1, 12, 8)
+    x = torch.randn(12, 8)
     out = stack(x, given_inputs.neighbors, given_inputs.edge_attr)
-    assert torch.equal(out[0, 10], x[0, 10])
+    assert torch.equal(out[10], x[10])
 
 
-def test_edge_dropout_and_stochastic_depth_act_in_training_only() -> None:
+def test_edge_dropout_acts_in_training_only() -> None:
     given_inputs = inputs(spec(), days=64, listings=12)
-    x = torch.randn(64, 12, 8)
-    dropped = GraphAttention(GraphAttentionConfig(layers=1, heads=2, dropout=0.0, drop_path=0.5), 8, 3)
-    out = dropped.train()(x, *given_inputs[3:5])
-    skipped = (out == x).flatten(1).all(dim=1)
-    assert 10 < int(skipped.sum()) < 54
+    x = torch.randn(64 * 12, 8)
     edges_dropped = GraphAttention(GraphAttentionConfig(layers=1, heads=2, dropout=0.0, edge_dropout=0.9), 8, 3)
     assert not torch.equal(edges_dropped.train()(x, *given_inputs[3:5]), edges_dropped.eval()(x, *given_inputs[3:5]))
     assert torch.equal(edges_dropped.eval()(x, *given_inputs[3:5]), edges_dropped.eval()(x, *given_inputs[3:5]))

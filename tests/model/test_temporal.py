@@ -1,8 +1,9 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from atft_pipeline.model.config import EncoderConfig
-from atft_pipeline.model.temporal import InterpretableAttention, TemporalEncoder
+from atft_pipeline.model.temporal import InterpretableAttention, TemporalEncoder, shared_value_attention
 
 
 def build(kind: str, layers: int = 2, window: int = 6) -> TemporalEncoder:
@@ -14,14 +15,34 @@ def build(kind: str, layers: int = 2, window: int = 6) -> TemporalEncoder:
 def test_attention_is_its_weights_times_the_shared_values() -> None:
     torch.manual_seed(0)
     block = InterpretableAttention(8, 2, 0.0)
-    query, memory = torch.randn(3, 2, 8), torch.randn(3, 5, 8)
-    allowed = torch.ones(3, 1, 1, 5, dtype=torch.bool)
-    allowed[0, ..., 1] = False
-    weights = block.weights(query, memory, allowed)
-    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(3, 2, 2))
-    assert (weights[0, ..., 1] == 0).all()
-    expected = block.out(torch.einsum("sajl,slc->sjc", weights, block.value(memory)) / 2)
-    torch.testing.assert_close(block(query, memory, allowed), expected, atol=1e-6, rtol=1e-5)
+    memory = torch.randn(3, 5, 8)
+    present = torch.ones(3, 5, dtype=torch.bool)
+    present[0, 1] = False
+    for query in (memory, memory[:, -1:]):
+        weights = block.weights(query, memory, present)
+        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(3, 2, query.shape[1]))
+        assert (weights[0, ..., 1] == 0).all()
+        expected = block.out(torch.einsum("sajl,slc->sjc", weights, block.value(memory)) / 2)
+        torch.testing.assert_close(block(query, memory, present), expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_absent_steps_weigh_nothing_under_the_causal_mask(dtype: torch.dtype) -> None:
+    """The number that hides an absent step is hidden enough in every precision: its values reach no other step."""
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(4, 6, *size, dtype=dtype) for size in ((2, 4), (2, 4), (4,)))
+    present = torch.tensor([[True] * 6, [False, True, True, True, True, True], [True, True, False] * 2, [True] * 6])
+    found = shared_value_attention(query, key, value, present, causal=True, dropout=0.0)
+    moved = [part.masked_fill(~present.view(4, 6, *[1] * (part.ndim - 2)), 9.0) for part in (key, value)]
+    again = shared_value_attention(query, *moved, present, causal=True, dropout=0.0)
+    assert torch.equal(found[present], again[present])
+    assert torch.isfinite(found).all()
+    masked = present[:, None, None] & torch.ones(6, 6, dtype=torch.bool).tril()
+    own = masked | torch.eye(6, dtype=torch.bool)
+    heads = [part.transpose(1, 2).float() for part in (query, key)]
+    expected = F.scaled_dot_product_attention(*heads, value[:, None].float().expand(-1, 2, -1, -1), attn_mask=own)
+    tolerance = 1e-6 if dtype == torch.float32 else 2e-2
+    torch.testing.assert_close(found[present].float(), expected.mean(dim=1)[present], atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("kind", ["attention", "lstm_attention"])

@@ -15,7 +15,7 @@ HORIZONS = (1, 5)
 
 
 def business_days(count: int, first: str = "2021-01-04") -> np.ndarray:
-    days = np.arange(np.datetime64(first), np.datetime64(first) + int(count * 1.6) + 10)
+    days = np.datetime64(first, "D") + np.arange(int(count * 1.6) + 10).astype("timedelta64[D]")
     return days[np.is_busday(days)][:count]
 
 

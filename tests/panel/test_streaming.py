@@ -26,7 +26,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 
 torch.set_num_threads(1)
 panel = Panel.open(Path(sys.argv[1]))
-small = BatchConfig(window=5, batch_size=512, bucket=64, min_history=2)
+small = BatchConfig(window=5, batch_size=512, min_history=2)
 
 def data_kib():
     return int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1])

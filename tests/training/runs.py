@@ -27,7 +27,7 @@ MODEL = ModelConfig(
     encoder=EncoderConfig(heads=2),
     graph=GraphAttentionConfig(layers=1, heads=2),
 )
-BATCHES = BatchConfig(window=5, batch_size=64, bucket=8, min_history=2, min_listings=3)
+BATCHES = BatchConfig(window=5, batch_size=64, min_history=2, min_listings=3)
 SPLIT = SplitConfig(validation_share=0.2, test_share=0.2, embargo=2)
 TRAINING: dict[str, Any] = {"epochs": 3, "optimizer": OptimizerConfig(lr=1e-2)}
 

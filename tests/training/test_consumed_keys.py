@@ -18,7 +18,7 @@ from atft_pipeline.model.config import (
     SelectionConfig,
 )
 from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.resident import ResidencyConfig, choose_residency
+from atft_pipeline.panel.resident import GIB, ResidencyConfig, choose_residency
 from atft_pipeline.panel.splits import SplitConfig
 from atft_pipeline.training.config import (
     AugmentationConfig,
@@ -51,7 +51,7 @@ CLASSES = (
 # Copying or checking a value is not reading it.
 COPIES = {"to_mapping", "__post_init__", "replace", "__eq__", "__hash__", "__repr__", "_replace", "_share", "<genexpr>"}
 # Read where the stage is wired; read where worker processes are started (tests/panel/test_loader.py).
-ELSEWHERE = {("TrainingConfig", "from_study"), ("ResidencyConfig", "prefetch")}
+ELSEWHERE = {("TrainingConfig", "from_study")}
 
 
 def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +93,8 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             schedule=ScheduleConfig(name=schedule),  # type: ignore[arg-type]
         )
     run(panel, graphs, tmp_path / "single", epochs=2)
-    choose_residency(1, ResidencyConfig(), torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (8 * GIB, 8 * GIB))
+    assert choose_residency(3 * GIB, ResidencyConfig(), torch.device("cuda")).value == "device"
+    assert choose_residency(5 * GIB, ResidencyConfig(), torch.device("cuda")).value == "host"
     wanted = {(kind.__name__, field.name) for kind in CLASSES for field in dataclasses.fields(kind)}
     assert wanted - read - ELSEWHERE == set()

@@ -10,6 +10,7 @@ from atft_pipeline.errors import ArtifactError, ConfigError, TrainingError, Unav
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import GraphAttentionConfig, HeadsConfig
+from atft_pipeline.panel.batches import DayBatches
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import single_split
@@ -186,8 +187,16 @@ def test_phases_switch_blocks_rates_and_weights(planted: tuple[Panel, MonthlyGra
     assert result.run_card["model"]["switches"] == {"normaliser": True, "graph": True}
 
 
-def test_accumulated_days_equal_one_large_batch(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+def test_accumulated_days_equal_one_large_batch(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Gradients of two accumulated batches are those of one batch of twice the days."""
+
+    def in_order(batches: DayBatches, _epoch: int, _capacity: int) -> list[list[int]]:
+        most = batches.config.size // 32
+        return [list(batches.days[first : first + most]) for first in range(0, len(batches.days), most)]
+
+    monkeypatch.setattr(DayBatches, "_packed", in_order)
     still = replace(MODEL, dropout=0.0, graph=replace(MODEL.graph, dropout=0.0))
     sgd = OptimizerConfig(name="sgd", lr=1e-2, weight_decay=0.0)
     loss = LossConfig(huber=1.0, rank_ic=0.0, ic=0.0)
@@ -244,15 +253,31 @@ def test_meaningless_numbers_stop_the_run_and_keep_the_last_good_checkpoint(
     ("runtime", "message"),
     [
         (RuntimeConfig(device="cpu", precision="16-mixed"), "runtime.precision: 16-mixed was asked for"),
-        (RuntimeConfig(device="cpu", attention="flash"), ""),
+        (
+            RuntimeConfig(device="cpu", attention="fused"),
+            r"runtime\.attention: fused was asked for, but it needs a GPU",
+        ),
     ],
 )
 def test_requests_that_cannot_be_met_raise(runtime: RuntimeConfig, message: str) -> None:
-    if message:
-        with pytest.raises(UnavailableError, match=message):
-            choose_runtime(runtime)
-    else:
-        assert choose_runtime(runtime).attention.value == "flash"
+    with pytest.raises(UnavailableError, match=message):
+        choose_runtime(runtime)
+
+
+def test_an_attention_kernel_is_tried_as_the_training_will_call_it(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the data are loaded: with the model's dropout a CPU has no flash attention, without it has."""
+    runtime = RuntimeConfig(device="cpu", attention="flash")
+    deep = replace(MODEL, encoder=replace(MODEL.encoder, layers=2))
+    card = run(*planted, tmp_path / "a", model=replace(deep, dropout=0.0), runtime=runtime, epochs=1).run_card
+    assert card["probe"]["attention_kernel"] == "flash"
+    assert card["warnings"] == []
+    monkeypatch.setattr(ResidentPanel, "load", lambda *_: pytest.fail("the data were loaded"))
+    with pytest.raises(UnavailableError, match="cpu has no such kernel for windows of 5 steps in float32"):
+        run(*planted, tmp_path / "b", model=deep, runtime=runtime, epochs=1)
+    with pytest.raises(UnavailableError, match=r"model\.encoder\.layers=1 asks for one step alone"):
+        run(*planted, tmp_path / "c", model=MODEL, runtime=runtime, epochs=1)
 
 
 def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

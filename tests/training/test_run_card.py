@@ -39,7 +39,7 @@ def test_nothing_broken_no_warning(planted: tuple[Panel, MonthlyGraphs], tmp_pat
     card = run(*planted, tmp_path, **ASKED).run_card
     assert card["warnings"] == []
     assert card["probe"]["activations"] == "float32"
-    assert card["probe"]["attention_kernel"] == "flash"
+    assert card["probe"]["attention_kernel"] == "none"  # one layer asks for one step
     assert card["probe"]["edges"] > 0
     assert card["probe"]["normaliser_effect"] > 1e-3
     assert card["probe"]["graph_effect"] > 1e-3
@@ -170,7 +170,8 @@ def test_the_attention_kernel_is_the_one_that_computes(
     planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = RuntimeConfig(device="cpu", attention="math")
-    card = run(*planted, tmp_path / "a", runtime=runtime, epochs=1).run_card
+    deep = replace(MODEL, dropout=0.0, encoder=replace(MODEL.encoder, layers=2))
+    card = run(*planted, tmp_path / "a", runtime=runtime, model=deep, epochs=1).run_card
     assert card["probe"]["attention_kernel"] == "math"
     assert card["warnings"] == []
     from contextlib import nullcontext
@@ -178,7 +179,7 @@ def test_the_attention_kernel_is_the_one_that_computes(
     from atft_pipeline.training.runtime import Runtime
 
     monkeypatch.setattr(Runtime, "attention_kernel", lambda self: nullcontext())
-    card = run(*planted, tmp_path / "b", runtime=runtime, epochs=1).run_card
+    card = run(*planted, tmp_path / "b", runtime=runtime, model=deep, epochs=1).run_card
     assert "runtime.attention: math was chosen, flash computes" in card["warnings"]
 
 

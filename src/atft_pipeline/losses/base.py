@@ -4,7 +4,6 @@ Every function averages over the masked listings of a day and returns [...]; a l
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,18 +23,17 @@ def mse(score: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return masked.mean((score - target).square(), mask)
 
 
-def quantile(quantiles: Tensor, target: Tensor, mask: Tensor, levels: Sequence[float]) -> Tensor:
+def quantile(quantiles: Tensor, target: Tensor, mask: Tensor, levels: Tensor) -> Tensor:
     """Pinball loss (Koenker and Bassett, 1978), mean over the levels.
 
     Args:
         quantiles: [..., n, P].
         target: [..., n].
         mask: bool [..., n].
-        levels: P levels in (0, 1).
+        levels: [P] in (0, 1).
     """
-    level = torch.tensor(levels, dtype=quantiles.dtype, device=quantiles.device)
     error = target[..., None] - quantiles
-    return masked.mean(torch.maximum(level * error, (level - 1) * error).mean(dim=-1), mask)
+    return masked.mean(torch.maximum(levels * error, (levels - 1) * error).mean(dim=-1), mask)
 
 
 def student_t(parameters: Tensor, target: Tensor, mask: Tensor) -> Tensor:

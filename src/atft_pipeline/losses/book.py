@@ -51,9 +51,16 @@ def day_book(score: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return -book_returns(score, target, mask) / masked.spread(target, mask).clamp(min=1e-6)
 
 
-def sharpe(returns_of_days: Tensor) -> Tensor:
-    """Minus the Sharpe ratio over days, per day and not annualised: [days, ...] -> [...]; 0 for fewer than 2 days."""
-    if returns_of_days.shape[0] < 2:
-        return torch.zeros_like(returns_of_days.sum(dim=0))
-    deviation = returns_of_days.var(dim=0, unbiased=True).clamp(min=1e-16).sqrt()
-    return -returns_of_days.mean(dim=0) / deviation
+def sharpe(returns_of_days: Tensor, known: Tensor) -> Tensor:
+    """Minus the Sharpe ratio over days, per day and not annualised; 0 for fewer than 2 known days.
+
+    Args:
+        returns_of_days: [days, Q].
+        known: bool [days], the days that count.
+    """
+    count = known.sum()
+    there = known[:, None]
+    mean = torch.where(there, returns_of_days, 0.0).sum(dim=0) / count.clamp(min=1)
+    deviation = torch.where(there, returns_of_days - mean, 0.0)
+    variance = deviation.square().sum(dim=0) / (count - 1).clamp(min=1)
+    return torch.where(count >= 2, -mean / variance.clamp(min=1e-16).sqrt(), 0.0)

@@ -200,6 +200,7 @@ class CompositeLoss:
         self.levels = levels
         self.horizon_weights = torch.tensor(config.weights_of(horizons))
         self._past: Tensor | None = None
+        self._constants: dict[tuple[str, torch.device], Tensor] = {}
         terms: dict[str, Callable[[Labelled], Tensor]] = {
             "huber": lambda b: base.huber(b.score, b.target, b.mask, config.huber_delta),
             "mse": lambda b: base.mse(b.score, b.target, b.mask),
@@ -220,7 +221,10 @@ class CompositeLoss:
 
     @property
     def memory(self) -> Tensor | None:
-        """Book returns [days, Q] that the Sharpe term remembers, so that a resumed epoch equals an unbroken one."""
+        """Portfolio returns [sharpe_days - 1, Q] that the Sharpe term remembers, NaN where there are none yet.
+
+        With it a resumed epoch equals an unbroken one.
+        """
         return self._past
 
     def remember(self, past: Tensor | None) -> None:
@@ -261,7 +265,7 @@ class CompositeLoss:
             days=torch.full_like(label_mask[:, 0, 0], -1, dtype=torch.int64) if days is None else days,
             listing=torch.full_like(label_mask[..., 0], -1, dtype=torch.int64) if listing is None else listing,
         )
-        weights = self.horizon_weights.to(targets.device)
+        weights = self._constant("horizons", self.horizon_weights, targets.device)
         share = counted * self._day_weights(regime, counted)[:, None]  # [B, Q]
         terms: dict[str, TermValue] = {}
         for name, term in self._terms.items():
@@ -279,10 +283,17 @@ class CompositeLoss:
             if regime is None:
                 msg = "loss.regime_weights: the batch brings no market features"
                 raise ConfigError(msg)
-            for place, levels in enumerate(self.config.regime_weights.values()):
-                state = torch.bucketize(regime[:, place].contiguous(), regime.new_tensor([-REGIME_EDGE, REGIME_EDGE]))
-                weight = weight * weight.new_tensor(levels)[state]
+            for place, (name, levels) in enumerate(self.config.regime_weights.items()):
+                state = (regime[:, place] > -REGIME_EDGE).long() + (regime[:, place] > REGIME_EDGE).long()
+                weight = weight * self._constant(name, torch.tensor(levels), weight.device)[state]
         return weight
+
+    def _constant(self, name: str, value: Tensor, device: torch.device) -> Tensor:
+        """A constant on the device, copied there once: each copy from the host would make it wait."""
+        key = (name, device)
+        if key not in self._constants:
+            self._constants[key] = value.to(device)
+        return self._constants[key]
 
     @torch.no_grad()
     def _spread(self, batch: Labelled, counted: Tensor) -> tuple[Tensor, Tensor]:
@@ -309,7 +320,8 @@ class CompositeLoss:
         if batch.quantiles is None:
             msg = "loss.quantile: the model has no quantile head; list levels in model.heads.quantiles or weigh it 0"
             raise ConfigError(msg)
-        return base.quantile(batch.quantiles, batch.target, batch.mask, self.levels)
+        levels = self._constant("levels", torch.tensor(self.levels), batch.quantiles.device)
+        return base.quantile(batch.quantiles, batch.target, batch.mask, levels)
 
     def _student_t(self, batch: Labelled) -> Tensor:
         if batch.student_t is None:
@@ -318,15 +330,22 @@ class CompositeLoss:
         return base.student_t(batch.student_t, batch.target, batch.mask)
 
     def _sharpe(self, batch: Labelled, counted: Tensor) -> Tensor:
-        """Minus the Sharpe ratio [Q] over the batch's days and the remembered ones, which carry no gradient."""
+        """Minus the Sharpe ratio [Q] over the batch's days and the remembered ones, which carry no gradient.
+
+        Days without enough listings are masked, not cut out: how many there are is known on the device alone.
+        """
         weights = book.positions(batch.score, batch.mask)
         earned = (weights * torch.where(batch.mask, batch.returns, 0.0)).sum(dim=-1)
         if self.config.turnover_cost:
             earned = earned - self.config.turnover_cost * book.turnover(weights, batch.days, batch.listing)
-        today = earned[counted.all(dim=1)]
-        days = today if self._past is None else torch.cat([self._past, today])
-        self._past = days.detach()[-(self.config.sharpe_days - 1) :]
-        return book.sharpe(days)
+        if self._past is None:
+            self._past = earned.new_full((self.config.sharpe_days - 1, earned.shape[1]), torch.nan)
+        days = torch.cat([self._past, earned])
+        known = torch.cat([self._past.isfinite().all(dim=1), counted.all(dim=1)])
+        kept = torch.where(known[:, None], days, torch.nan).detach()
+        # Known days last, in their order.
+        self._past = kept[known.to(torch.int8).argsort(stable=True)][-(self.config.sharpe_days - 1) :]
+        return book.sharpe(days, known)
 
 
 def _over_days(value_BQ: Tensor, weight_BQ: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ def neutralise(targets: Tensor, exposures: Tensor, mask: Tensor) -> Tensor:
     x = (x - (x * there[..., None]).sum(dim=2, keepdim=True) / count[..., None]) * there[..., None]
     centred = (y - (y * there).sum(dim=-1, keepdim=True) / count) * there
     gram = x.mT @ x + FLOOR * count[..., None] * torch.eye(x.shape[-1], device=x.device)
-    slope = torch.linalg.solve(gram, x.mT @ centred[..., None])  # [B, Q, E, 1]
+    # Without the check for singular matrices, which the floor rules out and which would wait for the device.
+    slope = torch.linalg.solve_ex(gram, x.mT @ centred[..., None]).result  # [B, Q, E, 1]
     residual: Tensor = y - (x @ slope)[..., 0]
     return residual.transpose(1, 2)

@@ -1,10 +1,10 @@
 """ATFT-GAT-FAN: frequency adaptive normalisation, temporal fusion transformer, graph attention.
 
-Legend: B days, n listings, S = B n samples, L steps, F features, H width, k neighbours, E edge attributes, Q horizons,
-P quantiles.
+Legend: S samples (listings on their days), L steps, F features, H width, k neighbours, E edge attributes, Q horizons, P
+quantiles.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -26,24 +26,29 @@ class ModelOutput(NamedTuple):
     """What the model says of every sample; all float32.
 
     Attributes:
-        score: [B, n, Q], higher = better rank expected.
-        quantiles: [B, n, Q, P], rising along P, or ``None``.
-        student_t: [B, n, Q, 3] location, scale, degrees of freedom, or ``None``.
+        score: [S, Q], higher = better rank expected.
+        quantiles: [S, Q, P], rising along P, or ``None``.
+        student_t: [S, Q, 3] location, scale, degrees of freedom, or ``None``.
     """
 
     score: Tensor
     quantiles: Tensor | None
     student_t: Tensor | None
 
+    def arranged(self, arrange: Callable[[Tensor], Tensor]) -> "ModelOutput":
+        """The same values in another arrangement of the samples, such as the padded view by day."""
+        quantiles, student_t = (None if part is None else arrange(part) for part in (self.quantiles, self.student_t))
+        return ModelOutput(arrange(self.score), quantiles, student_t)
+
 
 class Explanation(NamedTuple):
     """Weights that can be read.
 
     Attributes:
-        features: [B, n, F] selection weight of each feature at the last step; the mean over F is 1.
-        lags: [B, n, L] attention of the last step over the steps; the sum over L is 1.
-        gates: [B, n] mean openness of the gates of the graph, 0 without neighbours; ``None`` without graph layers.
-        edges: [B, n, k] attention over the neighbours; the sum over k is 1, or 0 without neighbours; or ``None``.
+        features: [S, F] selection weight of each feature at the last step; the mean over F is 1.
+        lags: [S, L] attention of the last step over the steps; the sum over L is 1.
+        gates: [S] mean openness of the gates of the graph, 0 without neighbours; ``None`` without graph layers.
+        edges: [S, k] attention over the neighbours; the sum over k is 1, or 0 without neighbours; or ``None``.
     """
 
     features: Tensor
@@ -64,8 +69,8 @@ class ATFTGATFAN(nn.Module):
         config: of every block.
         spec: what it reads and predicts.
 
-    Shapes: features float [B, n, L, F], absent steps 0; mask bool [B, n]; step_mask bool [B, n, L]; neighbors int64
-    [B, n, k], -1 = none; edge_attr [B, n, k, E]; sector, market int64 [B, n], 0 = unknown -> :class:`ModelOutput`.
+    Shapes: features float [S, L, F], absent steps 0; mask bool [S]; step_mask bool [S, L]; neighbors int64
+    [S, k], -1 = none; edge_attr [S, k, E]; sector, market int64 [S], 0 = unknown -> :class:`ModelOutput`.
     """
 
     market_positions: Tensor
@@ -119,15 +124,13 @@ class ATFTGATFAN(nn.Module):
     ) -> ModelOutput:
         """Score. Rows outside ``mask`` hold finite numbers without meaning and reach no other row."""
         self._check(features)
-        neighbors = reachable(neighbors, mask)
-        parts = (features.flatten(0, 1), step_mask.flatten(0, 1), sector.flatten(), market.flatten())
+        windows = (features, step_mask, sector, market)
         if self.config.checkpointing and self.training:
-            embedded: Tensor = checkpoint(self.embed, *parts, use_reentrant=False)
+            hidden: Tensor = checkpoint(self.embed, *windows, use_reentrant=False)
         else:
-            embedded = self.embed(*parts)
-        hidden = embedded.view(*mask.shape, -1)
+            hidden = self.embed(*windows)
         if self._on["graph"]:
-            hidden = self.graph(hidden, neighbors, edge_attr)
+            hidden = self.graph(hidden, reachable(neighbors, mask), edge_attr)
         return ModelOutput(*self.heads(hidden))
 
     def embed(self, x_SLF: Tensor, step_mask_SL: Tensor, sector_S: Tensor, market_S: Tensor) -> Tensor:
@@ -152,15 +155,13 @@ class ATFTGATFAN(nn.Module):
     ) -> Explanation:
         """Read the weights of selection, attention and graph; arguments as those of :meth:`forward`."""
         self._check(features)
-        parts = (features.flatten(0, 1), step_mask.flatten(0, 1), sector.flatten(), market.flatten())
-        normalised, context, weights = self._select(*parts)
-        lags = self.encoder.weights(self.selection(normalised.sequence, weights), parts[1], context)
-        shape = features.shape[:2]
+        windows = (features, step_mask, sector, market)
+        normalised, context, weights = self._select(*windows)
+        lags = self.encoder.weights(self.selection(normalised.sequence, weights), step_mask, context)
         gates = edges = None
         if self._on["graph"] and len(self.graph.layers):
-            hidden = self.embed(*parts).view(*shape, -1)
-            gates, edges = self.graph.weights(hidden, reachable(neighbors, mask), edge_attr)
-        return Explanation(weights[:, -1].float().view(*shape, -1), lags.float().view(*shape, -1), gates, edges)
+            gates, edges = self.graph.weights(self.embed(*windows), reachable(neighbors, mask), edge_attr)
+        return Explanation(weights[:, -1].float(), lags.float(), gates, edges)
 
     def _select(
         self, x_SLF: Tensor, step_mask_SL: Tensor, sector_S: Tensor, market_S: Tensor
@@ -190,15 +191,15 @@ class ATFTGATFAN(nn.Module):
             ConfigError: with both shapes.
         """
         expected = (self.spec.window, len(self.spec.feature_names))
-        if tuple(features.shape[2:]) != expected:
+        if tuple(features.shape[1:]) != expected:
             msg = (
                 f"the model was built for windows of {expected[0]} steps x {expected[1]} features, "
-                f"got {features.shape[2]} x {features.shape[3]}"
+                f"got {features.shape[1]} x {features.shape[2]}"
             )
             raise ConfigError(msg)
 
 
 def reachable(neighbors: Tensor, mask: Tensor) -> Tensor:
-    """Cut the edges [B, n, k] of rows that are no sample: they must not speak, whatever edges the batch carries."""
-    there = torch.gather(mask, 1, neighbors.clamp(min=0).flatten(1)).view_as(neighbors)
-    return neighbors.masked_fill(~there | ~mask[..., None], -1)
+    """Cut the edges [S, k] that begin or end at a row that is no sample, so that padding reaches no score."""
+    present = mask[neighbors.clamp(min=0)]
+    return neighbors.masked_fill(~present | ~mask[:, None], -1)

@@ -108,7 +108,6 @@ class GraphAttentionConfig:
         heads: heads of every layer but the last, concatenated; the last of several has half of them, averaged.
         dropout: share of attention weights dropped in training.
         edge_dropout: share of edges dropped in training.
-        drop_path: share of days on which a layer is skipped in training (stochastic depth).
         gate_floor: least openness of the residual gate, so that the graph path never loses its gradient.
         backend: ``neighbors`` (fixed k, static shapes) or ``pyg`` (torch_geometric, the reference); same weights.
     """
@@ -117,7 +116,6 @@ class GraphAttentionConfig:
     heads: int = within(8, 1, 256)
     dropout: float = within(0.1, 0, 0.9)
     edge_dropout: float = within(0.0, 0, 0.9)
-    drop_path: float = within(0.0, 0, 0.9)
     gate_floor: float = within(0.1, 0, 0.99)
     backend: Literal["neighbors", "pyg"] = "neighbors"
 

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 TRITON = find_spec("triton") is not None
+# The operator as torch names it.
+FUSED_OPERATOR = "atft_pipeline::shared_value_attention"
 LONGEST = 64  # steps of one tile
 WIDEST = 64  # width of a head
 

@@ -22,7 +22,9 @@ class GateAddNorm(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Let through as much of ``x`` as the gate says and add it to ``skip``."""
-        normed: Tensor = self.norm(skip + F.glu(self.gate(self.dropout(x)), dim=-1))
+        gated = F.glu(self.gate(self.dropout(x)), dim=-1)
+        # Under autocast LayerNorm gives float32; what flows on stays as narrow as the products that read it.
+        normed: Tensor = self.norm(skip + gated).to(gated.dtype)
         return normed
 
 

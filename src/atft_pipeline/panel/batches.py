@@ -1,11 +1,11 @@
-"""Day batches: whole days, static shapes, no worker processes.
+"""Day batches: whole days packed into a fixed number of samples, no worker processes.
 
-Legend: B days of a batch, n listings padded, L steps, F features, Q horizons, k neighbours, E edge attributes.
+Legend: S samples of a batch, B days of a batch, n listings of the padded view by day, L steps, F features, Q horizons,
+k neighbours, E edge attributes.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,15 @@ from torch import Tensor
 
 from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ConfigError
+from atft_pipeline.panel.day_batch import DayBatch
+from atft_pipeline.panel.day_graphs import DayGraphs, NeighborSource
+from atft_pipeline.panel.packing import BatchPlan, BatchShape, Layout, OnDevice, aligned, pack
 from atft_pipeline.panel.resident import ResidentPanel
+
+# Batches that are filled side by side when days are shuffled: enough to find each day a place, few enough for a mix.
+OPEN_BATCHES = 16
+# Most places of the padded view by day for each sample.
+SPARSE = 4
 
 
 @config
@@ -24,8 +32,7 @@ class BatchConfig:
     Attributes:
         features: names or patterns (``K*``) of the panel's features that the model reads; baselines read all of them.
         window: steps L of a window.
-        batch_size: samples of a batch, filled with whole days; ``auto`` measures which size trains fastest.
-        bucket: the listings of a day are padded to a multiple of this, so that shapes are few.
+        batch_size: most samples of a batch, filled with whole days; ``auto`` measures which size trains fastest.
         min_history: sessions, the day itself among them, on which a listing must be present inside the window.
         min_listings: days with fewer samples are left out; a cross-section of one ranks nothing.
         consecutive: days in a row that stay together when the days are shuffled, for terms that compare a day with the
@@ -35,7 +42,6 @@ class BatchConfig:
     features: tuple[str, ...] = ("*",)
     window: int = within(20, 1, 1000)
     batch_size: int | Literal["auto"] = within(1024, 1, 2**20)
-    bucket: int = within(64, 1, 65_536)
     min_history: int = within(10, 1, 1000)
     min_listings: int = within(10, 1, 10_000)
     consecutive: int = within(1, 1, 1000)
@@ -49,7 +55,7 @@ class BatchConfig:
 
     @property
     def size(self) -> int:
-        """Samples of a batch, once they are known.
+        """Most samples of a batch, once they are known.
 
         Raises:
             ConfigError: ``auto`` was not measured yet.
@@ -58,107 +64,6 @@ class BatchConfig:
             msg = "batches.batch_size: auto is measured by a training; give a number here"
             raise ConfigError(msg)
         return self.batch_size
-
-
-@dataclass(frozen=True)
-class DayBatch:
-    """Tensors of B days.
-
-    Attributes:
-        days: int64 [B], -1 for a day that only pads the batch.
-        listing: int64 [B, n], -1 = padding.
-        features: [B, n, L, F] in the panel's precision.
-        step_mask: bool [B, n, L], True = the listing was present.
-        mask: bool [B, n], True = a sample.
-        targets: float32 [B, n, Q], 0 where missing.
-        returns: float32 [B, n, Q], 0 where missing.
-        label_mask: bool [B, n, Q], True = the label is complete.
-        neighbors: int64 [B, n, k] positions within the day, -1 = none.
-        edge_attr: float32 [B, n, k, E].
-        sector: int64 [B, n].
-        market: int64 [B, n].
-        real_days: days that do not pad.
-        real_samples: samples.
-    """
-
-    days: Tensor
-    listing: Tensor
-    features: Tensor
-    step_mask: Tensor
-    mask: Tensor
-    targets: Tensor
-    returns: Tensor
-    label_mask: Tensor
-    neighbors: Tensor
-    edge_attr: Tensor
-    sector: Tensor
-    market: Tensor
-    real_days: int
-    real_samples: int
-
-    def to(self, device: torch.device) -> "DayBatch":
-        """Move every tensor; from pinned memory without waiting."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-            for name, value in values.items()
-        }
-        return DayBatch(**moved)
-
-    def inputs(self) -> Tensor:
-        """Features as the model takes them: float32 [B, n, L, F], contiguous, in one pass."""
-        return self.features.to(torch.float32, memory_format=torch.contiguous_format)
-
-    def context(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What the model takes after features and mask, in its order."""
-        return self.step_mask, self.neighbors, self.edge_attr, self.sector, self.market
-
-    def pin_memory(self) -> "DayBatch":
-        """Copy every tensor into pinned memory; torch's loader calls this."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        pinned: dict[str, Any] = {
-            name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in values.items()
-        }
-        return DayBatch(**pinned)
-
-
-@dataclass(frozen=True)
-class BatchPlan:
-    """What a batch holds, before it is built.
-
-    Attributes:
-        seed: of the draw from days larger than a batch.
-        days: day indices.
-        width: listings n to which each day is padded.
-        capacity: days B to which the batch is padded.
-    """
-
-    seed: tuple[int, int, int]
-    days: tuple[int, ...]
-    width: int
-    capacity: int
-
-
-class NeighborSource(Protocol):
-    """Graphs as day batches see them, aligned with the panel's axes."""
-
-    @property
-    def k(self) -> int:
-        """Neighbours of a listing."""
-        ...
-
-    @property
-    def month_of_day(self) -> npt.NDArray[np.int64]:
-        """Graph that serves each day [D], -1 = none yet."""
-        ...
-
-    def neighbors(self, month: int) -> npt.NDArray[np.int32]:
-        """Panel positions [N, k], -1 = none."""
-        ...
-
-    def edge_attr(self, month: int) -> npt.NDArray[np.float32]:
-        """Edge attributes [N, k, 3]."""
-        ...
 
 
 class DayBatches:
@@ -173,6 +78,11 @@ class DayBatches:
         shuffle: a new order of the days each epoch, from (seed, epoch); also lets a day larger than a batch be
             subsampled. Without it every sample of every day appears, in order.
         seed: of the order.
+        fixed: pad every batch to one shape, as compiled code and CUDA graphs want it. Otherwise nothing is padded.
+
+    Attributes:
+        graphs: as given.
+        shape: the sizes of every batch where ``fixed`` is on, else the largest that may come.
 
     Raises:
         ConfigError: no day is left.
@@ -187,14 +97,17 @@ class DayBatches:
         *,
         shuffle: bool,
         seed: int,
+        fixed: bool = False,
     ) -> None:
         self.resident = resident
         self.config = config
         self.shuffle = shuffle
         self.seed = seed
-        history = _history(resident.present, config.window)
-        valid = resident.present & resident.universe & (history >= config.min_history)
-        counts = valid.sum(dim=1).tolist()
+        self.fixed = fixed
+        # Which listings a day holds is known on the host: a batch is laid out without asking the device.
+        present, universe = resident.present.cpu(), resident.universe.cpu()
+        valid = (present & universe & (_history(present, config.window) >= config.min_history)).numpy()
+        counts = valid.sum(axis=1)
         kept = [day for day in days if day >= config.window - 1 and counts[day] >= config.min_listings]
         if not kept:
             whole = [counts[day] for day in days if day >= config.window - 1]
@@ -208,8 +121,12 @@ class DayBatches:
             raise ConfigError(msg)
         self.days = tuple(kept)
         self.dropped = len(days) - len(kept)
-        self._listing = {day: valid[day].nonzero().squeeze(1) for day in kept}
-        self._graphs = _GraphTensors(graphs, resident) if graphs is not None else None
+        self._listing: dict[int, npt.NDArray[np.int64]] = {day: np.flatnonzero(valid[day]) for day in kept}
+        self.graphs = graphs
+        self._graphs = DayGraphs(graphs, resident) if graphs is not None else None
+        self._largest = max(len(listing) for listing in self._listing.values())
+        self._capacity = self._best_capacity() if shuffle else max(config.size, self._largest)
+        self.shape = self._shape()
 
     @property
     def samples(self) -> int:
@@ -218,7 +135,7 @@ class DayBatches:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return len(self._plan(np.array(self.days)))
+        return len(self.plan())
 
     def epoch(self, epoch: int = 0) -> Iterator[DayBatch]:
         """Yield the batches of an epoch; the same (seed, epoch) gives the same batches, bit for bit."""
@@ -230,139 +147,107 @@ class DayBatches:
 
     def plan(self, epoch: int = 0) -> list[BatchPlan]:
         """List what each batch of an epoch holds."""
-        order = np.array(self.days)
-        if self.shuffle:
-            order = self._shuffled(order, np.random.default_rng([self.seed, epoch]))
-        return [
-            BatchPlan((self.seed, epoch, number), tuple(days), width, capacity)
-            for number, (width, capacity, days) in enumerate(self._plan(order))
-        ]
+        packed = self._packed(epoch, self._capacity)
+        return [BatchPlan((self.seed, epoch, number), tuple(days)) for number, days in enumerate(packed)]
 
-    def _shuffled(self, order: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """A new order of the days, in blocks of ``consecutive`` whose borders move too."""
-        length = self.config.consecutive
-        if length == 1:
-            return rng.permutation(order)
-        first = rng.integers(length)
-        blocks = [order[:first]] if first else []
-        blocks += [order[start : start + length] for start in range(first, len(order), length)]
-        return np.concatenate([blocks[place] for place in rng.permutation(len(blocks))])
-
-    def build(self, plan: BatchPlan) -> DayBatch:
-        """Build one batch; it depends on its plan alone, in whatever order or process it is built."""
-        return self.assemble(plan.days, plan.width, plan.capacity, np.random.default_rng(plan.seed))
-
-    def samples_of(self, day: int) -> Tensor:
+    def samples_of(self, day: int) -> npt.NDArray[np.int64]:
         """Listings [n] that are samples on a day, ascending."""
         return self._listing[day]
 
-    def _plan(self, order: npt.NDArray[np.int64]) -> list[tuple[int, int, list[int]]]:
-        """Group days of equal bucket into batches: (listings n, days B, the days). Few shapes, all static."""
-        plan: list[tuple[int, int, list[int]]] = []
-        open_batches: dict[int, list[int]] = {}
-        for day in order.tolist():
-            width = self._width(len(self._listing[day]))
-            capacity = max(1, self.config.size // width)
-            group = open_batches.setdefault(width, [])
-            group.append(day)
-            if len(group) == capacity:
-                plan.append((width, capacity, open_batches.pop(width)))
-        plan += [(width, max(1, self.config.size // width), days) for width, days in sorted(open_batches.items())]
-        return plan
-
-    def _width(self, samples: int) -> int:
+    def _packed(self, epoch: int, capacity: int) -> list[list[int]]:
+        """Days of each batch of an epoch, with at most ``capacity`` samples in each."""
+        blocks = [[day] for day in self.days]
         if self.shuffle:
-            samples = min(samples, self.config.size)
-        return -(-samples // self.config.bucket) * self.config.bucket
+            blocks = self._shuffled(np.random.default_rng([self.seed, epoch]))
+        counts = {day: min(len(self._listing[day]), capacity) for day in self.days}
+        return pack(blocks, counts, capacity, self._most_days(capacity), OPEN_BATCHES if self.shuffle else 1)
 
-    def assemble(self, days: Sequence[int], width: int, capacity: int, rng: np.random.Generator) -> DayBatch:
-        """Build one batch of ``capacity`` days, the missing ones empty, each padded to ``width`` listings."""
-        resident = self.resident
-        device = resident.device
-        listing = torch.full((capacity, width), -1, dtype=torch.int64)
-        samples = 0
-        for place, number in enumerate(days):
-            found = self._listing[number]
-            limit = self.config.size if self.shuffle else width
-            if len(found) > limit:
-                picked = np.sort(rng.choice(len(found), size=limit, replace=False))
-                found = found[torch.from_numpy(picked).to(found.device)]
-            listing[place, : len(found)] = found
-            samples += len(found)
-        listing = listing.to(device)
+    def _shuffled(self, rng: np.random.Generator) -> list[list[int]]:
+        """The days in a new order, as blocks of ``consecutive`` whose borders move too."""
+        length, order = self.config.consecutive, list(self.days)
+        if length == 1:
+            return [[int(day)] for day in rng.permutation(order)]
+        first = int(rng.integers(length))
+        blocks = [order[:first]] if first else []
+        blocks += [order[start : start + length] for start in range(first, len(order), length)]
+        return [blocks[place] for place in rng.permutation(len(blocks))]
+
+    def _best_capacity(self) -> int:
+        """Samples of a batch, at most ``batch_size``, at which the fewest places of an epoch stay empty."""
+        size = self.config.size
+        best, fewest = size, size * len(self._packed(0, size))
+        for candidate in range(size, size // 2, -max(1, size // 32)):
+            # Smaller ones would cut listings from days that fit.
+            if candidate < min(self._largest, size):
+                break
+            packed = self._packed(0, candidate)
+            used = max(sum(len(self._listing[day]) for day in days) for days in packed)
+            used = min(aligned(used), size)
+            if used * len(packed) < fewest:
+                best, fewest = used, used * len(packed)
+        return best
+
+    def _most_days(self, capacity: int) -> int:
+        """Days B that a batch may hold: the padded view by day stays within a few times the samples themselves."""
+        return max(1, SPARSE * capacity // min(self._largest, capacity))
+
+    def _shape(self) -> BatchShape:
+        return BatchShape(self._capacity, self._most_days(self._capacity), min(self._largest, self._capacity))
+
+    def build(self, plan: BatchPlan) -> DayBatch:
+        """Build one batch; it depends on its plan alone, in whatever order or thread it is built."""
+        rng = np.random.default_rng(plan.seed)
+        drawn = [self._draw(day, rng) for day in plan.days]
+        counts = [len(listing) for listing in drawn]
+        shape = self.shape if self.fixed else BatchShape(sum(counts), len(counts), max(counts))
+        layout = Layout(plan.days, drawn, shape, pad_day=self.days[0])
+        return self._gather(layout.to(self.resident.device), shape, len(counts), sum(counts))
+
+    def _draw(self, day: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """The listings of a day, or as many of them as a batch holds."""
+        listing = self._listing[day]
+        if len(listing) <= self._capacity:
+            return listing
+        return listing[np.sort(rng.choice(len(listing), size=self._capacity, replace=False))]
+
+    def _gather(self, layout: OnDevice, shape: BatchShape, days: int, samples: int) -> DayBatch:
+        resident, listing = self.resident, layout.listing
         mask = listing >= 0
-        real = torch.full((capacity,), -1, dtype=torch.int64)
-        real[: len(days)] = torch.tensor(list(days))
-        real = real.to(device)
         # Padding reads a true row and is masked afterwards, so that one gather serves all.
-        day = real.where(real >= 0, torch.as_tensor(self.days[0], device=device))
-        column = listing.clamp(min=0)
-        window = self.config.window
-        targets = resident.targets[day[:, None], column]
-        label_mask = torch.isfinite(targets) & mask[:, :, None]
-        neighbors, edge_attr = self._edges(day, listing, mask)
-        features, present = resident.windows(day, column, window)
+        day, column = layout.day, listing.clamp(min=0)
+        targets = resident.targets[day, column]
+        label_mask = torch.isfinite(targets) & mask[:, None]
+        features, present = resident.windows(day, column, self.config.window)
+        neighbors, edge_attr = self._edges(layout, mask)
         return DayBatch(
-            days=real,
+            days=layout.days,
+            first=layout.first,
+            row=layout.row,
+            slot=layout.slot,
             listing=listing,
             features=features,
-            step_mask=present & mask[:, :, None],
+            step_mask=present & mask[:, None],
             mask=mask,
             targets=targets.where(label_mask, 0.0),
-            returns=resident.returns[day[:, None], column].where(label_mask, 0.0).nan_to_num(0.0),
+            returns=resident.returns[day, column].where(label_mask, 0.0).nan_to_num(0.0),
             label_mask=label_mask,
             neighbors=neighbors,
             edge_attr=edge_attr,
             sector=resident.sector[column].where(mask, 0),
             market=resident.market[column].where(mask, 0),
-            real_days=len(days),
+            width=shape.width,
+            real_days=days,
             real_samples=samples,
         )
 
-    def _edges(self, day: Tensor, listing: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _edges(self, layout: OnDevice, mask: Tensor) -> tuple[Tensor, Tensor]:
         if self._graphs is None:
-            shape = (*listing.shape, 0)
+            count, device = len(mask), mask.device
             return (
-                torch.zeros(shape, dtype=torch.int64, device=listing.device),
-                torch.zeros((*shape, 3), device=listing.device),
+                torch.zeros(count, 0, dtype=torch.int64, device=device),
+                torch.zeros(count, 0, 3, device=device),
             )
-        return self._graphs.restrict(day, listing, mask)
-
-
-class _GraphTensors:
-    """All months' graphs as tensors beside the panel, and their restriction to the listings of a day."""
-
-    def __init__(self, graphs: NeighborSource, resident: ResidentPanel) -> None:
-        month = np.asarray(graphs.month_of_day, dtype=np.int64)
-        self.used = np.unique(month[month >= 0])
-        place = {int(number): row for row, number in enumerate(self.used)}
-        listings, k = len(resident.sector), graphs.k
-        neighbors = torch.full((len(self.used) + 1, listings, k), -1, dtype=torch.int32)
-        edge_attr = torch.zeros(len(self.used) + 1, listings, k, 3)
-        for number, row in place.items():
-            neighbors[row] = torch.from_numpy(np.array(graphs.neighbors(number)))
-            edge_attr[row] = torch.from_numpy(np.array(graphs.edge_attr(number)))
-        # The last row is the graph without edges, for days before the first graph.
-        rows = [place.get(int(number), len(self.used)) for number in month]
-        self.row_of_day = torch.tensor(rows, dtype=torch.int64).to(resident.device)
-        self.neighbors = neighbors.to(resident.device)
-        self.edge_attr = edge_attr.to(resident.device)
-
-    def restrict(self, day: Tensor, listing: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Neighbours [B, n, k] as positions within the day, and their attributes; edges out of the day are cut."""
-        batch, width = listing.shape
-        device = listing.device
-        place = torch.full((batch, self.neighbors.shape[1] + 1), -1, dtype=torch.int64, device=device)
-        row = torch.arange(batch, device=device)[:, None]
-        last = self.neighbors.shape[1]
-        place[row, listing.where(mask, last)] = torch.arange(width, device=device).expand(batch, width)
-        place[:, last] = -1
-        graph = self.row_of_day[day][:, None]
-        column = listing.clamp(min=0)
-        wanted = self.neighbors[graph, column].long()
-        found = place[row[:, :, None], wanted.where(wanted >= 0, last)]
-        found = found.where(mask[:, :, None], -1)
-        return found, self.edge_attr[graph, column].where(found[..., None] >= 0, 0.0)
+        return self._graphs.restrict(layout, mask)
 
 
 def _history(present: Tensor, window: int) -> Tensor:

@@ -1,11 +1,11 @@
 """The panel in memory: dense, half precision, on the device, on the host, or left on disk.
 
-Legend: D days, N listings, F features, Q horizons, B days of a batch, n listings of a day, L steps of a window.
+Legend: D days, N listings, F features, Q horizons, S samples of a batch, n listings of a day, L steps of a window.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,13 +25,12 @@ class ResidencyConfig:
 
     Attributes:
         mode: ``device``, ``host`` (pinned where there is a GPU), ``mmap`` (streamed from the map), or ``auto``.
-        device_budget: GiB of device memory that ``auto`` may fill.
+        device_budget: share of the device's free memory that ``auto`` may fill; the rest is for the training.
         host_budget: GiB of host memory that ``auto`` may fill.
-        workers: processes that build the batches of a streamed panel; 0 = this process. For ``mmap`` only.
-        prefetch: batches that each worker keeps ready.
     """
 
     mode: Literal["auto", "device", "host", "mmap"] = "auto"
+<<<<<<< HEAD
     device_budget: float = within(40.0, 0, 100000.0)
     host_budget: float = within(12.0, 0, 100000.0)
     workers: int = within(0, 0, 256)
@@ -43,6 +42,14 @@ class ResidencyConfig:
             f"workers: build the batches of a streamed panel only: set mode to mmap or workers to 0, got "
             f"{self.workers} with {self.mode}",
         )
+=======
+    device_budget: float = 0.5
+    host_budget: float = 12.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.device_budget <= 1, f"device_budget must lie in [0, 1], got {self.device_budget}")
+        require(self.host_budget >= 0, f"host_budget must not be negative, got {self.host_budget}")
+>>>>>>> d43ffcb (Whole days are packed into batches of a fixed number of samples: one shape for a compiled run, no copy from the device to the host, batches of a host panel built ahead by a thread, attention on the project's own kernel where there is a GPU)
 
 
 @dataclass(frozen=True)
@@ -65,19 +72,19 @@ def choose_residency(size: int, config: ResidencyConfig, device: torch.device) -
         raise UnavailableError(msg)
     if config.mode != "auto":
         return Choice(config.mode, f"asked for ({gib:.2f} GiB dense)")
-    if device.type != "cpu" and gib <= config.device_budget:
-        return Choice("device", f"{gib:.2f} GiB fit the device budget of {config.device_budget:g} GiB")
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0] / GIB
+        if gib <= config.device_budget * free:
+            return Choice("device", f"{gib:.2f} GiB of {free:.1f} GiB that are free on the device")
     if gib <= config.host_budget:
         return Choice("host", f"{gib:.2f} GiB fit the host budget of {config.host_budget:g} GiB")
     return Choice("mmap", f"{gib:.2f} GiB exceed the host budget of {config.host_budget:g} GiB")
 
 
-class ResidentPanel:
-    """Labels and masks dense in memory, features dense or streamed.
+class PanelValues(NamedTuple):
+    """Everything of a panel but its features, dense.
 
     Attributes:
-        panel: the panel on disk.
-        choice: residency and its reason.
         targets: float32 [D, N, Q], NaN where missing.
         returns: float32 [D, N, Q], NaN where missing.
         universe: bool [D, N].
@@ -86,9 +93,32 @@ class ResidentPanel:
         market: int64 [N].
     """
 
-    def __init__(self, panel: Panel, choice: Choice, device: torch.device, *, pin: bool) -> None:
+    targets: Tensor
+    returns: Tensor
+    universe: Tensor
+    present: Tensor
+    sector: Tensor
+    market: Tensor
+
+
+class ResidentPanel:
+    """Labels and masks dense in memory, features dense or streamed.
+
+    Args:
+        panel: the panel on disk.
+        choice: residency and its reason.
+        values: everything but the features.
+        features: dense [D, N, F], or the days as they are read from the map.
+
+    Attributes:
+        device: where the tensors lie.
+        targets, returns, universe, present, sector, market: see :class:`PanelValues`.
+    """
+
+    def __init__(self, panel: Panel, choice: Choice, values: PanelValues, features: "Tensor | DayCache") -> None:
         self.panel = panel
         self.choice = choice
+<<<<<<< HEAD
         days, listings, features = panel.shape
         horizons = len(panel.meta.horizons)
         place = device if choice.value == "device" else torch.device("cpu")
@@ -114,6 +144,11 @@ class ResidentPanel:
             setattr(self, name, getattr(self, name).to(place))
         self._features = None if dense is None else self._settle(dense, place, pin=pin)
         self._stream = None if dense is not None else DayCache(panel, dtype)
+=======
+        self.device = values.present.device
+        self.targets, self.returns, self.universe, self.present, self.sector, self.market = values
+        self._features = features
+>>>>>>> d43ffcb (Whole days are packed into batches of a fixed number of samples: one shape for a compiled run, no copy from the device to the host, batches of a host panel built ahead by a thread, attention on the project's own kernel where there is a GPU)
 
     @classmethod
     def load(cls, panel: Panel, config: ResidencyConfig, device: torch.device | str = "cpu") -> "ResidentPanel":
@@ -123,15 +158,17 @@ class ResidentPanel:
             UnavailableError: an explicit residency that this machine cannot give.
         """
         device = torch.device(device)
-        days, listings, features = panel.shape
-        size = days * listings * features * (2 if panel.meta.dtype == "float16" else 4)
-        return cls(panel, choose_residency(size, config, device), device, pin=device.type == "cuda")
-
-    @staticmethod
-    def _settle(dense: Tensor, place: torch.device, *, pin: bool) -> Tensor:
+        days, listings, width = panel.shape
+        dtype = torch.float16 if panel.meta.dtype == "float16" else torch.float32
+        choice = choose_residency(days * listings * width * dtype.itemsize, config, device)
+        place = device if choice.value == "device" else torch.device("cpu")
+        dense = None if choice.value == "mmap" else torch.zeros(days, listings, width, dtype=dtype)
+        values = PanelValues(*(value.to(place) for value in _read(panel, dense)))
+        if dense is None:
+            return cls(panel, choice, values, DayCache(panel, dtype))
         if place.type != "cpu":
-            return dense.to(place)
-        return dense.pin_memory() if pin else dense
+            return cls(panel, choice, values, dense.to(place))
+        return cls(panel, choice, values, dense.pin_memory() if device.type == "cuda" else dense)
 
     @property
     def features(self) -> Tensor:
@@ -140,37 +177,54 @@ class ResidentPanel:
         Raises:
             UnavailableError: the panel is streamed.
         """
-        if self._features is None:
+        if isinstance(self._features, DayCache):
             msg = "the panel is streamed (residency mmap): there are no dense features in memory"
             raise UnavailableError(msg)
         return self._features
 
-    def windows(self, days: Tensor, listing: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-        """Gather the windows that end at each day.
+    def windows(self, day: Tensor, listing: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """Gather the windows that end at each sample's day.
 
         Args:
-            days: int64 [B], each at least ``steps - 1``.
-            listing: int64 [B, n] positions in the listing axis, none negative.
+            day: int64 [S], each at least ``steps - 1``.
+            listing: int64 [S] positions in the listing axis, none negative.
             steps: L.
 
         Returns:
-            Features [B, n, L, F] in the panel's precision, and whether the listing was present, bool [B, n, L]; steps
-            at which it was not hold zeros.
+            Features [S, L, F] in the panel's precision, and whether the listing was present, bool [S, L]; steps at
+            which it was not hold zeros.
         """
-        batch, rows = listing.shape
-        offset = torch.arange(1 - steps, 1, device=days.device)
-        listings = self.present.shape[1]
-        index = ((days[:, None, None] + offset[:, None]) * listings + listing[:, None, :]).reshape(-1)
-        present = self.present.view(-1).index_select(0, index).view(batch, steps, rows).transpose(1, 2)
-        if self._stream is not None:
-            stream = self._stream
-            pairs = zip(days.tolist(), listing, strict=True)
-            return torch.stack([stream.windows(day, part, steps) for day, part in pairs]), present
+        offset = torch.arange(1 - steps, 1, device=day.device)[:, None]
+        index = ((day + offset) * self.present.shape[1] + listing).view(-1)
+        present = self.present.view(-1).index_select(0, index).view(steps, -1).transpose(0, 1)
+        if isinstance(self._features, DayCache):
+            return self._features.windows(day, listing, steps), present
         # One gather of whole feature rows, step by step: it reads each day in long runs, as fast as a copy. The result
-        # lies as [B, L, n, F] in memory and is seen as [B, n, L, F]; the conversion to float32 puts it in order.
+        # lies as [L, S, F] in memory and is seen as [S, L, F]; the conversion to float32 puts it in order.
         width = self.features.shape[2]
         flat = self.features.view(-1, width).index_select(0, index)
-        return flat.view(batch, steps, rows, width).transpose(1, 2), present
+        return flat.view(steps, -1, width).transpose(0, 1), present
+
+
+def _read(panel: Panel, dense: Tensor | None) -> PanelValues:
+    """Read every day into dense host tensors; the features into ``dense`` where it is given."""
+    days, listings, _ = panel.shape
+    horizons = len(panel.meta.horizons)
+    targets = torch.full((days, listings, horizons), torch.nan)
+    returns = torch.full((days, listings, horizons), torch.nan)
+    universe = torch.zeros(days, listings, dtype=torch.bool)
+    present = torch.zeros(days, listings, dtype=torch.bool)
+    for day in track(range(days), "load panel"):
+        view = panel.day(day)
+        rows = view.listing
+        targets[day].numpy()[rows] = view.targets
+        returns[day].numpy()[rows] = view.returns
+        universe[day].numpy()[rows] = view.universe
+        present[day].numpy()[rows] = True
+        if dense is not None:
+            dense[day].numpy()[rows] = view.features
+    sector, market = (torch.from_numpy(ids.copy()) for ids in (panel.sector, panel.market))
+    return PanelValues(targets, returns, universe, present, sector, market)
 
 
 class DayCache:
@@ -188,7 +242,13 @@ class DayCache:
         self._capacity = capacity
         self._days: OrderedDict[int, tuple[Tensor, Tensor]] = OrderedDict()
 
-    def windows(self, day: int, listing: Tensor, steps: int) -> Tensor:
+    def windows(self, day: Tensor, listing: Tensor, steps: int) -> Tensor:
+        """Windows [S, L, F]; samples of a day that stand together are read together."""
+        numbers, counts = torch.unique_consecutive(day, return_counts=True)
+        parts = zip(numbers.tolist(), torch.split(listing, counts.tolist()), strict=True)
+        return torch.cat([self._day(number, part, steps) for number, part in parts])
+
+    def _day(self, day: int, listing: Tensor, steps: int) -> Tensor:
         """Windows [n, L, F] of one day."""
         out = torch.zeros(len(listing), steps, self._panel.shape[2], dtype=self._dtype)
         for step in range(steps):

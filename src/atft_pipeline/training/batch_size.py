@@ -13,7 +13,8 @@ from torch import nn
 from atft_pipeline.errors import UnavailableError
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
-from atft_pipeline.panel.batches import BatchConfig, DayBatches, NeighborSource
+from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.day_graphs import NeighborSource
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.training.runtime import Runtime
 
@@ -40,7 +41,7 @@ class Trainer:
     def rate(self, batches: BatchConfig) -> float | None:
         """Samples per second of forward and backward on the largest batch; ``None`` where memory ends."""
         source = DayBatches(self.resident, self.graphs, self.days, batches, shuffle=True, seed=0)
-        plan = max(source.plan(), key=lambda found: found.width * len(found.days))
+        plan = max(source.plan(), key=lambda found: sum(len(source.samples_of(day)) for day in found.days))
         loss = CompositeLoss(self.loss, self.network.spec.horizons, self.network.config.heads.quantiles)
         try:
             batch = source.build(plan).to(self.fabric.device)
@@ -52,12 +53,12 @@ class Trainer:
                 with self.runtime.attention_kernel():
                     output = self.module(batch.inputs(), batch.mask, *batch.context())
                 result = loss(
-                    output,
-                    batch.targets,
-                    batch.returns,
-                    batch.label_mask,
+                    output.arranged(batch.by_day),
+                    batch.by_day(batch.targets),
+                    batch.by_day(batch.returns),
+                    batch.by_day(batch.label_mask),
                     days=batch.days,
-                    listing=batch.listing,
+                    listing=batch.by_day(batch.listing + 1) - 1,
                     regime=regime,
                 )
                 self.fabric.backward(result.total)
@@ -76,9 +77,8 @@ class Trainer:
 def measured_batch_size(trainer: Trainer, batches: BatchConfig) -> int:
     """Measure doubled sizes until memory ends or nothing is gained; the random state is left as it was."""
     state = torch.get_rng_state()
-    whole = replace(batches, batch_size=10**12)
-    days = DayBatches(trainer.resident, trainer.graphs, trainer.days, whole, shuffle=False, seed=0)
-    widest = max(plan.width for plan in days.plan())
+    days = DayBatches(trainer.resident, None, trainer.days, replace(batches, batch_size=1), shuffle=False, seed=0)
+    widest = max(len(days.samples_of(day)) for day in days.days)
     size = best_size(lambda count: trainer.rate(replace(batches, batch_size=count)), widest, days.samples)
     torch.set_rng_state(state)
     return size

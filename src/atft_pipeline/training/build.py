@@ -15,8 +15,8 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import InputSpec, ModelConfig
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
-from atft_pipeline.panel.loader import BatchSource, WorkerLoader
 from atft_pipeline.panel.panel import Panel, PanelMeta
+from atft_pipeline.panel.prefetch import source_of
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import Split
 from atft_pipeline.training.batch_size import Trainer, measured_batch_size
@@ -27,7 +27,7 @@ from atft_pipeline.training.gpu import GpuSampler, nvml_reader
 from atft_pipeline.training.monitor import PartTimer
 from atft_pipeline.training.optimizers import build_optimizer
 from atft_pipeline.training.origin import Descent
-from atft_pipeline.training.runtime import choose_runtime, compile_module
+from atft_pipeline.training.runtime import choose_runtime, compile_module, use_attention
 from atft_pipeline.training.session import Session
 from atft_pipeline.training.state import StateStore, TrainingState
 
@@ -73,7 +73,8 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
     network = ATFTGATFAN(job.model, input_spec(panel.meta, job.batches.window)).to(device)
     if job.initial is not None:
         start_from(network, job.initial)
-    compile_module(network, chosen.compile)
+    use_attention(network, chosen)
+    compile_module(network, chosen)
     built = build_optimizer(network, training.optimizer)
     module, optimizer = fabric.setup(network, built.optimizer)
     resident = resident or ResidentPanel.load(panel, job.residency, device)
@@ -86,8 +87,18 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
         size = store.batch_size if training.resume else None
         # Every process takes the first one's measurement.
         batches = replace(batches, batch_size=ranks.collect(size or measured_batch_size(trainer, batches))[0])
+<<<<<<< HEAD
     train_batches = DayBatches(resident, aligned, job.split.train, batches, shuffle=True, seed=training.seed)
     check_accumulation(training, len(train_batches))
+=======
+    fixed = chosen.compile.value != "none"
+    train_batches = DayBatches(
+        resident, aligned, job.split.train, batches, shuffle=True, seed=training.seed, fixed=fixed
+    )
+    validation_batches = DayBatches(
+        resident, aligned, job.split.validation, batches, shuffle=False, seed=0, fixed=fixed
+    )
+>>>>>>> d43ffcb (Whole days are packed into batches of a fixed number of samples: one shape for a compiled run, no copy from the device to the host, batches of a host panel built ahead by a thread, attention on the project's own kernel where there is a GPU)
     session = Session(
         training=training,
         loss=job.loss,
@@ -96,8 +107,9 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
         runtime=chosen,
         resident=resident,
         train_batches=train_batches,
-        source=_source(train_batches, job.residency, device),
-        validation_batches=DayBatches(resident, aligned, job.split.validation, batches, shuffle=False, seed=0),
+        source=source_of(train_batches, device),
+        validation_batches=validation_batches,
+        validation_source=source_of(validation_batches, device),
         model=network,
         module=module,
         fabric=fabric,
@@ -225,13 +237,6 @@ def run_fingerprint(job: Job, meta: PanelMeta) -> str:
     others = [to_mapping(value) for value in (job.model, job.loss, job.batches, job.runtime)]
     start = hash_file(job.initial / MODEL_TENSORS) if job.initial is not None else ""
     return hash_json([meta.fingerprint, linked, days, settings, *others, start])
-
-
-def _source(batches: DayBatches, residency: ResidencyConfig, device: torch.device) -> BatchSource:
-    """Who builds the training batches: the batches themselves, or workers."""
-    if not residency.workers:
-        return batches
-    return WorkerLoader(batches, residency.workers, residency.prefetch, pin=device.type == "cuda")
 
 
 def _copies(network: nn.Module) -> dict[str, Tensor]:

@@ -1,17 +1,21 @@
-"""One epoch of training and one validation. Legend: B days of a batch, n listings padded, Q horizons."""
+"""One epoch of training and one validation.
+
+Legend: B days of a batch, n listings of the padded view by day, Q horizons.
+"""
 
 import math
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import Progress, TaskID
 from torch import Tensor
 
+from atft_pipeline.losses import masked
 from atft_pipeline.losses.composite import CompositeLoss, LossResult
-from atft_pipeline.panel.batches import BatchPlan, DayBatch
+from atft_pipeline.panel.day_batch import DayBatch
+from atft_pipeline.panel.packing import BatchPlan
 from atft_pipeline.progress import progress_bar
 from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.config import PhaseConfig
@@ -101,15 +105,16 @@ def train_group(
 def forward(session: Session, batch: DayBatch, phase: PhaseConfig, loss: CompositeLoss) -> LossResult:
     """Loss of one batch, with the phase's augmentation."""
     here = batch.to(session.device)
-    seen = augment(session.neutral(here), phase.augmentation)
-    output = session.score(here, seen.features, seen.mask)
+    features, mask = augment(here, phase.augmentation)
+    output = session.score(here, features, mask)
+    labels = session.labels(here, mask)
     return loss(
-        output,
-        seen.targets,
-        seen.returns,
-        seen.label_mask,
+        output.arranged(here.by_day),
+        labels.targets,
+        labels.returns,
+        labels.mask,
         days=here.days,
-        listing=here.listing,
+        listing=here.by_day(here.listing + 1) - 1,
         regime=session.regime_of(here),
     )
 
@@ -151,29 +156,29 @@ def planned_rate(session: Session, phase: PhaseConfig, step: int) -> float:
 def validate(session: Session) -> tuple[RankICSummary, float]:
     """Daily RankIC of the validation days with the weights that would be kept; and the mean spread of a day."""
     session.module.eval()
-    rows: list[tuple[list[int], Any, Any]] = []
+    plans = session.ranks.mine(session.validation_batches.plan())
+    rows: list[Tensor] = []
     with session.averaged_weights():
-        plans = session.ranks.mine(session.validation_batches.plan())
         session.state.read["validation"].update(day for plan in plans for day in plan.days)
-        for batch in session.validation_batches.build_all(plans):
+        for batch in session.validation_source.build_all(plans):
             here = batch.to(session.device)
-            score = session.score(here, here.inputs(), here.mask).score.float()
-            daily = daily_rank_ic(score.transpose(1, 2), here.returns.transpose(1, 2), here.label_mask.transpose(1, 2))
-            real = here.days >= 0
-            rows.append((here.days[real].tolist(), daily[real].cpu(), score_spread(score, here.mask)[real].cpu()))
-    found = [row for part in session.ranks.collect(rows) for row in part]
-    order = np.argsort([day for days, _, _ in found for day in days], kind="stable")
-    table = torch.cat([daily for _, daily, _ in found]).double().numpy()[order]
+            score = here.by_day(session.score(here, here.inputs(), here.mask).score.float())
+            labels, known = here.by_day(here.returns), here.by_day(here.label_mask)
+            daily = daily_rank_ic(score.transpose(1, 2), labels.transpose(1, 2), known.transpose(1, 2))
+            # Days that only pad a batch are dropped by the host, once, when all is computed.
+            rows.append(torch.cat([daily, score_spread(score, here.by_day(here.mask))], dim=1)[: batch.real_days])
+    numbers = torch.cat(rows).cpu() if rows else torch.zeros(0, 2 * len(session.horizons))
+    days = [day for plan in plans for day in plan.days]
+    parts = session.ranks.collect((days, numbers))
+    order = np.argsort([day for part, _ in parts for day in part], kind="stable")
+    daily, spread = torch.cat([part for _, part in parts])[order].double().chunk(2, dim=1)
     weights = session.loss.weights_of(session.horizons)
-    return summarise(table, session.horizons, weights), float(torch.cat([spread for _, _, spread in found]).mean())
+    return summarise(daily.numpy(), session.horizons, weights), float(spread.mean())
 
 
 def score_spread(score_BnQ: Tensor, mask_Bn: Tensor) -> Tensor:
     """Standard deviation [B, Q] of each day's scores."""
-    mask = mask_Bn[..., None]
-    count = mask_Bn.sum(dim=1).clamp(min=1)[:, None]
-    centred = (score_BnQ - ((score_BnQ * mask).sum(dim=1) / count)[:, None]) * mask
-    return (centred.square().sum(dim=1) / count).sqrt()
+    return masked.spread(score_BnQ.transpose(1, 2), mask_Bn[:, None])
 
 
 class Clock:

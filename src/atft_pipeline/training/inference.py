@@ -12,10 +12,12 @@ import numpy.typing as npt
 import torch
 
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
-from atft_pipeline.panel.batches import BatchConfig, DayBatches, NeighborSource
+from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.day_graphs import NeighborSource
+from atft_pipeline.panel.prefetch import source_of
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.progress import track
-from atft_pipeline.training.runtime import Runtime
+from atft_pipeline.training.runtime import Runtime, use_attention
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,17 @@ def explain_days(
     """
     device = runtime.torch_device
     model = model.to(device).eval()
-    batches = DayBatches(resident, graphs, days, replace(config, batch_size=1), shuffle=False, seed=0)
+    batches = _day_by_day(resident, graphs, days, config)
     rows: dict[str, list[torch.Tensor]] = {}
     for batch in track(batches.epoch(), "explain days", total=len(batches)):
         here = batch.to(device)
-        found = model.explain(here.inputs(), here.mask, *here.context())
-        read = {"features": found.features[here.mask].mean(dim=0), "lags": found.lags[here.mask].mean(dim=0)}
+        with runtime.autocast():
+            found = model.explain(here.inputs(), here.mask, *here.context())
+        read = {"features": found.features.mean(dim=0), "lags": found.lags.mean(dim=0)}
         if found.gates is not None and found.edges is not None:
-            heard = here.mask & (here.neighbors >= 0).any(dim=-1)
-            read["gate"] = found.gates[heard].mean()
-            read["edges"] = found.edges[heard].mean(dim=0)
+            has_neighbors = (here.neighbors >= 0).any(dim=-1)
+            read["gate"] = found.gates[has_neighbors].mean()
+            read["edges"] = found.edges[has_neighbors].mean(dim=0)
         for name, value in read.items():
             rows.setdefault(name, []).append(value.float().cpu())
     mean = {name: torch.stack(values).mean(dim=0) for name, values in rows.items()}
@@ -100,26 +103,26 @@ def score_days(
         One row a sample.
 
     Raises:
-        RuntimeError: a module is in training mode, so that dropout would speak.
+        RuntimeError: a module is in training mode, so that dropout would be on.
     """
     if any(module.training for module in model.modules()):
         msg = "score_days: the model is in training mode; call eval() first"
         raise RuntimeError(msg)
     device = runtime.torch_device
     model = model.to(device)
-    # One day a batch: its shapes, hence its bits, are the same whatever else is scored.
-    batches = DayBatches(resident, graphs, days, replace(config, batch_size=1), shuffle=False, seed=0)
+    use_attention(model, runtime)
+    batches = _day_by_day(resident, graphs, days, config)
     parts: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], torch.Tensor, torch.Tensor | None]] = []
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=runtime.precision.value == "bf16-mixed")
-    for batch in track(batches.epoch(), "score days", total=len(batches)):
+    plans = batches.plan()
+    built = source_of(batches, device).build_all(plans)
+    for plan, batch in zip(plans, track(built, "score days", total=len(plans)), strict=True):
         here = batch.to(device)
-        with autocast, runtime.attention_kernel():
+        with runtime.autocast(), runtime.attention_kernel():
             output = model(here.inputs(), here.mask, *here.context())
-        mask = here.mask
-        quantiles = None if output.quantiles is None else output.quantiles[mask].float().cpu()
-        listing = here.listing[mask].cpu().numpy()
-        day = np.full(len(listing), int(batch.days[0]), dtype=np.int64)
-        parts.append((day, listing, output.score[mask].float().cpu(), quantiles))
+        listing = here.listing.cpu().numpy()
+        day = np.full(len(listing), plan.days[0], dtype=np.int64)
+        quantiles = None if output.quantiles is None else output.quantiles.float().cpu()
+        parts.append((day, listing, output.score.float().cpu(), quantiles))
     order = np.argsort([int(part[0][0]) for part in parts], kind="stable")
     parts = [parts[place] for place in order]
     with_quantiles = [part[3] for part in parts if part[3] is not None]
@@ -129,3 +132,10 @@ def score_days(
         score=torch.cat([part[2] for part in parts]).numpy(),
         quantiles=torch.cat(with_quantiles).numpy() if with_quantiles else None,
     )
+
+
+def _day_by_day(
+    resident: ResidentPanel, graphs: NeighborSource | None, days: Sequence[int], config: BatchConfig
+) -> DayBatches:
+    """One day a batch and nothing padded: its shapes, hence its bits, are the same whatever else is scored."""
+    return DayBatches(resident, graphs, days, replace(config, batch_size=1), shuffle=False, seed=0)

@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from atft_pipeline.model.temporal import AttentionLayer, InterpretableAttention
-from atft_pipeline.panel.batches import DayBatch
+from atft_pipeline.model.fused_attention import FUSED_OPERATOR
+from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.session import Session
 
@@ -17,8 +17,8 @@ def probe(session: Session) -> dict[str, Any]:
     """Run the model as it is on the first validation batch, without compiled code.
 
     Returns:
-        ``activations``: dtype of the hidden values; ``attention_kernel``: what scaled-dot-product attention takes in
-        evaluation for these shapes and this precision; ``edges``: edges in the batch; ``normaliser_effect`` and
+        ``activations``: dtype of the hidden values; ``attention_kernel``: what the attention over steps takes in
+        training for these shapes and this precision; ``edges``: edges in the batch; ``normaliser_effect`` and
         ``graph_effect``: relative change of the scores when the block is switched the other way;
         ``evaluation_noise``: largest difference of two passes; ``augmentation_asked`` and ``augmentation_changes``;
         ``ema_distance``: distance of the averaged weights from the last ones.
@@ -68,22 +68,42 @@ def _score(session: Session, batch: DayBatch) -> Tensor:
     return score
 
 
+# Operators that torch dispatches for the attention over steps, and our names for them.
+KERNELS = {
+    "aten::_scaled_dot_product_flash_attention": "flash",
+    "aten::_scaled_dot_product_flash_attention_for_cpu": "flash",
+    "aten::_scaled_dot_product_efficient_attention": "efficient",
+    "aten::_scaled_dot_product_cudnn_attention": "cudnn",
+    "aten::_scaled_dot_product_attention_math": "math",
+    FUSED_OPERATOR: "fused",
+}
+
+
+class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the operators that run while it is open."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(func.name().partition(".")[0])
+        return func(*args, **(kwargs or {}))
+
+
 def _attention_kernel(session: Session, batch: DayBatch) -> str:
-    """Name of the kernel that torch chooses for the last attention layer's own tensors."""
-    seen: list[Any] = []
+    """The kernel that ran in a training pass; ``none`` where every attention asks for a single step.
 
-    def note(module: nn.Module, inputs: Any) -> None:
-        assert isinstance(module, InterpretableAttention)
-        query, key = module.project(*inputs[:2])
-        value = module.value(inputs[1])[:, None].expand_as(key)
-        seen.append(torch._fused_sdp_choice(query, key, value, inputs[2]))  # noqa: SLF001  torch offers no public one
-
-    layer = session.model.encoder.layers[-1]
-    assert isinstance(layer, AttentionLayer)
-    handle = layer.attention.register_forward_pre_hook(note)
-    _score(session, batch)
-    handle.remove()
-    return SDPBackend(seen[0]).name.lower().removesuffix("_attention")
+    torch composes ``math`` of other operators: it is what ran where no kernel of its own was seen.
+    """
+    session.model.train()
+    with _Operators() as ran:
+        _score(session, batch)
+    session.model.eval()
+    found = next((kernel for name, kernel in KERNELS.items() if name in ran.names), None)
+    return found or ("math" if session.model.config.encoder.layers > 1 else "none")
 
 
 def _change(one: Tensor, other: Tensor) -> float:

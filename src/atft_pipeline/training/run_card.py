@@ -46,9 +46,9 @@ def build_run_card(session: Session, seconds: float) -> dict[str, Any]:
             "weights": str(parameters[0].dtype).removeprefix("torch."),
             "matmul": torch.get_float32_matmul_precision(),
         },
-        "compile": {**_choice(runtime.compile), **compiled_graphs()},
+        "compile": {**_choice(runtime.compile), "mode": runtime.compile_mode, **compiled_graphs()},
         "attention": _choice(runtime.attention),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "deterministic": {**_choice(runtime.deterministic), "active": torch.are_deterministic_algorithms_enabled()},
         "optimizer": _optimizer(session),
         "ema": {"active": bool(state.ema), "decay": session.training.ema_decay},
         "accumulation": session.training.accumulation,
@@ -135,7 +135,7 @@ def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
     """Everything in which what was active is not what was asked for."""
     training, model, state = session.training, session.model, session.state
     seen, compiled, last = card["probe"], card["compile"], session.phase
-    wanted_steps = state.epoch * session.epoch_steps
+    wanted_steps = session.epoch_ends[state.epoch - 1] if state.epoch else 0
     kind, asked = card["optimizer"]["class"].rsplit(".", 1)[-1], OPTIMIZERS[training.optimizer.name]
     rate, planned = card["optimizer"]["last_lr"], planned_rate(session, last, max(state.step - 1, 0))
     silent = [name for name, weight in _weights(session).items() if weight and name not in session.terms_seen]
@@ -176,7 +176,8 @@ def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
         f"runtime.attention: {card['attention']['value']} was chosen, {seen['attention_kernel']} computes": card[
             "attention"
         ]["value"]
-        not in {"auto", seen["attention_kernel"]},
+        not in {"sdpa", seen["attention_kernel"]}
+        and seen["attention_kernel"] != "none",
         "evaluation is not in evaluation mode: two passes gave different scores": seen["evaluation_noise"] > 0,
         f"runtime.compile: {compiled['value']} was chosen, but nothing was compiled": compiled["value"] != "none"
         and not compiled["graphs"],

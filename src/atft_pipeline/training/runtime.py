@@ -3,17 +3,19 @@
 An explicit request is met or raises before any data is loaded; only ``auto`` falls back.
 """
 
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
 
 from atft_pipeline.errors import UnavailableError
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
+from atft_pipeline.model.fused_attention import fused_available
+from atft_pipeline.model.temporal import InterpretableAttention
 from atft_pipeline.panel.resident import Choice
 from atft_pipeline.process import keep_freed_memory
 from atft_pipeline.training.config import RuntimeConfig
@@ -21,8 +23,13 @@ from atft_pipeline.training.config import RuntimeConfig
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
     "math": SDPBackend.MATH,
 }
+# What autocast computes products in, by precision; other precisions need no autocast.
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+# The reason of an explicit request.
+ASKED = "asked for"
 # Lightning Fabric's names.
 FabricPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 FABRIC_PRECISION: dict[str, FabricPrecision] = {
@@ -40,8 +47,9 @@ class Runtime:
     device: Choice
     precision: Choice
     compile: Choice
+    compile_mode: str
     attention: Choice
-    deterministic: bool
+    deterministic: Choice
 
     @property
     def torch_device(self) -> torch.device:
@@ -53,9 +61,20 @@ class Runtime:
         """The precision as Lightning Fabric names it."""
         return FABRIC_PRECISION[self.precision.value]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What matrix products compute in."""
+        return AUTOCAST.get(self.precision.value, torch.float32)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Context in which the model computes as it does in training."""
+        if self.precision.value not in AUTOCAST:
+            return nullcontext()
+        return torch.autocast(self.device.value, AUTOCAST[self.precision.value])
+
     def attention_kernel(self) -> AbstractContextManager[None]:
         """Context in which scaled-dot-product attention uses the chosen kernel."""
-        if self.attention.value == "auto":
+        if self.attention.value not in BACKENDS:
             return nullcontext()
         return sdpa_kernel([BACKENDS[self.attention.value]])
 
@@ -72,8 +91,9 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
         device=device,
         precision=precision,
         compile=_compile(config, device.value),
+        compile_mode=config.compile_mode,
         attention=_attention(config, device.value),
-        deterministic=config.deterministic,
+        deterministic=_deterministic(config, device.value),
     )
     if device.value == "cpu":
         keep_freed_memory()
@@ -85,27 +105,79 @@ def choose_runtime(config: RuntimeConfig) -> Runtime:
 
 
 def _set_determinism(runtime: Runtime) -> None:
+    wanted = runtime.deterministic.value == "on"
     warn_only = runtime.device.value == "cuda"
     if runtime.compile.value != "none":
-        torch.use_deterministic_algorithms(runtime.deterministic, warn_only=warn_only)
+        torch.use_deterministic_algorithms(wanted, warn_only=warn_only)
         return
     # The same switch without the compiler's own, whose import takes seconds.
     level = "warn" if warn_only else "error"
-    torch.set_deterministic_debug_mode(level if runtime.deterministic else "default")
+    torch.set_deterministic_debug_mode(level if wanted else "default")
 
 
-def compile_module(module: ATFTGATFAN, choice: Choice) -> None:
+def use_attention(module: ATFTGATFAN, runtime: Runtime) -> None:
+    """Let the attention over steps take the chosen kernel, after it was tried with the model's own call.
+
+    Raises:
+        UnavailableError: an explicit kernel that this device does not have for these shapes, or that the model does not
+            need, because its only attention layer asks for one step.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, InterpretableAttention)]
+    for layer in layers:
+        layer.kernel = "fused" if runtime.attention.value == "fused" else "sdpa"
+    asked = runtime.attention.reason == ASKED and runtime.attention.value != "math"
+    if not asked:
+        return
+    if len(layers) < 2:
+        msg = (
+            f"runtime.attention: {runtime.attention.value} was asked for, but a model with model.encoder.layers=1 asks "
+            "for one step alone and needs no kernel; use auto"
+        )
+        raise UnavailableError(msg)
+    _try_attention(layers[0], runtime, module.spec.window)
+
+
+def _try_attention(layer: InterpretableAttention, runtime: Runtime, window: int) -> None:
+    """Run a layer forward and backward as a training does: its shapes, dtype, dropout and mask.
+
+    Raises:
+        UnavailableError: the kernel cannot do it.
+    """
+    device, width = layer.query.weight.device, layer.query.in_features
+    steps = torch.zeros(2, window, width, device=device, requires_grad=True)
+    present = torch.ones(2, window, dtype=torch.bool, device=device)
+    training = layer.training
+    state = torch.get_rng_state()
+    try:
+        with runtime.autocast(), runtime.attention_kernel(), warnings.catch_warnings():
+            # torch warns of each kernel that it does not take, and why; the error below says what to do.
+            warnings.simplefilter("ignore")
+            layer.train()(steps, steps, present, causal=True).sum().backward()
+    except RuntimeError as error:
+        msg = (
+            f"runtime.attention: {runtime.attention.value} was asked for, but {runtime.device.value} has no such "
+            f"kernel for windows of {window} steps in {str(runtime.dtype).removeprefix('torch.')}; use auto or math"
+        )
+        raise UnavailableError(msg) from error
+    finally:
+        layer.train(training)
+        layer.zero_grad(set_to_none=True)
+        torch.set_rng_state(state)
+
+
+def compile_module(module: ATFTGATFAN, runtime: Runtime) -> None:
     """Compile a module in place, so that its parameters keep their names and checkpoints stay interchangeable.
 
     Args:
         module: the model.
-        choice: ``full``, ``selective`` (temporal encoder and heads) or ``none``.
+        runtime: says how much: ``full``, ``selective`` (temporal encoder and heads) or ``none``; and in which mode.
     """
-    if choice.value == "full":
-        module.compile(fullgraph=True, dynamic=False)
-    elif choice.value == "selective":
-        module.encoder.compile(dynamic=False)
-        module.heads.compile(dynamic=False)
+    mode = None if runtime.compile_mode == "default" else runtime.compile_mode
+    if runtime.compile.value == "full":
+        module.compile(fullgraph=True, dynamic=False, mode=mode)
+    elif runtime.compile.value == "selective":
+        module.encoder.compile(dynamic=False, mode=mode)
+        module.heads.compile(dynamic=False, mode=mode)
 
 
 def compiled_graphs() -> Mapping[str, int]:
@@ -123,7 +195,7 @@ def _device(config: RuntimeConfig) -> Choice:
         msg = "runtime.device: cuda was asked for, but torch sees no GPU; use auto or cpu"
         raise UnavailableError(msg)
     if config.device != "auto":
-        return Choice(config.device, "asked for")
+        return Choice(config.device, ASKED)
     return Choice("cuda", f"torch sees {torch.cuda.get_device_name()}") if there else Choice("cpu", "no GPU in sight")
 
 
@@ -139,12 +211,12 @@ def _precision(config: RuntimeConfig, device: str) -> Choice:
     if config.precision in {"16-mixed", "tf32"} and device == "cpu":
         msg = f"runtime.precision: {config.precision} was asked for, but the CPU has none; use auto, bf16-mixed or 32"
         raise UnavailableError(msg)
-    return Choice(config.precision, "asked for")
+    return Choice(config.precision, ASKED)
 
 
 def _compile(config: RuntimeConfig, device: str) -> Choice:
     if config.compile != "auto":
-        return Choice(config.compile, "asked for")
+        return Choice(config.compile, ASKED)
     if device == "cuda":
         return Choice("full", "the GPU gains from one graph")
     return Choice("none", "on a CPU compilation costs more than a short training gives back")
@@ -152,12 +224,18 @@ def _compile(config: RuntimeConfig, device: str) -> Choice:
 
 def _attention(config: RuntimeConfig, device: str) -> Choice:
     if config.attention == "auto":
-        return Choice("auto", "torch picks the fastest kernel for the shapes")
-    probe = torch.zeros(1, 1, 8, 8, device=device, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
-    try:
-        with sdpa_kernel([BACKENDS[config.attention]]):
-            scaled_dot_product_attention(probe, probe, probe)
-    except RuntimeError as error:
-        msg = f"runtime.attention: {config.attention} was asked for, but {device} has no such kernel; use auto or math"
-        raise UnavailableError(msg) from error
-    return Choice(config.attention, "asked for")
+        if fused_available(torch.device(device)):
+            return Choice("fused", "one program a window reads queries and keys once")
+        return Choice("sdpa", "torch picks the fastest of its kernels for the shapes")
+    if config.attention == "fused" and not fused_available(torch.device(device)):
+        msg = "runtime.attention: fused was asked for, but it needs a GPU and Triton; use auto"
+        raise UnavailableError(msg)
+    return Choice(config.attention, ASKED)
+
+
+def _deterministic(config: RuntimeConfig, device: str) -> Choice:
+    if config.deterministic != "auto":
+        return Choice("on" if config.deterministic else "off", ASKED)
+    if device == "cpu":
+        return Choice("on", "on a CPU it costs nothing")
+    return Choice("off", "on a GPU it costs speed (docs/performance.md)")

@@ -4,8 +4,10 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +16,11 @@ from atft_pipeline.errors import Interrupted
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
 from atft_pipeline.losses.neutral import neutralise
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN, ModelOutput
-from atft_pipeline.panel.batches import BatchConfig, BatchPlan, DayBatch, DayBatches
-from atft_pipeline.panel.loader import BatchSource
+from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.day_batch import DayBatch
+from atft_pipeline.panel.packing import BatchPlan
 from atft_pipeline.panel.panel import PanelMeta
+from atft_pipeline.panel.prefetch import BatchSource
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.training.checkpoint import ModelCard, columns_hash
 from atft_pipeline.training.config import PhaseConfig, TrainingConfig, loss_of
@@ -36,6 +40,14 @@ def nothing() -> None:
     """Do nothing."""
 
 
+class Labels(NamedTuple):
+    """Labels of a batch in the padded view by day: targets and returns float32 [B, n, Q], mask bool [B, n, Q]."""
+
+    targets: Tensor
+    returns: Tensor
+    mask: Tensor
+
+
 @dataclass
 class Session:
     """The objects of one training.
@@ -48,8 +60,9 @@ class Session:
         runtime: device, precision, compilation, attention kernel.
         resident: the panel in memory.
         train_batches: shuffled days.
-        source: gives the training batches: ``train_batches`` itself or workers that build them.
+        source: gives the training batches: ``train_batches`` itself or a thread that builds them ahead.
         validation_batches: days in order.
+        validation_source: gives the validation batches likewise.
         model: the bare model, which checkpoints are made of.
         module: the model as Fabric runs it.
         fabric: device placement, precision, gradients.
@@ -80,6 +93,7 @@ class Session:
     train_batches: DayBatches
     source: BatchSource
     validation_batches: DayBatches
+    validation_source: BatchSource
     model: ATFTGATFAN
     module: nn.Module
     fabric: "Fabric"
@@ -113,14 +127,22 @@ class Session:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches of an epoch, with the debugging limit."""
+        """Batches of the first epoch, with the debugging limit; later ones may have one more or less."""
         count = len(self.train_batches)
         return min(count, self.training.max_batches) if self.training.max_batches else count
 
+    @cached_property
+    def epoch_ends(self) -> tuple[int, ...]:
+        """Optimiser steps done after each epoch of the plan; the order of the days decides how well they pack."""
+        epochs = sum(phase.epochs for phase in self.training.plan)
+        counts = (len(self.train_batches.plan(epoch)) for epoch in range(epochs))
+        most = self.training.max_batches
+        return tuple(accumulate(math.ceil(min(count, most or count) / self.group_size) for count in counts))
+
     @property
     def epoch_steps(self) -> int:
-        """Optimiser steps of an epoch."""
-        return math.ceil(self.batches_per_epoch / self.group_size)
+        """Optimiser steps of the first epoch."""
+        return self.epoch_ends[0]
 
     @property
     def group_size(self) -> int:
@@ -130,11 +152,11 @@ class Session:
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole plan."""
-        return self.epoch_steps * sum(phase.epochs for phase in self.training.plan)
+        return self.epoch_ends[-1]
 
     def groups(self, epoch: int) -> list[list[BatchPlan]]:
         """The batches of an epoch, one list an optimiser step; the last one may be shorter."""
-        plans = self.train_batches.plan(epoch)[: self.batches_per_epoch]
+        plans = self.train_batches.plan(epoch)[: self.training.max_batches or None]
         return [plans[first : first + self.group_size] for first in range(0, len(plans), self.group_size)]
 
     def share_of(self, group: Sequence[BatchPlan]) -> list[BatchPlan]:
@@ -177,19 +199,11 @@ class Session:
 
     def regime_of(self, batch: DayBatch) -> Tensor | None:
         """Scores [B, R] of the day's features that ``loss.regime_weights`` names; ``None`` where it names none."""
-        names = self.meta.feature_names
-        if not self.loss.regime_weights:
-            return None
-        places = [names.index(name) for name in self.loss.regime_weights]
-        # Market features are equal for all listings of a day, and a day's first row is always a sample.
-        return batch.features[:, 0, -1, places].float()
+        return regime_of(batch, tuple(self.loss.regime_weights), self.meta.feature_names)
 
-    def neutral(self, batch: DayBatch) -> DayBatch:
-        """The batch with targets that owe nothing to the features that ``loss.neutral_to`` names."""
-        if not self.loss.neutral_to:
-            return batch
-        places = [self.meta.feature_names.index(name) for name in self.loss.neutral_to]
-        return replace(batch, targets=neutralise(batch.targets, batch.features[:, :, -1, places], batch.label_mask))
+    def labels(self, batch: DayBatch, mask: Tensor) -> Labels:
+        """Labels of a batch by day, for the samples of ``mask``; neutral to the features that the loss names."""
+        return labels_of(batch, mask, self.loss.neutral_to, self.meta.feature_names)
 
     def weights_to_keep(self) -> dict[str, Tensor]:
         """The weights that validation saw: averaged ones where averaging is on."""
@@ -229,3 +243,24 @@ class Session:
                 **numbers,
             },
         )
+
+
+def regime_of(batch: DayBatch, regimes: Sequence[str], names: Sequence[str]) -> Tensor | None:
+    """Scores [B, R] of some market features on the days of a batch; ``None`` for none.
+
+    Market features are equal for all listings of a day: its first sample has them.
+    """
+    if not regimes:
+        return None
+    last = batch.features[batch.first, -1]
+    return torch.stack([last[:, names.index(name)] for name in regimes], dim=1).float()
+
+
+def labels_of(batch: DayBatch, mask: Tensor, neutral_to: Sequence[str], names: Sequence[str]) -> Labels:
+    """Labels by day for the samples of ``mask`` [S]; their share in the features of ``neutral_to`` is taken out."""
+    targets, known = batch.by_day(batch.targets), batch.by_day(batch.label_mask & mask[:, None])
+    if neutral_to:
+        exposures = torch.stack([batch.features[:, -1, names.index(name)] for name in neutral_to], dim=1)
+        # By all labels of the day, also of listings that this step leaves out.
+        targets = neutralise(targets, batch.by_day(exposures), batch.by_day(batch.label_mask))
+    return Labels(targets, batch.by_day(batch.returns), known)

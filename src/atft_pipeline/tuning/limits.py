@@ -78,12 +78,12 @@ def release_memory() -> None:
 def halved(settings: Settings) -> Settings | None:
     """Half the micro-batch and twice the accumulation, so the same samples a step.
 
-    ``None`` when it is one bucket, or ``auto``: that measures what fits by itself.
+    ``None`` when no day fits, or ``auto``: that measures what fits by itself.
     """
     if settings.batches.batch_size == "auto":
         return None
     size = settings.batches.size // 2
-    if size < settings.batches.bucket:
+    if size < settings.batches.min_listings:
         return None
     return replace(
         settings,

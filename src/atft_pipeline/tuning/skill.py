@@ -78,4 +78,10 @@ def daily_skill(
         book.append(book_returns(score[:, 0], label[:, 0], there[:, 0]))
     table = np.array(daily, dtype=np.float64)
     returns_T = torch.stack(book).double()
-    return Skill(table, summarise(table, card.horizons), measured, returns_T.numpy(), float(-sharpe(returns_T)))
+    return Skill(
+        table,
+        summarise(table, card.horizons),
+        measured,
+        returns_T.numpy(),
+        float(-sharpe(returns_T[:, None], torch.ones(len(returns_T), dtype=torch.bool))),
+    )

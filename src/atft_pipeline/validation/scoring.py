@@ -146,7 +146,7 @@ def _predicted(
     names = np.array(panel.listings, dtype=object)
     parts = []
     for day in test.days:
-        listing = test.samples_of(day).cpu().numpy()
+        listing = test.samples_of(day)
         score = predict(_last_step(panel, day, listing)).astype(np.float32)
         keys = {"Date": np.repeat(panel.dates[day], len(listing)), "Listing": names[listing]}
         columns = {f"{name}_{horizon}": score[:, place] for place, horizon in enumerate(panel.meta.horizons)}
@@ -158,8 +158,8 @@ def _blocks(batches: DayBatches, label: str, days: Sequence[int] | None = None) 
     """Yield each day's last-step features [n, F] and targets [n, Q]."""
     for day in track(batches.days if days is None else days, label):
         listing = batches.samples_of(day)
-        targets = batches.resident.targets[day, listing].cpu().numpy()
-        yield _last_step(batches.resident.panel, day, listing.cpu().numpy()), targets
+        targets = batches.resident.targets[day].cpu().numpy()[listing]
+        yield _last_step(batches.resident.panel, day, listing), targets
 
 
 def _last_step(panel: Panel, day: int, listing: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
