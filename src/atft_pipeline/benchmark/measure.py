@@ -1,0 +1,203 @@
+"""One variant of a training, measured over some steps of the real loop."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from atft_pipeline.benchmark.machine import synchronize
+from atft_pipeline.benchmark.switches import Settings, Variant
+from atft_pipeline.benchmark.workload import Workload
+from atft_pipeline.errors import AtftError
+from atft_pipeline.losses.composite import CompositeLoss
+from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.resident import ResidencyConfig
+from atft_pipeline.panel.splits import Split
+from atft_pipeline.training.build import Job, build_session
+from atft_pipeline.training.epoch import Clock, forward, train_group
+from atft_pipeline.training.session import Session
+from atft_pipeline.training.sums import Sums
+
+GIB = 2**30
+
+
+@dataclass
+class Measurement:
+    """What a variant costs.
+
+    Attributes:
+        name: of the variant.
+        samples_per_second: median over the steps.
+        step_ms: median.
+        spread: of the steps' times, (third - first quartile) / median.
+        first_step_s: wall time of building and of the first step: compilation, if any.
+        peak_gib: most memory that tensors took on the device; ``None`` on a CPU.
+        loss: of the first step.
+        parts: share of the step's time by part.
+        error: why it could not be measured, one line.
+    """
+
+    name: str
+    samples_per_second: float = 0.0
+    step_ms: float = 0.0
+    spread: float = 0.0
+    first_step_s: float = 0.0
+    peak_gib: float | None = None
+    loss: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+
+
+@contextmanager
+def session_of(workload: Workload, settings: Settings, variant: Variant) -> Iterator[Session]:
+    """The objects of a training of a variant, in a folder that goes afterwards."""
+    asked = settings.with_variant(variant)
+    scale = workload.scale
+    batches = BatchConfig(
+        window=scale.window,
+        batch_size=int(scale.batch_size * variant.change.get("batch", 1)),
+        min_history=scale.window,
+        min_listings=2,
+    )
+    days = scale.days
+    gap = max(workload.panel.meta.horizons)
+    split = Split(
+        train=tuple(range(scale.window, round(0.85 * days) - gap)),
+        validation=tuple(range(round(0.85 * days), days - gap)),
+        test=(),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(
+            workload.panel,
+            workload.graphs,
+            split,
+            asked.model,
+            asked.loss,
+            asked.training,
+            batches,
+            ResidencyConfig(),
+            asked.runtime,
+            Path(folder),
+        )
+        yield build_session(job, workload.on(variant.change.get("residency", "device")))
+
+
+def steps_of(session: Session, count: int) -> Iterator[tuple[float, int]]:
+    """Train some steps in the real loop; yield the loss so far (on demand) and the samples of each step."""
+    phase = session.training.plan[0]
+    loss = CompositeLoss(session.loss_of(phase), session.horizons, session.model.config.heads.quantiles)
+    session.module.train()
+    sums, clock = Sums(), Clock(session)
+    groups = [group for epoch in range(len(session.epoch_ends)) for group in session.groups(epoch)][:count]
+    plans = [plan for group in groups for plan in group]
+    batches = session.timer.waiting(session.source.build_all(plans))
+    for number, group in enumerate(groups):
+        before = clock.samples
+        train_group(session, phase, loss, sums, group, batches, clock)
+        # The first loss is asked for: it is compared between variants. Later ones would make the host wait.
+        yield (sums.loss if number == 0 else 0.0), clock.samples - before
+
+
+def measure(workload: Workload, settings: Settings, variant: Variant, *, warm: int, steps: int) -> Measurement:
+    """Measure a variant; what a device cannot do, or has no memory for, is told and no error."""
+    found = Measurement(variant.name)
+    with suppress_failure(found), session_of_timed(workload, settings, variant) as (session, began):
+        device = session.device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        marks: list[Any] = []
+        samples: list[int] = []
+        for number, (loss, rows) in enumerate(steps_of(session, 1 + warm + steps)):
+            if number == 0:
+                synchronize(device)
+                found.loss, found.first_step_s = loss, time.perf_counter() - began
+            if number == warm:
+                session.timer.collect()
+                before = dict(session.timer.device_seconds or session.timer.seconds)
+                waited = session.timer.seconds["data"]
+            if number >= warm:
+                marks.append(_mark(device))
+                samples.append(rows)
+        synchronize(device)
+        session.timer.collect()
+        taken = _between(marks)
+        found.step_ms = statistics.median(taken)
+        found.spread = _quartile_spread(taken)
+        found.samples_per_second = statistics.median(
+            1e3 * rows / spent for rows, spent in zip(samples[1:], taken, strict=True)
+        )
+        after = session.timer.device_seconds or session.timer.seconds
+        total = sum(taken) / 1e3
+        found.parts = {name: (value - before.get(name, 0.0)) / total for name, value in after.items() if name != "data"}
+        found.parts["data wait"] = (session.timer.seconds["data"] - waited) / total
+        found.peak_gib = torch.cuda.max_memory_allocated(device) / GIB if device.type == "cuda" else None
+    return found
+
+
+@contextmanager
+def session_of_timed(workload: Workload, settings: Settings, variant: Variant) -> Iterator[tuple[Session, float]]:
+    """A session, and when its building began."""
+    began = time.perf_counter()
+    with session_of(workload, settings, variant) as session:
+        yield session, began
+
+
+@contextmanager
+def suppress_failure(found: Measurement) -> Iterator[None]:
+    """Note on the measurement why it failed, for what a device may refuse."""
+    try:
+        yield
+    except (AtftError, torch.OutOfMemoryError, ImportError, NotImplementedError, RuntimeError) as error:
+        first = next(iter(str(error).strip().splitlines()), "")
+        found.error = f"{type(error).__name__}: {first[:160]}"
+    finally:
+        # Compiled code of this variant, and its memory, are not the next one's.
+        torch.compiler.reset()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def flops_per_sample(workload: Workload, settings: Settings, variant: Variant) -> float:
+    """Floating-point operations of a sample, forward and backward, counted by torch."""
+    with session_of(workload, settings, variant) as session:
+        phase = session.training.plan[0]
+        loss = CompositeLoss(session.loss_of(phase), session.horizons, ())
+        batch = session.train_batches.build(session.train_batches.plan()[0])
+        with FlopCounterMode(display=False) as counter:
+            session.fabric.backward(forward(session, batch, phase, loss).total)
+        return float(counter.get_total_flops()) / batch.real_samples
+
+
+def with_epochs(settings: Settings, epochs: int) -> Settings:
+    """Settings with a plan long enough for the steps that are measured."""
+    return replace(settings, training=settings.training.with_epochs(epochs))
+
+
+def _mark(device: torch.device) -> Any:
+    if device.type != "cuda":
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    event.record()
+    return event
+
+
+def _between(marks: list[Any]) -> list[float]:
+    """Milliseconds between marks."""
+    if isinstance(marks[0], float):
+        return [1e3 * (later - sooner) for sooner, later in pairwise(marks)]
+    return [sooner.elapsed_time(later) for sooner, later in pairwise(marks)]
+
+
+def _quartile_spread(values: list[float]) -> float:
+    if len(values) < 4:
+        return 0.0
+    first, middle, third = statistics.quantiles(values, n=4)
+    return (third - first) / middle

@@ -1,0 +1,298 @@
+"""The benchmark from its first check to its table."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from atft_pipeline.benchmark.checks import Check, check_no_waits, check_scores, run_tests
+from atft_pipeline.benchmark.machine import describe, synchronize
+from atft_pipeline.benchmark.measure import Measurement, flops_per_sample, measure, session_of, steps_of
+from atft_pipeline.benchmark.switches import DEFAULT, EAGER, VARIANTS, Settings, Variant
+from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
+from atft_pipeline.config import config, require
+from atft_pipeline.losses.composite import CompositeLoss, LossConfig
+from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.epoch import train_epoch, validate
+from atft_pipeline.training.runtime import choose_runtime
+
+log = logging.getLogger(__name__)
+
+WIDTH = 118
+# An epoch is foretold from at least so many measured steps.
+EPOCH_STEPS = 60
+TOP_KERNELS = 20
+# Largest relative difference of a first loss from that of eager float32: dropout draws other numbers in each variant.
+TOLERANCE = 0.02
+
+
+@config
+class BenchmarkConfig:
+    """What the benchmark measures.
+
+    Attributes:
+        scale: ``tiny`` (seconds) or ``origin`` (4,484 listings x 2,000 days x 112 features, 5.6 million parameters).
+        device: where to compute.
+        steps: measured steps of each variant.
+        minutes: after which no further variant is begun; what was left out is named.
+        only: names of the variants to measure; empty for all.
+    """
+
+    scale: Literal["tiny", "origin"] = "tiny"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    steps: int = 8
+    minutes: float = 8.0
+    only: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(2 <= self.steps <= 10_000, f"steps must lie in [2, 10000], got {self.steps}")
+        require(0 < self.minutes <= 24 * 60, f"minutes must lie in (0, 1440], got {self.minutes}")
+        known = {variant.name for variant in (DEFAULT, *VARIANTS)}
+        unknown = sorted(set(self.only) - known)
+        require(not unknown, f"only: there is no {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
+
+
+@dataclass
+class Report:
+    """Everything that was measured, in plain types once it is a mapping."""
+
+    scale: str
+    workload: dict[str, Any]
+    machine: dict[str, Any]
+    checks: list[Check] = field(default_factory=list)
+    variants: list[Measurement] = field(default_factory=list)
+    flops_per_sample: float = 0.0
+    epoch: dict[str, Any] = field(default_factory=dict)
+    kernels: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def run_benchmark(settings: BenchmarkConfig, *, full: bool = False, checkout: Path | None = None) -> dict[str, Any]:
+    """Measure the switches of the training on this machine.
+
+    Args:
+        settings: scale, device, limits.
+        full: also the checks, a whole epoch, and the kernels that take most time.
+        checkout: where the tests that need a GPU lie.
+
+    Returns:
+        Plain JSON types; :func:`benchmark_table` lays them out.
+
+    Raises:
+        UnavailableError: a device that is not there.
+    """
+    began = time.perf_counter()
+
+    def left() -> float:
+        return 60 * settings.minutes - _since(began)
+
+    runtime = RuntimeConfig(device=settings.device)
+    device = choose_runtime(runtime).torch_device
+    groups = Settings(SCALES[settings.scale].model, LossConfig(), TrainingConfig(epochs=8), runtime)
+    workload = build_workload(SCALES[settings.scale], device)
+    log.info("workload %s: %s windows, built in %.1f s", settings.scale, f"{workload.windows:,}", _since(began))
+    report = Report(settings.scale, _sizes(workload), describe(device))
+    tiny = workload if settings.scale == "tiny" else build_workload(SCALES["tiny"], device)
+    small = Settings(SCALES["tiny"].model, groups.loss, groups.training, runtime)
+    if full:
+        _note(report, check_no_waits(tiny, small))
+        for check in check_scores(tiny, small):
+            _note(report, check)
+        if checkout is not None and device.type == "cuda":
+            _note(report, run_tests(checkout, max(min(0.3 * left(), 150), 1)))
+    report.flops_per_sample = flops_per_sample(workload, groups, Variant("flops", EAGER))
+    wanted = [variant for variant in (DEFAULT, *VARIANTS) if not settings.only or variant.name in settings.only]
+    for variant in wanted:
+        if report.variants and left() < _expected(variant, report.variants):
+            report.left_out.append(variant.name)
+            continue
+        steps = max(settings.steps, EPOCH_STEPS) if full and variant is DEFAULT else settings.steps
+        report.variants.append(measure(workload, groups, variant, warm=2, steps=steps))
+        log.info("%s", _line(report.variants[-1]))
+        if full and variant is DEFAULT:
+            report.epoch = _epoch(workload, groups, report.variants[0], left())
+            log.info("epoch: %s", report.epoch)
+            report.kernels = _kernels(workload, groups)
+    report.seconds = _since(began)
+    return asdict(report)
+
+
+def _expected(variant: Variant, done: Sequence[Measurement]) -> float:
+    """Seconds that a variant may take: twice what the default took to start, for those that compile."""
+    compiles = variant.change.get("runtime.compile") != "none"
+    return 2 * done[0].first_step_s + 5 if compiles else 8.0
+
+
+def _epoch(workload: Workload, groups: Settings, base: Measurement, left: float) -> dict[str, Any]:
+    """A whole epoch and its validation where the time allows; else what the measured steps foretell."""
+    with session_of(workload, groups, DEFAULT) as session:
+        rows = session.train_batches.samples
+        foretold = rows / base.samples_per_second if base.samples_per_second else float("inf")
+        found: dict[str, Any] = {
+            "training_windows": rows,
+            "extrapolated_seconds": foretold,
+            "extrapolated_from_steps": EPOCH_STEPS,
+            "all_windows_seconds": foretold * workload.windows / rows,
+        }
+        if left < 3 * foretold + 4 * base.first_step_s:
+            return {**found, "complete": False}
+        phase = session.training.plan[0]
+        loss = CompositeLoss(session.loss_of(phase), session.horizons, ())
+        synchronize(session.device)
+        start = time.perf_counter()
+        record = train_epoch(session, phase, loss)
+        synchronize(session.device)
+        trained = time.perf_counter() - start
+        start = time.perf_counter()
+        validate(session)
+        first = time.perf_counter() - start
+        start = time.perf_counter()
+        validate(session)
+        again = time.perf_counter() - start
+        validation_rows = session.validation_batches.samples
+        return {
+            **found,
+            "complete": True,
+            "seconds": trained,
+            "loss": record["loss"],
+            "samples_per_second": record["samples_per_second"],
+            "data_wait_share": record["data_wait_share"],
+            "validation_first_seconds": first,
+            "validation_seconds": again,
+            "validation_row_against_training_row": (again / validation_rows) / (trained / rows),
+        }
+
+
+def _kernels(workload: Workload, groups: Settings) -> list[dict[str, Any]]:
+    """The kernels that take most device time in three steps of the default."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if workload.resident.device.type == "cuda":
+        activities = [torch.profiler.ProfilerActivity.CUDA]
+    with session_of(workload, groups, DEFAULT) as session:
+        steps = steps_of(session, 6)
+        for _ in range(3):
+            next(steps)
+        synchronize(session.device)
+        with torch.profiler.profile(activities=activities) as profiler:
+            for _ in steps:
+                pass
+            synchronize(session.device)
+    events = profiler.key_averages()
+    taken = [(event.key, event.self_device_time_total or event.self_cpu_time_total, event.count) for event in events]
+    total = sum(time_us for _, time_us, _ in taken)
+    first = sorted(taken, key=lambda row: -row[1])[:TOP_KERNELS]
+    return [{"name": name[:120], "share": us / total, "calls": calls} for name, us, calls in first]
+
+
+def benchmark_table(found: dict[str, Any]) -> str:
+    """Lay the main numbers out in at most 120 columns."""
+    text = StringIO()
+    console = Console(file=text, width=WIDTH, color_system=None)
+    machine, sizes = found["machine"], found["workload"]
+    console.print(
+        f"{machine['device']}, torch {machine['torch']}; {machine['matmul_dtype']} products "
+        f"{machine['matmul_flops'] / 1e12:,.1f} TFLOP/s, copies {machine['copy_bytes'] / 1e9:,.0f} GB/s; "
+        f"{found['scale']}: {sizes['windows']:,} windows, {sizes['parameters']:,} parameters"
+    )
+    for check in found["checks"]:
+        console.print(f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: {check['detail']}", markup=False)
+    console.print(_variants_table(found))
+    for row in found["variants"]:
+        if row["error"]:
+            console.print(f"not measured  {row['name']}: {row['error']}", markup=False)
+    if found["epoch"]:
+        console.print(_epoch_line(found["epoch"]))
+    if found["left_out"]:
+        console.print(f"no time was left for: {', '.join(found['left_out'])}")
+    return text.getvalue()
+
+
+def _variants_table(found: dict[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE)
+    for name in ("variant", "samples/s", "against", "step ms", "spread", "MFU %", "peak GiB", "first step s", "loss"):
+        table.add_column(name, justify="left" if name in {"variant", "against"} else "right")
+    by_name = {row["name"]: row for row in found["variants"]}
+    against = {variant.name: variant.against for variant in (DEFAULT, *VARIANTS)}
+    exact = by_name.get("float32", {}).get("loss", 0.0)
+    for row in found["variants"]:
+        if row["error"]:
+            continue
+        base = by_name.get(against[row["name"]])
+        ratio = (
+            f"{row['samples_per_second'] / base['samples_per_second']:.2f} x {base['name']}"
+            if base and base["samples_per_second"]
+            else ""
+        )
+        mfu = row["samples_per_second"] * found["flops_per_sample"] / found["machine"]["matmul_flops"]
+        apart = f" ({100 * (row['loss'] / exact - 1):+.1f} %)" if exact else ""
+        peak = "-" if row["peak_gib"] is None else f"{row['peak_gib']:.1f}"
+        table.add_row(
+            row["name"],
+            f"{row['samples_per_second']:,.0f}",
+            ratio,
+            f"{row['step_ms']:.1f}",
+            f"{100 * row['spread']:.0f} %",
+            f"{100 * mfu:.1f}",
+            peak,
+            f"{row['first_step_s']:.1f}",
+            f"{row['loss']:.4f}{apart}",
+        )
+    return table
+
+
+def _epoch_line(epoch: dict[str, Any]) -> str:
+    text = (
+        f"epoch of {epoch['training_windows']:,} windows: {epoch['extrapolated_seconds']:.1f} s extrapolated from "
+        f"{epoch['extrapolated_from_steps']} steps ({epoch['all_windows_seconds']:.1f} s for all windows)"
+    )
+    if epoch["complete"]:
+        text += (
+            f"; measured whole: {epoch['seconds']:.1f} s, waiting for data {100 * epoch['data_wait_share']:.2f} %, "
+            f"validation {epoch['validation_seconds']:.1f} s, "
+            f"{epoch['validation_row_against_training_row']:.2f} of training a row"
+        )
+    return text
+
+
+def _line(row: Measurement) -> str:
+    if row.error:
+        return f"{row.name}: {row.error}"
+    return (
+        f"{row.name}: {row.samples_per_second:,.0f} samples/s, first step {row.first_step_s:.1f} s, loss {row.loss:.4f}"
+    )
+
+
+def _sizes(workload: Workload) -> dict[str, Any]:
+    from atft_pipeline.model.atft_gat_fan import ATFTGATFAN  # noqa: PLC0415
+    from atft_pipeline.training.build import input_spec  # noqa: PLC0415
+
+    scale = workload.scale
+    with torch.device("meta"):
+        model = ATFTGATFAN(scale.model, input_spec(workload.panel.meta, scale.window))
+    return {
+        "listings": scale.listings,
+        "days": scale.days,
+        "features": scale.features,
+        "window": scale.window,
+        "batch_size": scale.batch_size,
+        "windows": workload.windows,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def _note(report: Report, check: Check) -> None:
+    report.checks.append(check)
+    log.info("%s  %s: %s", "passed" if check.passed else "FAILED", check.name, check.detail)
+
+
+def _since(start: float) -> float:
+    return time.perf_counter() - start

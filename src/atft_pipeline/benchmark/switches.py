@@ -1,0 +1,92 @@
+"""The switches of a training, one at a time against a plain base, and all that a device takes by itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from atft_pipeline.config import from_mapping, to_mapping
+from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.model.config import ModelConfig
+from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+
+EAGER = {"runtime.compile": "none"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A training that differs from the default in some parameters.
+
+    Attributes:
+        name: for the table.
+        change: values by dotted path: ``model``, ``loss``, ``training``, ``runtime``, and ``batch`` (times the batch
+            size) and ``residency``.
+        against: name of the variant that it is compared with.
+    """
+
+    name: str
+    change: Mapping[str, Any] = field(default_factory=dict)
+    against: str = "eager"
+
+    def of(self, group: str, base: Any) -> Any:
+        """A configuration group with this variant's values."""
+        document = to_mapping(base)
+        for path, value in self.change.items():
+            first, *inner = path.split(".")
+            if first == group:
+                place = document
+                for name in inner[:-1]:
+                    place = place[name]
+                place[inner[-1]] = value
+        return from_mapping(type(base), document, group)
+
+
+def _eager(name: str, **change: Any) -> Variant:
+    return Variant(name, {**EAGER, **{path.replace("__", "."): value for path, value in change.items()}})
+
+
+DEFAULT = Variant("default", against="eager")
+PLAIN = _eager("float32", runtime__precision="32")
+# In the order in which they are measured: where time ends, the last ones are left out.
+VARIANTS = (
+    Variant("eager", EAGER, against="default"),
+    PLAIN,
+    _eager("tf32", runtime__precision="tf32"),
+    _eager("fp16", runtime__precision="16-mixed"),
+    _eager("attention efficient", runtime__attention="efficient"),
+    _eager("attention flash", runtime__attention="flash"),
+    _eager("attention cudnn", runtime__attention="cudnn"),
+    _eager("attention math", runtime__attention="math"),
+    _eager("optimizer not fused", training__optimizer__fused="off"),
+    _eager("optimizer adabelief", training__optimizer__name="adabelief"),
+    _eager("deterministic", runtime__deterministic=True),
+    _eager("residency host", residency="host"),
+    _eager("half the batch", batch=0.5),
+    _eager("twice the batch", batch=2),
+    _eager("accumulation 2", training__accumulation=2),
+    _eager("checkpointing", model__checkpointing=True),
+    _eager("no normaliser", model__normaliser__kind="none"),
+    _eager("san", model__normaliser__kind="san"),
+    _eager("no graph", model__graph__layers=0),
+    _eager("graph by torch_geometric", model__graph__backend="pyg"),
+    _eager("soft ranks window", loss__rank="window"),
+    Variant("compile deterministic", {"runtime.deterministic": True}, against="default"),
+    Variant("compile attention efficient", {"runtime.attention": "efficient"}, against="default"),
+    Variant("compile residency host", {"residency": "host"}, against="default"),
+    Variant("compile selective", {"runtime.compile": "selective"}, against="default"),
+    Variant("compile reduce-overhead", {"runtime.compile_mode": "reduce-overhead"}, against="default"),
+    Variant("compile max-autotune", {"runtime.compile_mode": "max-autotune"}, against="default"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The groups of a training that variants change."""
+
+    model: ModelConfig
+    loss: LossConfig
+    training: TrainingConfig
+    runtime: RuntimeConfig
+
+    def with_variant(self, variant: Variant) -> "Settings":
+        """The groups with a variant's values."""
+        return Settings(*(variant.of(name, getattr(self, name)) for name in ("model", "loss", "training", "runtime")))
