@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline
 
 from atft_pipeline.pipelines import (
     audit,
+    benchmark,
     evaluate,
     features,
     graphs,
@@ -33,6 +34,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "walk_forward": walk_forward.create_pipeline(),
         "audit": audit.create_pipeline(),
         "update": update.create_pipeline(),
+        "benchmark": benchmark.create_pipeline(),
     }
     data = stages["ingest"] + stages["features"] + stages["panel"] + stages["graphs"]
     return {**stages, "data": data, "__default__": data + stages["train"] + stages["evaluate"]}

@@ -176,8 +176,8 @@ class DayBatches:
         """Samples of a batch, at most ``batch_size``, at which the fewest places of an epoch stay empty."""
         size = self.config.size
         best, fewest = size, size * len(self._packed(0, size))
-        for candidate in range(size, size // 2, -max(1, size // 32)):
-            # Smaller ones would cut listings from days that fit.
+        for candidate in range(size, 3 * size // 4, -max(1, size // 32)):
+            # Smaller ones would cut listings from days that fit, or be another batch size than was asked for.
             if candidate < min(self._largest, size):
                 break
             packed = self._packed(0, candidate)

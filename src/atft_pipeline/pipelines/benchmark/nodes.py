@@ -1,0 +1,24 @@
+"""Nodes of the stage ``benchmark``."""
+
+import logging
+from typing import Any
+
+import plotly.graph_objects as go
+
+from atft_pipeline.benchmark.report import BenchmarkConfig, benchmark_table, run_benchmark
+from atft_pipeline.evaluation.benchmark_figures import variants_figure
+from atft_pipeline.pipelines.parameters import Params
+
+log = logging.getLogger(__name__)
+
+
+def measure_switches(config: Params[BenchmarkConfig]) -> dict[str, Any]:
+    """Measure what each switch of the training costs on this machine, and print the table."""
+    found = run_benchmark(config.root)
+    log.info("benchmark\n%s", benchmark_table(found))
+    return found
+
+
+def draw_switches(found: dict[str, Any]) -> go.Figure:
+    """Draw the variants' speeds."""
+    return variants_figure(found)
