@@ -141,7 +141,7 @@ def main() -> None:
         drop_cache(panel.path)
         cache = DayCache(Panel.open(panel.path), torch.float16)
         before = bytes_read()
-        cache.windows(options.days // 2, torch.arange(listings), window)
+        cache.windows(torch.full((listings,), options.days // 2), torch.arange(listings), window)
         needed = window * listings * (features * 2 + 4 + 4 + 4 + 1 / 8)
         times = (bytes_read() - before) / needed
         print(f"cold day         {times:8.2f} x the bytes of its window ({needed / 1e6:.0f} MB)")

@@ -207,7 +207,7 @@ def test_memory_that_never_suffices_fails_that_trial_alone(shared_market: Market
 def test_only_memory_errors_count_as_such() -> None:
     assert not out_of_memory(RuntimeError("shapes do not match"))
     assert out_of_memory(MemoryError())
-    assert halved(replace(BASE, batches=replace(BASE.batches, batch_size=8))) is None
+    assert halved(replace(BASE, batches=replace(BASE.batches, batch_size=5))) is None
 
 
 def test_the_time_limit_comes_from_the_first_measured_epoch() -> None:
