@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atft_pipeline.config import config, require, within
+from atft_pipeline.config import config, within
 from atft_pipeline.errors import UnavailableError
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.progress import track
@@ -30,26 +30,8 @@ class ResidencyConfig:
     """
 
     mode: Literal["auto", "device", "host", "mmap"] = "auto"
-<<<<<<< HEAD
-    device_budget: float = within(40.0, 0, 100000.0)
+    device_budget: float = within(0.5, 0, 1)
     host_budget: float = within(12.0, 0, 100000.0)
-    workers: int = within(0, 0, 256)
-    prefetch: int = within(4, 1, 64)
-
-    def __post_init__(self) -> None:
-        require(
-            self.workers == 0 or self.mode == "mmap",
-            f"workers: build the batches of a streamed panel only: set mode to mmap or workers to 0, got "
-            f"{self.workers} with {self.mode}",
-        )
-=======
-    device_budget: float = 0.5
-    host_budget: float = 12.0
-
-    def __post_init__(self) -> None:
-        require(0 <= self.device_budget <= 1, f"device_budget must lie in [0, 1], got {self.device_budget}")
-        require(self.host_budget >= 0, f"host_budget must not be negative, got {self.host_budget}")
->>>>>>> d43ffcb (Whole days are packed into batches of a fixed number of samples: one shape for a compiled run, no copy from the device to the host, batches of a host panel built ahead by a thread, attention on the project's own kernel where there is a GPU)
 
 
 @dataclass(frozen=True)
@@ -118,37 +100,9 @@ class ResidentPanel:
     def __init__(self, panel: Panel, choice: Choice, values: PanelValues, features: "Tensor | DayCache") -> None:
         self.panel = panel
         self.choice = choice
-<<<<<<< HEAD
-        days, listings, features = panel.shape
-        horizons = len(panel.meta.horizons)
-        place = device if choice.value == "device" else torch.device("cpu")
-        self.device = place
-        dtype = torch.float16 if panel.meta.dtype == "float16" else torch.float32
-        self.targets = torch.full((days, listings, horizons), torch.nan)
-        self.returns = torch.full((days, listings, horizons), torch.nan)
-        self.universe = torch.zeros(days, listings, dtype=torch.bool)
-        self.present = torch.zeros(days, listings, dtype=torch.bool)
-        dense = None if choice.value == "mmap" else torch.zeros(days, listings, features, dtype=dtype)
-        for day in track(range(days), "load panel"):
-            view = panel.day(day, features=dense is not None)
-            rows = view.listing
-            self.targets[day].numpy()[rows] = view.targets
-            self.returns[day].numpy()[rows] = view.returns
-            self.universe[day].numpy()[rows] = view.universe
-            self.present[day].numpy()[rows] = True
-            if dense is not None:
-                dense[day].numpy()[rows] = view.features
-        self.sector = torch.from_numpy(panel.sector.copy())
-        self.market = torch.from_numpy(panel.market.copy())
-        for name in ("targets", "returns", "universe", "present", "sector", "market"):
-            setattr(self, name, getattr(self, name).to(place))
-        self._features = None if dense is None else self._settle(dense, place, pin=pin)
-        self._stream = None if dense is not None else DayCache(panel, dtype)
-=======
         self.device = values.present.device
         self.targets, self.returns, self.universe, self.present, self.sector, self.market = values
         self._features = features
->>>>>>> d43ffcb (Whole days are packed into batches of a fixed number of samples: one shape for a compiled run, no copy from the device to the host, batches of a host panel built ahead by a thread, attention on the project's own kernel where there is a GPU)
 
     @classmethod
     def load(cls, panel: Panel, config: ResidencyConfig, device: torch.device | str = "cpu") -> "ResidentPanel":
@@ -215,7 +169,7 @@ def _read(panel: Panel, dense: Tensor | None) -> PanelValues:
     universe = torch.zeros(days, listings, dtype=torch.bool)
     present = torch.zeros(days, listings, dtype=torch.bool)
     for day in track(range(days), "load panel"):
-        view = panel.day(day)
+        view = panel.day(day, features=dense is not None)
         rows = view.listing
         targets[day].numpy()[rows] = view.targets
         returns[day].numpy()[rows] = view.returns

@@ -87,10 +87,6 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
         size = store.batch_size if training.resume else None
         # Every process takes the first one's measurement.
         batches = replace(batches, batch_size=ranks.collect(size or measured_batch_size(trainer, batches))[0])
-<<<<<<< HEAD
-    train_batches = DayBatches(resident, aligned, job.split.train, batches, shuffle=True, seed=training.seed)
-    check_accumulation(training, len(train_batches))
-=======
     fixed = chosen.compile.value != "none"
     train_batches = DayBatches(
         resident, aligned, job.split.train, batches, shuffle=True, seed=training.seed, fixed=fixed
@@ -98,7 +94,7 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
     validation_batches = DayBatches(
         resident, aligned, job.split.validation, batches, shuffle=False, seed=0, fixed=fixed
     )
->>>>>>> d43ffcb (Whole days are packed into batches of a fixed number of samples: one shape for a compiled run, no copy from the device to the host, batches of a host panel built ahead by a thread, attention on the project's own kernel where there is a GPU)
+    check_accumulation(training, len(train_batches))
     session = Session(
         training=training,
         loss=job.loss,

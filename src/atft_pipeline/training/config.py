@@ -75,19 +75,10 @@ class RuntimeConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "32", "tf32", "bf16-mixed", "16-mixed"] = "auto"
     compile: Literal["auto", "full", "selective", "none"] = "auto"
-<<<<<<< HEAD
-    attention: Literal["auto", "flash", "efficient", "math"] = "auto"
-    deterministic: bool = True
-    devices: int = within(1, 1, 64)
-=======
     compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
     attention: Literal["auto", "fused", "flash", "efficient", "cudnn", "math"] = "auto"
     deterministic: bool | Literal["auto"] = "auto"
-    devices: int = 1
-
-    def __post_init__(self) -> None:
-        require(self.devices >= 1, f"devices must be at least 1, got {self.devices}")
->>>>>>> d43ffcb (Whole days are packed into batches of a fixed number of samples: one shape for a compiled run, no copy from the device to the host, batches of a host panel built ahead by a thread, attention on the project's own kernel where there is a GPU)
+    devices: int = within(1, 1, 64)
 
 
 @config
@@ -100,21 +91,9 @@ class AugmentationConfig:
         listing_dropout: share of listings left out of each day.
     """
 
-<<<<<<< HEAD
     feature_mask: float = within(0.0, 0, 0.9)
     noise: float = within(0.0, 0, 10.0)
     listing_dropout: float = within(0.0, 0, 0.9)
-    mix_days: float = within(0.0, 0, 100.0)
-=======
-    feature_mask: float = 0.0
-    noise: float = 0.0
-    listing_dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("feature_mask", "listing_dropout"):
-            require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        require(self.noise >= 0, f"noise must not be negative, got {self.noise}")
->>>>>>> d43ffcb (Whole days are packed into batches of a fixed number of samples: one shape for a compiled run, no copy from the device to the host, batches of a host panel built ahead by a thread, attention on the project's own kernel where there is a GPU)
 
 
 @config
