@@ -85,6 +85,11 @@ def test_closes_alone(index: str, kind: str, tmp_path: Path) -> None:
     assert any("ingest.universe.min_dollar_volume=0" in note for note in found.reading.notes)
 
 
+def test_a_column_without_name_is_no_ticker(tmp_path: Path) -> None:
+    closes().with_row_index("").write_csv(tmp_path / "p.csv")
+    same(read(tmp_path / "p.csv"), market().select("Date", "Code", "Close"))
+
+
 def test_tickers_that_look_like_fields_or_dates(tmp_path: Path) -> None:
     codes = ("OPEN", "LOW", "C", "V", "T", "O", "13010", "72030")
     closes(codes).write_csv(tmp_path / "p.csv")

@@ -50,9 +50,10 @@ def stack(table: Table, date: str | None = None) -> Table:
 
 
 def _stacked_names(table: Table, date: str, others: list[str]) -> Table:
-    """Stack a table whose columns are tickers, or fields and tickers, if they are."""
+    """Stack a table whose columns are tickers, or fields and tickers; one without a name is an index."""
+    others = [name for name in others if key(name) not in UNNAMED]
     pairs = {name: pair for name in others if (pair := _pair(name))}
-    if pairs and len(pairs) == len([name for name in others if key(name) not in UNNAMED]):
+    if pairs and len(pairs) == len(others):
         return _stacked(table, date, pairs, "names of field and ticker in one")
     if len(others) < LEAST_TICKERS or not _numeric(table, others):
         return table
