@@ -71,10 +71,10 @@ class _Block:
 
     def __init__(self, like: Tensor, rows: int, width: int) -> None:
         self.rows, self.width = min(ROWS, rows), width
-        self.inner, self.slope, self.gate, self.total, self.mask, self.spare = (
-            like.new_empty(self.rows, width) for _ in range(6)
+        self.inner, self.slope, self.gate, self.total, self.mask, self.spare, self.below = (
+            like.new_empty(self.rows, width) for _ in range(7)
         )
-        self.kept = like.new_empty(self.rows, 3 * width)
+        self.both, self.kept = like.new_empty(self.rows, 2 * width), like.new_empty(self.rows, 3 * width)
 
     def compute(
         self, x: Tensor, of: Networks, level: int, drawn: Tensor | None, kept: Tensor, *, known: bool
@@ -156,23 +156,23 @@ class _InCache(torch.autograd.Function):
         position = 0
         for start in range(0, x.shape[1], ROWS):
             part = grad[start : start + ROWS]
-            rows = slice(start, start + len(part))
+            rows, ones, spare = slice(start, start + len(part)), x.new_ones(2, len(part)), block.spare[: len(part)]
             for place, of in enumerate(_by_variable(networks)):
                 drawn, kept = ctx.drawn[position], ctx.kept[position]
                 values = block.compute(
                     x[place, rows, None], of, ctx.level, drawn, block.kept if kept is None else kept,
                     known=kept is not None,
                 )  # fmt: skip
-                ones = torch.stack([x[place, rows], torch.ones_like(x[place, rows])])
+                ones[0] = x[place, rows]
                 into = Networks(*(one[place] for one in grads))
-                grad_weights[place, rows] += _weight_gradient(part, values[5], of, ctx.stats[position])
-                above = part * weights[place, rows, None]
+                grad_weights[place, rows] += _weight_gradient(part, values[5], of, ctx.stats[position], spare)
+                torch.mul(part, weights[place, rows, None], out=spare)
                 above, of_norm, _ = torch.ops.aten.native_layer_norm_backward(
-                    above, values[5], [block.width], *ctx.stats[position], of.norm_weight, None, [True, True, False]
+                    spare, values[5], [block.width], *ctx.stats[position], of.norm_weight, None, [True, True, False]
                 )
                 into.norm_weight.add_(of_norm)
                 skip[place].addmm_(ones, above)
-                below = _through_network(above, values, of, into, masked=drawn is not None)
+                below = _through_network(above, values, of, into, block, masked=drawn is not None)
                 line[place].addmm_(ones, below)
                 torch.addmv(above @ of.embedding, below, of.slope, out=grad_x[place, rows])
                 if kept is not None:
@@ -188,28 +188,29 @@ class _InCache(torch.autograd.Function):
 
 
 def _through_network(
-    above: Tensor, values: tuple[Tensor, ...], of: Networks, into: Networks, *, masked: bool
+    above: Tensor, values: tuple[Tensor, ...], of: Networks, into: Networks, block: _Block, *, masked: bool
 ) -> Tensor:
     """From the gradient in the sum to that in the line of the inner layer; adds to those of gate and outer layer."""
     inner, slope, outer, halves, gate, _, mask = values
-    H = inner.shape[1]
-    both = torch.empty_like(halves)
-    opened = torch.mul(above, gate, out=both[:, :H]) * halves[:, :H]
-    torch.addcmul(opened, opened, gate, value=-1, out=both[:, H:])
+    R, H = inner.shape
+    both, below, spare = block.both[:R], block.below[:R], block.spare[:R]
+    torch.mul(above, gate, out=both[:, :H])
+    torch.mul(both[:, :H], halves[:, :H], out=spare)
+    torch.addcmul(spare, spare, gate, value=-1, out=both[:, H:])
     into.gate.addmm_(outer.t(), both)
     into.gate_bias.add_(both.sum(dim=0))
-    below = both @ of.gate.t()
+    torch.mm(both, of.gate.t(), out=below)
     if masked:
         below.mul_(mask)
     into.outer.addmm_(inner.t(), below)
     into.outer_bias.add_(below.sum(dim=0))
-    return (below @ of.outer.t()).mul_(slope)
+    return torch.mm(below, of.outer.t(), out=spare).mul_(slope)
 
 
-def _weight_gradient(grad: Tensor, total: Tensor, of: Networks, stats: list[Tensor]) -> Tensor:
+def _weight_gradient(grad: Tensor, total: Tensor, of: Networks, stats: list[Tensor], spare: Tensor) -> Tensor:
     """Product of the gradient with a variable's normed network, without the norm's bias: [R]."""
     mean, scale = (part[:, 0] for part in stats)
-    return ((grad * total) @ of.norm_weight - (grad @ of.norm_weight) * mean) * scale
+    return (torch.mul(grad, total, out=spare) @ of.norm_weight - (grad @ of.norm_weight) * mean) * scale
 
 
 def _by_variable(networks: Networks) -> list[Networks]:
