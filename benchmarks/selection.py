@@ -1,6 +1,6 @@
 """Variable selection with the paper's GRN for each variable: the formula step by step against the blocks in cache.
 
-    python -m benchmarks.selection [--samples 256] [--features 30] [--window 60] [--hidden 64] [--repeats 3]
+    python -m benchmarks.selection [--samples 256] [--features 30] [--window 60] [--hidden 64] [--layers 6]
 
 Forward and backward pass of the selection alone, and a training step of the whole model with either and with the linear
 selection; one process, one thread, in turns. Seconds are those of the processor: other work on the machine counts less.
@@ -40,8 +40,12 @@ def model(options: argparse.Namespace, kind: str) -> ATFTGATFAN:
     """A model with one selection, or the other."""
     names = tuple(f"f{place}" for place in range(options.features))
     spec = InputSpec(feature_names=names, market_features=names[-2:], window=options.window, sectors=33, markets=3)
-    selection = {"kind": "linear" if kind == "linear" else "grn"}
-    built = ATFTGATFAN(from_mapping(ModelConfig, {"width": options.hidden, "selection": selection}), spec)
+    config = {
+        "width": options.hidden,
+        "selection": {"kind": "linear" if kind == "linear" else "grn"},
+        "encoder": {"layers": options.layers},
+    }
+    built = ATFTGATFAN(from_mapping(ModelConfig, config), spec)
     if kind == "formula":
         assert isinstance(built.selection, GRNSelection)
         built.selection.__class__ = Formula
@@ -83,8 +87,10 @@ def milliseconds(run: Callable[[], None], samples: int) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (("samples", 256), ("features", 30), ("window", 60), ("hidden", 64), ("repeats", 3)):
+    for name, value in (("samples", 256), ("features", 30), ("window", 60), ("hidden", 64)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -94,7 +100,9 @@ def main() -> None:
         for name, kind in blocks.items()
     }
     for kind in ("formula", "in cache", "linear"):
-        runs[f"training step, {kind}"] = training_step(model(options, kind), options.samples)
+        built = model(options, kind)
+        millions = sum(parameter.numel() for parameter in built.parameters()) / 1e6
+        runs[f"training step, {kind}, {millions:.2f} M"] = training_step(built, options.samples)
     for run in runs.values():
         run()
     turns = [{name: milliseconds(run, options.samples) for name, run in runs.items()} for _ in range(options.repeats)]
@@ -104,7 +112,7 @@ def main() -> None:
         spent = [turn[name] for turn in turns]
         middle = statistics.median(spent)
         print(
-            f"{name:<26} {middle:7.2f} ms a window ({min(spent):.2f} to {max(spent):.2f}): {1e3 / middle:6.0f} a second"
+            f"{name:<32} {middle:7.2f} ms a window ({min(spent):.2f} to {max(spent):.2f}): {1e3 / middle:6.0f} a second"
         )
 
 

@@ -74,7 +74,7 @@ class SelectionConfig:
 
     Attributes:
         kind: ``linear`` (linear embeddings: a matrix product) or ``grn`` (the paper's GRN for each variable: costs
-            F H^2 parameters and F H numbers a step).
+            F H^2 parameters).
         hidden: width of the GRN that chooses the weights.
         per_step: choose weights anew at each step as the paper does; otherwise once a window, from its last step.
     """
