@@ -1,6 +1,7 @@
 """What must hold on a GPU; run where there is one."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ def test_the_default_compiles_fully_trains_in_bf16_and_tells_what_ran(
     # Events of the device, and NVML where it is.
     assert set(card["time"]["device_by_part"]) >= {"forward", "backward", "optimizer"}
     assert all(value > 0 for value in card["time"]["device_by_part"].values())
+    assert card["time"]["gpu"]["all"]["memory_gib"] > 0
+    assert card["time"]["first_step_seconds"] > 0
 
 
 def test_scores_of_cpu_and_gpu_agree(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
@@ -173,10 +176,57 @@ def test_a_batch_size_is_found_and_memory_that_ends_is_no_crash(
     assert result.run_card["data"]["batch_size"] >= 32
 
 
-def test_a_skipped_fp16_step_changes_nothing(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
-    result = train(planted, tmp_path, epochs=2, runtime={"compile": "none", "precision": "16-mixed"})
-    assert result.run_card["precision"]["value"] == "16-mixed"
-    assert np.isfinite([record["loss"] for record in result.history]).all()
+def test_an_fp16_step_without_numbers_is_skipped_and_the_next_one_is_not(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fabric's scaler leaves the weights alone where a gradient overflowed, and lowers its scale."""
+    from atft_pipeline.training import epoch
+
+    before: list[dict[str, torch.Tensor]] = []
+    original, forward = epoch.optimizer_step, epoch.forward
+
+    def overflowing(session: Any, *given: Any) -> Any:
+        result = forward(session, *given)
+        return replace(result, total=result.total * torch.inf) if session.state.step == 2 else result
+
+    def watched(session: Any, phase: Any) -> Any:
+        before.append({name: weight.clone() for name, weight in session.model.named_parameters()})
+        return original(session, phase)
+
+    monkeypatch.setattr(epoch, "forward", overflowing)
+    monkeypatch.setattr(epoch, "optimizer_step", watched)
+    monkeypatch.setattr("atft_pipeline.training.sums.Sums.refuse_nan", lambda *_: None)
+    precision = {"compile": "none", "precision": "16-mixed"}
+    card = train(planted, tmp_path, epochs=1, max_batches=5, runtime=precision).run_card
+    assert card["precision"]["value"] == "16-mixed"
+    kept = [
+        all(torch.equal(old[name], new[name]) for name in old) for old, new in zip(before, before[1:], strict=False)
+    ]
+    assert kept == [False, False, True, False]
+
+
+def test_memory_that_ends_is_one_line(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    from atft_pipeline.training.batch_size import best_size
+
+    def rate(size: int) -> float | None:
+        try:
+            torch.empty(size * 2**30, dtype=torch.uint8, device=CUDA)
+        except torch.OutOfMemoryError:
+            return None
+        return float(size)
+
+    # The device's memory ends below a thousand GiB, and the search says the largest size that fits.
+    assert 8 <= best_size(rate, 1, 1024) < 1024
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU")
+def test_two_gpus_train_what_accumulation_does(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+    plain = {"compile": "none", "precision": "32"}
+    still = replace(DEEP, dropout=0.0, graph=replace(DEEP.graph, dropout=0.0))
+    alone = train(planted, tmp_path / "a", epochs=1, model=still, accumulation=2, runtime=plain)
+    both = train(planted, tmp_path / "b", epochs=1, model=still, runtime={**plain, "devices": 2})
+    for name, one in weights(alone).items():
+        torch.testing.assert_close(one, weights(both)[name], atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -1,5 +1,6 @@
 """Everything that a training needs, built and checked before the first step."""
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,7 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
         ConfigError: a feature or regime that the panel lacks.
         ArtifactError: graphs of another panel, nothing to resume from, or initial weights of another model.
     """
+    began = time.perf_counter()
     chosen = choose_runtime(job.runtime)
     fabric = fabric or build_fabric(chosen.torch_device.type, job.runtime.devices, chosen.fabric_precision)
     panel, training = checked(job, resident), job.training
@@ -116,6 +118,7 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
         state=TrainingState(batch_size=batches.size, ema=_copies(network) if training.ema_decay else {}),
         timer=PartTimer(device),
         ranks=ranks,
+        began=began,
     )
     session.sampler = _sampler(session)
     begin(session)

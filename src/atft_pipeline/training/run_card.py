@@ -120,6 +120,7 @@ def _time(session: Session, seconds: float) -> dict[str, Any]:
     timer = session.timer
     found: dict[str, Any] = {
         "seconds": seconds,
+        "first_step_seconds": session.first_step_seconds,
         "by_part": {name: round(value, 3) for name, value in sorted(timer.seconds.items())},
         "data_wait_share": timer.share("data"),
         "samples_per_second": session.ranks.world * session.samples_seen / seconds if seconds else 0.0,
