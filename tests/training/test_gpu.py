@@ -199,9 +199,7 @@ def test_an_fp16_step_without_numbers_is_skipped_and_the_next_one_is_not(
     precision = {"compile": "none", "precision": "16-mixed"}
     card = train(planted, tmp_path, epochs=1, max_batches=5, runtime=precision).run_card
     assert card["precision"]["value"] == "16-mixed"
-    kept = [
-        all(torch.equal(old[name], new[name]) for name in old) for old, new in zip(before, before[1:], strict=False)
-    ]
+    kept = [all(torch.equal(old[name], new[name]) for name in old) for old, new in pairwise(before)]
     assert kept == [False, False, True, False]
 
 
