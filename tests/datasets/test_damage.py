@@ -78,6 +78,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> list[Artifact]:
         Artifact(FrameDataset, "clean_prices.parquet", "ingest", frame, pl.DataFrame.rows),
         Artifact(FrameDataset, "predictions.parquet", "evaluate", frame, pl.DataFrame.rows),
         Artifact(JsonDataset, "metrics.json", "evaluate", {"horizons": {"1": [0.25, 1]}}, same),
+        Artifact(FrameDataset, "trial_returns.parquet", "hpo", frame, pl.DataFrame.rows),
         Artifact(TextDataset, "best_parameters.yml", "hpo", "training:\n  epochs: 3\n", same),
         Artifact(FigureDataset, "decile_returns.json", "evaluate", figure, go.Figure.to_json),
         Artifact(FeaturesDataset, "features", "features", fill, read_months),
@@ -236,7 +237,7 @@ def test_an_older_version_is_offered_only_where_it_is_whole(artifacts: list[Arti
 
 def test_an_artifact_read_by_its_path_is_looked_at_too(artifacts: list[Artifact], tmp_path: Path) -> None:
     """A trained model, the parameters of a search: stages that take the newest one, if there is one."""
-    for artifact in (artifacts[3], artifacts[-1]):
+    for artifact in (artifacts[3], artifacts[4], artifacts[-1]):
         path = saved(artifact, tmp_path, NEW)
         dataset = RawPathDataset(None, beside=str(tmp_path / "checkpoints"), sibling=artifact.place, optional=True)
         assert dataset.load() == path
@@ -336,7 +337,7 @@ def test_what_killed_runs_left_is_removed_and_what_lives_is_not(artifacts: list[
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     living = os.getppid()
-    frame, panel = artifacts[0], artifacts[6]
+    frame, panel = artifacts[0], artifacts[7]
     for artifact in (frame, panel):
         place = tmp_path / artifact.place
         old = place / OLD

@@ -4,6 +4,9 @@ from kedro.framework.project import pipelines
 
 COMPOSED = frozenset({"__default__", "data"})
 
+# Files that a stage looks for by their name, which is not that of the dataset that writes them.
+WRITTEN_BY = {"trial_returns": "study_returns"}
+
 
 def producer(dataset: str) -> str | None:
     """Name of the stage that writes a dataset, or the one that an update continues."""
@@ -15,5 +18,5 @@ def producer(dataset: str) -> str | None:
 
 def make_again(dataset: str) -> str:
     """The advice for an artifact that is there but of no use."""
-    stage = producer(dataset)
+    stage = producer(WRITTEN_BY.get(dataset, dataset))
     return f"make it again with: kedro run --pipeline={stage}" if stage else "make it again"

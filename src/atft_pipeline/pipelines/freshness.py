@@ -91,8 +91,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         checksum = record.pop(CHECKSUM, None)
         sound = checksum is None or checksum == hash_json(record)
-        whole = set(record) >= {"node", "fingerprint", "inputs", "parameters", "code"}
-    except (OSError, ValueError, AttributeError):
+        texts = [record["node"], record["fingerprint"], record["code"], *record["parameters"].values()]
+        texts += [entry[key] for entry in record["inputs"].values() for key in ("version", "fingerprint")]
+        whole = all(isinstance(value, str) for value in texts)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         sound = whole = False
     if sound and whole:
         return record
