@@ -32,9 +32,11 @@ def impossible_moves(frame: pl.DataFrame, factor: float, jump: float, window: in
     """
     far = _far_from_close(frame, factor)
     found = _judge(far.frame, factor, jump, window)
-    if found.is_empty():
+    note = ""
+    if far.rows.height:
         note = f"Open, High or Low of {far.rows.height:,} days were off their Close by a factor of {factor:g} or more."
-        return Touched(far.frame, far.rows, note if far.rows.height else "")
+    if found.is_empty():
+        return Touched(far.frame, far.rows, note)
     marked = far.frame.with_row_index("_row").join(found, on="_row", how="left", maintain_order="left").drop("_row")
     marked = marked.with_columns((pl.col("Close") / pl.col("_level")).alias("_moved"))
     named = marked.filter(pl.col("_what").is_not_null())
@@ -47,7 +49,7 @@ def impossible_moves(frame: pl.DataFrame, factor: float, jump: float, window: in
     restarted = begin_segment(voided, voided["_what"].fill_null(0) == RESTART)
     work = ("_what", "_level", "_moved")
     rows = pl.concat([far.rows, named.select("Code", "Date")]).unique().sort("Code", "Date")
-    return Touched(restarted.frame.drop(work), rows, _told(named))
+    return Touched(restarted.frame.drop(work), rows, f"{_told(named)} {note}".strip())
 
 
 def _far_from_close(frame: pl.DataFrame, factor: float) -> Touched:
