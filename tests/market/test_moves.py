@@ -61,7 +61,9 @@ def test_pence_and_pounds_begin_a_new_listing_each_time(factor: float) -> None:
     assert cleaned.prices.filter(at(160) | at(162) | at(164))["Close"].null_count() == 3
 
 
-@pytest.mark.parametrize(("factor", "volume"), [(0.1, 10.0), (0.2, 5.0), (5.0, 0.2), (10.0, 4.0), (0.07, 14.0)])
+@pytest.mark.parametrize(
+    ("factor", "volume"), [(0.1, 10.0), (0.2, 5.0), (1 / 3, 3.5), (5.0, 0.2), (3.0, 3.5), (10.0, 4.0), (0.07, 14.0)]
+)
 def test_a_split_applied_on_one_side_begins_a_new_listing(factor: float, volume: float) -> None:
     """Price and volume both jump by the ratio: that looks like an event, but no more money was traded."""
     frame = scaled(FRAME, at(120, 199), factor)

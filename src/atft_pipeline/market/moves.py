@@ -1,9 +1,9 @@
 """Moves that no stock made: a wrong print on busy volume, another unit of price, a code that another company took over.
 
 The limits were set on ten million days of US listings. The largest true moves of one day were a factor of 7.3 up
-(+626 %, on 63 times the usual volume) and of 8.1 down (-88 %, on 80 times the usual volume); true falls to a quarter or
-less had at least 3.3 times the usual turnover in money. Moves of that size on less are splits that were applied on one
-side of the day alone.
+(+626 %, on 63 times the usual volume) and of 8.1 down (-88 %, on 80 times the usual volume). Of the moves by a factor
+of 2.8 or more, true rises had at least 11 times the usual volume, true falls at least 3.1 times the usual turnover in
+money. Those on less are splits that were applied on one side of the day alone.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ import polars as pl
 
 from atft_pipeline.market.rules import PRICES, SEGMENT, Touched, apply, begin_segment, is_off
 
-# A move by this factor is believed only on so many times the usual volume, and of the usual turnover in money.
-LARGE = 4.0
-LARGE_VOLUME, LARGE_TURNOVER = 10.0, 3.0
-# A code that returns after so many sessions at a price off by this factor is another company, or another share.
-GAP_SESSIONS, GAP_FACTOR = 20, 3.0
+# A move by this factor is believed only on so many times the usual volume (up), the usual turnover in money (down).
+LARGE = 2.8
+RISE_VOLUME, FALL_TURNOVER = 10.0, 3.0
+# A code that returns after so many sessions at a price off by that factor is another company, or another share.
+GAP_SESSIONS = 20
 VOID, RESTART = 1, 2
 
 Row = tuple[int, int, float, float | None]
@@ -25,10 +25,10 @@ Row = tuple[int, int, float, float | None]
 def impossible_moves(frame: pl.DataFrame, factor: float, jump: float, window: int) -> Touched:
     """Void a Close that is off the last one by a factor no stock moves by; if it stays there, begin a new listing.
 
-    Impossible is: the limit or more on any volume; a factor of 4 on less than 10 times the usual volume, or a fall to a
-    quarter without 3 times the usual turnover; a factor of 3 after a month without a row. Judged by the day and the
-    days before it: the first day is voided, the second one at the new level begins a listing segment. Open, High or Low
-    that is off the Close of its own day by the limit is voided alone.
+    Impossible is: the limit or more on any volume; a rise by a factor of 2.8 on less than 10 times the usual volume, or
+    such a fall on less than 3 times the usual turnover; that factor after a month without a row. Judged by the day and
+    the days before it: the first day is voided, the second one at the new level begins a listing segment. Open, High or
+    Low that is off the Close of its own day by the limit is voided alone.
     """
     far = _far_from_close(frame, factor)
     found = _judge(far.frame, factor, jump, window)
@@ -82,7 +82,7 @@ def _suspects(frame: pl.DataFrame, window: int) -> pl.DataFrame:
     known = frame.select("Close", SEGMENT).filter(pl.col("Close") > 0)
     same = pl.col(SEGMENT) == pl.col(SEGMENT).shift(1)
     ratio = pl.col("Close") / pl.col("Close").shift(1)
-    large = same & ((ratio >= GAP_FACTOR) | (ratio <= 1 / GAP_FACTOR))
+    large = same & ((ratio >= LARGE) | (ratio <= 1 / LARGE))
     segments = known.filter(large.fill_null(value=False))[SEGMENT].unique()
     calendar = frame.select(pl.col("Date").unique().sort()).with_row_index("_session")
     usual = pl.col("Volume").rolling_median(window, min_samples=1).shift(1).over("_id")
@@ -105,7 +105,7 @@ def _walk(rows: Sequence[Row], factor: float, jump: float) -> list[tuple[int, in
     for row, today, close, volume in rows[1:]:
         moved = close / level
         size = max(moved, 1 / moved)
-        returned = today - session > GAP_SESSIONS and size >= GAP_FACTOR
+        returned = today - session > GAP_SESSIONS and size >= LARGE
         stays = pending is not None and abs(close / pending - 1) <= jump
         if returned or (size >= LARGE and stays):
             found.append((row, RESTART, level))
@@ -121,7 +121,7 @@ def _loud(moved: float, volume: float | None) -> bool:
     """Whether a large move came with the volume of a true one; unknown volume is none."""
     if volume is None:
         return False
-    return volume > LARGE_VOLUME and volume * moved > LARGE_TURNOVER
+    return volume > RISE_VOLUME if moved > 1 else volume * moved > FALL_TURNOVER
 
 
 def _told(named: pl.DataFrame) -> str:
