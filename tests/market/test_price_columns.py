@@ -311,9 +311,11 @@ def test_columns_that_mean_something_else(name: str, kind: str, tmp_path: Path) 
 
 
 def test_parameters_that_mean_nothing_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="time_zone must be one such as America/New_York or Asia/Tokyo, got 'Mars/Ph"):
+    with pytest.raises(
+        ConfigError, match="time_zone: must be one such as America/New_York or Asia/Tokyo, got 'Mars/Ph"
+    ):
         PricesConfig(time_zone="Mars/Phobos")
-    with pytest.raises(ConfigError, match="preset must be one of auto, jquants"):
+    with pytest.raises(ConfigError, match="preset: must be one of auto, jquants"):
         PricesConfig(preset="bloomberg")
     with pytest.raises(ConfigError, match="maps Volume, Open to the one column 'Close'"):
         PricesConfig(columns={"Open": "Close", "Volume": "Close"})
