@@ -100,9 +100,10 @@ class NoiseGraphs:
         self.k = min(NEIGHBORS, scale.listings - 1)
         # No graph serves the first month, as in a real market.
         self.month_of_day: npt.NDArray[np.int64] = np.arange(scale.days) // DAYS_OF_MONTH - 1
+        # They tell of themselves what a file's metadata would.
         self.meta = self
-
-    fingerprint = index_fingerprint = "noise"
+        self.fingerprint = self.index_fingerprint = "noise"
+        self.lineage: dict[str, str] = {}
 
     def align(self, _dates: object) -> "NoiseGraphs":
         """Themselves: they know the days."""
