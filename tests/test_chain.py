@@ -30,7 +30,7 @@ from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.loop import train
 from atft_pipeline.training.runtime import choose_runtime
 from atft_pipeline.validation.scoring import score_frame
-from tests.project import ROOT, kedro, kedro_ok, make_project, newest
+from tests.project import ROOT, kedro, kedro_many, kedro_ok, make_project, newest
 
 pytestmark = pytest.mark.slow
 
@@ -198,10 +198,43 @@ def test_predictions_of_another_model_are_not_judged_as_this_ones(finished: tupl
     project, _ = finished
     other = tmp_path / "project"
     shutil.copytree(project, other)
-    (newest(other, "data/06_models/model") / "model.safetensors").write_bytes(b"other")
+    model = newest(other, "data/06_models/model")
+    (model / "model.safetensors").write_bytes(b"other")
+    # Without the record of what was saved it is another model, not a damaged one.
+    model.with_name("contents.json").unlink()
     done = kedro(other, "run", "--pipeline=evaluate", "--from-nodes=evaluate")
     assert done.returncode != 0
     assert "the predictions were not made by" in done.stdout + done.stderr
+
+
+def test_a_model_is_not_tested_on_its_own_days_nor_asked_for_what_it_was_not_trained_with(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(finished[0], project)
+    before = sorted(project.rglob("data/0[78]*/*/*/*"))
+    split, window, same = kedro_many(
+        project,
+        ["run", "--pipeline=evaluate", "--params=split.test_share=0.6"],
+        ["run", "--pipeline=predict", "--params=batches.window=10"],
+        ["run", "--pipeline=predict", "--params=model.width=32,training.epochs=9"],
+    )
+    assert (split[0], window[0], same[0]) == (1, 1, 0), split[1] + window[1] + same[1]
+    (line,) = [line for line in split[1].splitlines() if line.startswith("error:")]
+    assert "the split tests " in line
+    assert "but the model's training was " in line
+    assert "error: parameter batches.window=10: the model was trained with " in window[1]
+    assert "warning: parameter model, training: this run does not read it" in same[1]
+    after = sorted(project.rglob("data/0[78]*/*/*/*"))
+    assert {path.parent.parent.name for path in set(after) - set(before)} <= {
+        "newest_scores.parquet",
+        "baseline_scores.parquet",
+        "lightgbm_scores.parquet",
+        "lightgbm_card.json",
+        "explanation.json",
+        "feature_weights.json",
+        "lag_weights.json",
+    }
 
 
 def test_notebook_looks_at_the_run(finished: tuple[Path, str]) -> None:

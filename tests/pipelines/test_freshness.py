@@ -27,7 +27,7 @@ bootstrap_project(Path.cwd())
 from atft_pipeline.cli import look
 found = {}
 for name, params in json.loads(sys.argv[1]).items():
-    found[name] = {status.artifact: [status.state, status.reason] for status in look(None, params)}
+    found[name] = {status.artifact: [status.state, status.reason] for status in look(None, params, others=True)}
 print("RESULT" + json.dumps(found))
 """
 
@@ -112,6 +112,11 @@ def test_audit_prints_and_saves_its_verdict(project: Path) -> None:
     assert set(PARTS) - set(lines) == {"scores", "parts", "listings"}
     assert all(line["values"] > 100 for line in lines.values())
     assert "warning: listings.parquet carries no dates" in printed
+    found = look(project, {"same": {"audit": {"count": 1}}, "other": {}})
+    assert found["same"]["audit"] == ["fresh", ""]
+    assert found["other"]["audit"] == ["stale", "parameter audit changed"]
+    assert "metrics" in found["same"]
+    assert "trial_table" not in found["same"]
 
 
 def test_lineage_is_printed_down_to_the_raw_files(project: Path) -> None:
