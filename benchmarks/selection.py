@@ -55,11 +55,11 @@ def model(options: argparse.Namespace, kind: str) -> ATFTGATFAN:
 def training_step(built: ATFTGATFAN, samples: int) -> Callable[[], None]:
     """Forward, backward and optimiser on one day of random windows with ten neighbours each."""
     optimizer = torch.optim.AdamW(built.parameters(), lr=1e-4, fused=True)
-    shape = (1, samples, built.spec.window, len(built.spec.feature_names))
-    features, mask = torch.randn(shape), torch.ones(shape[:2], dtype=torch.bool)
-    steps, none = torch.ones(shape[:3], dtype=torch.bool), torch.ones(shape[:2], dtype=torch.int64)
-    neighbors = torch.randint(0, samples, (1, samples, 10))
-    edges = torch.randn(1, samples, 10, built.spec.edge_dim)
+    shape = (samples, built.spec.window, len(built.spec.feature_names))
+    features, mask = torch.randn(shape), torch.ones(samples, dtype=torch.bool)
+    steps, none = torch.ones(shape[:2], dtype=torch.bool), torch.ones(samples, dtype=torch.int64)
+    neighbors = torch.randint(0, samples, (samples, 10))
+    edges = torch.randn(samples, 10, built.spec.edge_dim)
 
     def step() -> None:
         output = built(features, mask, steps, neighbors, edges, none, none)
