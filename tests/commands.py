@@ -114,6 +114,7 @@ def serve() -> None:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             child = os.fork()
             if child == 0:
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
                 os.chdir(folder)
