@@ -118,6 +118,7 @@ def test_batches_are_the_same_wherever_the_panel_lies(planted: tuple[Panel, Mont
             assert torch.equal(left, right.cpu())
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("residency", ["device", "host"])
 def test_no_step_waits_for_the_device(
     planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, residency: Any, monkeypatch: pytest.MonkeyPatch

@@ -47,6 +47,14 @@ def test_a_kernel_that_does_not_exist_is_refused() -> None:
     assert "no fused kernel" in build_optimizer(network(), OptimizerConfig(name="adabelief")).reason
 
 
+def test_scaled_gradients_are_clipped_before_the_step_so_no_kernel_scales_them_back() -> None:
+    built = build_optimizer(network(), OptimizerConfig(), scaled=True)
+    assert not is_fused(built.optimizer)
+    assert "16-mixed" in built.reason
+    with pytest.raises(UnavailableError, match="16-mixed are clipped before the step"):
+        build_optimizer(network(), OptimizerConfig(fused="on"), scaled=True)
+
+
 def test_adabelief_gets_the_settings() -> None:
     config = OptimizerConfig(name="adabelief", lr=3e-3, eps=1e-12, weight_decay=0.02, betas=(0.8, 0.99))
     optimizer = build_optimizer(network(), config).optimizer

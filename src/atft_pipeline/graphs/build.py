@@ -115,7 +115,7 @@ def plan_months(dates: npt.NDArray[np.datetime64], config: GraphConfig) -> list[
     if len(dates) == 0:
         return []
     month_of_day = dates.astype("datetime64[M]")
-    months = np.append(np.unique(month_of_day), month_of_day[-1] + 1)
+    months = np.append(np.unique(month_of_day), month_of_day[-1] + np.timedelta64(1, "M"))
     stops = np.searchsorted(month_of_day, months)
     return [
         (month, max(0, int(stop) - config.window), int(stop))

@@ -112,7 +112,8 @@ class WalkForward:
             return list(range(first, end, self.retrain_every_sessions))
         assert self.retrain_every_months is not None
         month = dates[first].astype("datetime64[M]")
-        months = np.arange(month, dates[end - 1].astype("datetime64[M]") + 1, self.retrain_every_months)
+        after = dates[end - 1].astype("datetime64[M]") + np.timedelta64(1, "M")
+        months = np.arange(month, after, np.timedelta64(self.retrain_every_months, "M"))
         starts = np.searchsorted(dates, months[1:].astype("datetime64[D]")).tolist()
         return sorted({first, *(start for start in starts if start < end)})
 

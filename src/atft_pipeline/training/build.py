@@ -77,7 +77,7 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
         start_from(network, job.initial)
     use_attention(network, chosen)
     compile_module(network, chosen)
-    built = build_optimizer(network, training.optimizer)
+    built = build_optimizer(network, training.optimizer, scaled=chosen.precision.value == "16-mixed")
     module, optimizer = fabric.setup(network, built.optimizer)
     resident = resident or ResidentPanel.load(panel, job.residency, device)
     aligned = job.graphs.align(panel.dates) if job.graphs is not None else None

@@ -30,15 +30,20 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     ]
 
 
-def build_optimizer(module: nn.Module, config: OptimizerConfig) -> BuiltOptimizer:
+def build_optimizer(module: nn.Module, config: OptimizerConfig, *, scaled: bool = False) -> BuiltOptimizer:
     """Build the optimiser that the configuration names.
+
+    Args:
+        module: whose parameters it steps.
+        config: which one, and its parameters.
+        scaled: gradients are scaled, as fp16 wants them; a fused kernel scales them back itself, too late to be clipped.
 
     Raises:
         UnavailableError: ``fused: on`` for an optimiser or device without a fused kernel.
     """
     groups = [group for group in parameter_groups(module, config.weight_decay) if group["params"]]
     device = groups[0]["params"][0].device.type
-    fused, reason = _fused(config, device)
+    fused, reason = _fused(config, device, scaled=scaled)
     betas = (config.betas[0], config.betas[1])
     optimizer: torch.optim.Optimizer
     if config.name == "adamw":
@@ -55,12 +60,17 @@ def is_fused(optimizer: torch.optim.Optimizer) -> bool:
     return all(bool(group.get("fused")) for group in optimizer.param_groups)
 
 
-def _fused(config: OptimizerConfig, device: str) -> tuple[bool, str]:
+def _fused(config: OptimizerConfig, device: str, *, scaled: bool) -> tuple[bool, str]:
     # SGD's fused kernel fails when a block is switched on after the first step: some momenta do not exist yet.
     offered = config.name == "adamw" and device in FUSED_DEVICES
     if config.fused == "on" and not offered:
         msg = f"optimizer.fused: on was asked for, but {config.name} has no fused kernel on {device}; use auto"
         raise UnavailableError(msg)
+    if config.fused == "on" and scaled:
+        msg = "optimizer.fused: on was asked for, but the gradients of 16-mixed are clipped before the step; use auto"
+        raise UnavailableError(msg)
+    if scaled:
+        return False, "the gradients of 16-mixed are scaled back and clipped before the step"
     if config.fused == "off":
         return False, "switched off"
     return offered, f"{config.name} has {'a' if offered else 'no'} fused kernel on {device}"
