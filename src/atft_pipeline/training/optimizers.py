@@ -36,7 +36,7 @@ def build_optimizer(module: nn.Module, config: OptimizerConfig, *, scaled: bool 
     Args:
         module: whose parameters it steps.
         config: which one, and its parameters.
-        scaled: gradients are scaled, as fp16 wants them; a fused kernel scales them back itself, too late to be clipped.
+        scaled: gradients are scaled, as fp16 wants them; a fused kernel would scale them back too late to be clipped.
 
     Raises:
         UnavailableError: ``fused: on`` for an optimiser or device without a fused kernel.
