@@ -52,6 +52,7 @@ def test_the_report_for_a_gpu_runs_on_a_cpu(tmp_path: Path, capsys: pytest.Captu
     assert found["epoch"]["seconds"] > 0
     assert sum(kernel["share"] for kernel in found["kernels"]) <= 1.0 + 1e-6
     assert all(check["passed"] for check in found["checks"])
+    assert any(check["name"] == "first losses against eager float32" for check in found["checks"])
     for word in ("not measured  attention flash", "passed  equal scores twice", " x eager", "measured whole"):
         assert word in printed
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from atft_pipeline.benchmark.checks import Check, check_no_waits, check_scores, run_tests
 from atft_pipeline.benchmark.machine import describe, synchronize
 from atft_pipeline.benchmark.measure import Measurement, flops_per_sample, measure, session_of, steps_of
-from atft_pipeline.benchmark.switches import DEFAULT, EAGER, VARIANTS, Settings, Variant
+from atft_pipeline.benchmark.switches import DEFAULT, EAGER, PLAIN, VARIANTS, Settings, Variant
 from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
 from atft_pipeline.config import config, require
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
@@ -111,7 +111,7 @@ def run_benchmark(settings: BenchmarkConfig, *, full: bool = False, checkout: Pa
         if checkout is not None and device.type == "cuda":
             _note(report, run_tests(checkout, max(min(0.3 * left(), 150), 1)))
     report.flops_per_sample = flops_per_sample(workload, groups, Variant("flops", EAGER))
-    wanted = [variant for variant in (DEFAULT, *VARIANTS) if not settings.only or variant.name in settings.only]
+    wanted = [variant for variant in (DEFAULT, *VARIANTS) if _is_wanted(variant, settings, device)]
     for variant in wanted:
         if report.variants and left() < _expected(variant, report.variants):
             report.left_out.append(variant.name)
@@ -125,8 +125,28 @@ def run_benchmark(settings: BenchmarkConfig, *, full: bool = False, checkout: Pa
                 report.epoch = _epoch(session, workload, report.variants[0], left())
                 log.info("%s", _epoch_line(report.epoch))
                 report.kernels = _kernels(session)
+    if any(row.name == PLAIN.name and not row.error for row in report.variants):
+        _note(report, _check_losses(report.variants))
     report.seconds = _since(began)
     return asdict(report)
+
+
+def _check_losses(rows: Sequence[Measurement]) -> Check:
+    """The first losses of variants that only compute differently, against that of eager float32."""
+    same = {
+        variant.name
+        for variant in (DEFAULT, *VARIANTS)
+        if all(path.startswith(("runtime.", "training.optimizer.", "residency")) for path in variant.change)
+    }
+    losses = {row.name: row.loss for row in rows if row.name in same and not row.error}
+    apart = {name: abs(loss / losses[PLAIN.name] - 1) for name, loss in losses.items()}
+    worst = max(apart, key=lambda name: apart[name])
+    detail = f"{len(apart)} variants, farthest {worst}: {100 * apart[worst]:.2f} % (limit {100 * TOLERANCE:g} %)"
+    return Check("first losses against eager float32", apart[worst] < TOLERANCE, detail)
+
+
+def _is_wanted(variant: Variant, settings: BenchmarkConfig, device: torch.device) -> bool:
+    return variant.name in settings.only if settings.only else device.type == "cuda" or not variant.gpu
 
 
 def _expected(variant: Variant, done: Sequence[Measurement]) -> float:
@@ -217,8 +237,9 @@ def benchmark_table(found: dict[str, Any]) -> str:
 
 def _variants_table(found: dict[str, Any]) -> Table:
     table = Table(box=box.SIMPLE)
-    for name in ("variant", "samples/s", "against", "step ms", "spread", "MFU %", "peak GiB", "first step s", "loss"):
-        table.add_column(name, justify="left" if name in {"variant", "against"} else "right")
+    columns = ("variant", "samples/s", "against", "step ms", "spread %", "MFU %", "GiB", "start s", "loss", "apart %")
+    for name in columns:
+        table.add_column(name, justify="left" if name in {"variant", "against"} else "right", no_wrap=True)
     by_name = {row["name"]: row for row in found["variants"]}
     against = {variant.name: variant.against for variant in (DEFAULT, *VARIANTS)}
     exact = by_name.get("float32", {}).get("loss", 0.0)
@@ -232,18 +253,19 @@ def _variants_table(found: dict[str, Any]) -> Table:
             else ""
         )
         mfu = row["samples_per_second"] * found["flops_per_sample"] / found["machine"]["matmul_flops"]
-        apart = f" ({100 * (row['loss'] / exact - 1):+.1f} %)" if exact else ""
+        apart = f"{100 * (row['loss'] / exact - 1):+.1f}" if exact else ""
         peak = "-" if row["peak_gib"] is None else f"{row['peak_gib']:.1f}"
         table.add_row(
             row["name"],
             f"{row['samples_per_second']:,.0f}",
             ratio,
             f"{row['step_ms']:.1f}",
-            f"{100 * row['spread']:.0f} %",
+            f"{100 * row['spread']:.0f}",
             f"{100 * mfu:.1f}",
             peak,
             f"{row['first_step_s']:.1f}",
-            f"{row['loss']:.4f}{apart}",
+            f"{row['loss']:.4f}",
+            apart,
         )
     return table
 

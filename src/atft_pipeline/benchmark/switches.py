@@ -21,11 +21,13 @@ class Variant:
         change: values by dotted path: ``model``, ``loss``, ``training``, ``runtime``, and ``batch`` (times the batch
             size) and ``residency``.
         against: name of the variant that it is compared with.
+        gpu: of interest on a GPU alone; measured elsewhere only where it is asked for by name.
     """
 
     name: str
     change: Mapping[str, Any] = field(default_factory=dict)
     against: str = "eager"
+    gpu: bool = False
 
     def of(self, group: str, base: Any) -> Any:
         """A configuration group with this variant's values."""
@@ -42,6 +44,10 @@ class Variant:
 
 def _eager(name: str, **change: Any) -> Variant:
     return Variant(name, {**EAGER, **{path.replace("__", "."): value for path, value in change.items()}})
+
+
+def _compiled(name: str, change: dict[str, Any]) -> Variant:
+    return Variant(name, {"runtime.compile": "full", **change}, against="default", gpu=True)
 
 
 DEFAULT = Variant("default", against="eager")
@@ -69,12 +75,12 @@ VARIANTS = (
     _eager("no graph", model__graph__layers=0),
     _eager("graph by torch_geometric", model__graph__backend="pyg"),
     _eager("soft ranks window", loss__rank="window"),
-    Variant("compile deterministic", {"runtime.deterministic": True}, against="default"),
-    Variant("compile attention efficient", {"runtime.attention": "efficient"}, against="default"),
-    Variant("compile residency host", {"residency": "host"}, against="default"),
-    Variant("compile selective", {"runtime.compile": "selective"}, against="default"),
-    Variant("compile reduce-overhead", {"runtime.compile_mode": "reduce-overhead"}, against="default"),
-    Variant("compile max-autotune", {"runtime.compile_mode": "max-autotune"}, against="default"),
+    _compiled("compile deterministic", {"runtime.deterministic": True}),
+    _compiled("compile attention efficient", {"runtime.attention": "efficient"}),
+    _compiled("compile residency host", {"residency": "host"}),
+    _compiled("compile selective", {"runtime.compile": "selective"}),
+    _compiled("compile reduce-overhead", {"runtime.compile_mode": "reduce-overhead"}),
+    _compiled("compile max-autotune", {"runtime.compile_mode": "max-autotune"}),
 )
 
 
