@@ -197,6 +197,9 @@ class Session:
 
     def score(self, batch: DayBatch, features: Tensor, mask: Tensor) -> ModelOutput:
         """Run the model on a batch that lies on the device."""
+        if self.runtime.compile_mode != "default":
+            # A replayed CUDA graph writes into the same memory: what the last call gave has been used by now.
+            torch.compiler.cudagraph_mark_step_begin()
         with self.runtime.attention_kernel():
             output: ModelOutput = self.module(features, mask, *batch.context())
         return output
