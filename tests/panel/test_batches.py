@@ -216,3 +216,13 @@ def test_no_day_left_is_one_line(resident: ResidentPanel) -> None:
         DayBatches(resident, None, range(4), CONFIG, shuffle=False, seed=0)
     with pytest.raises(ConfigError, match="min_history: must not exceed window 5"):
         BatchConfig(window=5, min_history=6)
+
+
+def test_days_and_samples_are_known_before_a_batch_size_is(resident: ResidentPanel) -> None:
+    """A baseline asks for the rows of a model whose batch size was measured: it needs no number."""
+    auto = DayBatches(
+        resident, None, range(60), BatchConfig(window=6, batch_size="auto", min_history=3), shuffle=False, seed=0
+    )
+    assert len(auto.samples_of(auto.days[0])) > 0
+    with pytest.raises(ConfigError, match="auto is measured by a training"):
+        auto.plan()

@@ -5,6 +5,7 @@ k neighbours, E edge attributes.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -82,7 +83,6 @@ class DayBatches:
 
     Attributes:
         graphs: as given.
-        shape: the sizes of every batch where ``fixed`` is on, else the largest that may come.
 
     Raises:
         ConfigError: no day is left.
@@ -125,8 +125,6 @@ class DayBatches:
         self.graphs = graphs
         self._graphs = DayGraphs(graphs, resident) if graphs is not None else None
         self._largest = max(len(listing) for listing in self._listing.values())
-        self._capacity = self._best_capacity() if shuffle else max(config.size, self._largest)
-        self.shape = self._shape()
 
     @property
     def samples(self) -> int:
@@ -191,7 +189,14 @@ class DayBatches:
         """Days B that a batch may hold: the padded view by day stays within a few times the samples themselves."""
         return max(1, SPARSE * capacity // min(self._largest, capacity))
 
-    def _shape(self) -> BatchShape:
+    @cached_property
+    def _capacity(self) -> int:
+        """Most samples of a batch; asked for when a batch is, since ``auto`` may not be known before."""
+        return self._best_capacity() if self.shuffle else max(self.config.size, self._largest)
+
+    @cached_property
+    def shape(self) -> BatchShape:
+        """The sizes of every batch where ``fixed`` is on, else the largest that may come."""
         return BatchShape(self._capacity, self._most_days(self._capacity), min(self._largest, self._capacity))
 
     def build(self, plan: BatchPlan) -> DayBatch:
