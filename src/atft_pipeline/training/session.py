@@ -199,7 +199,7 @@ class Session:
         """Run the model on a batch that lies on the device."""
         if self.runtime.compile_mode != "default":
             # A replayed CUDA graph writes into the same memory: what the last call gave has been used by now.
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with self.runtime.attention_kernel():
             output: ModelOutput = self.module(features, mask, *batch.context())
         return output
