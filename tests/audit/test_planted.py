@@ -191,7 +191,10 @@ def test_a_panel_joined_a_day_off(market: SampleMarket, tmp_path: Path) -> None:
         whole = pl.concat([pl.read_parquet(month) for month in sorted(features.glob("*.parquet"))])
         column = whole.columns[5]
         off = whole.sort("Listing", "Date").with_columns(pl.col(column).shift(-1).over("Listing").fill_null(0.0))
-        off.sort("Date", "Listing").write_parquet(moved / "2020-01.parquet")
+        for (month,), rows in off.sort("Date", "Listing").group_by(
+            pl.col("Date").dt.strftime("%Y-%m"), maintain_order=True
+        ):
+            rows.write_parquet(moved / f"{month}.parquet")
         (moved / "features.json").write_text((features / "features.json").read_text())
         honest.panel(moved, listings, path)
 
