@@ -14,6 +14,7 @@ from kedro.io import Version
 from kedro.io.core import DatasetError, VersionNotFoundError
 
 from atft_pipeline.datasets.atomic import AtomicDataset
+from atft_pipeline.datasets.contents import LINEAGE
 from atft_pipeline.datasets.tables import FrameDataset, JsonDataset
 from atft_pipeline.errors import ArtifactError
 
@@ -38,6 +39,27 @@ def test_newest_version_is_loaded_and_an_older_one_on_request(tmp_path: Path) ->
         frame_dataset(tmp_path, save=version).save(pl.DataFrame({"x": [number]}))
     assert frame_dataset(tmp_path).load()["x"].to_list() == [1]
     assert frame_dataset(tmp_path, load="2020-01-01").load()["x"].to_list() == [0]
+
+
+def test_an_artifact_that_is_gone_from_its_newest_version_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, version in enumerate(["2020-01-01", "2020-01-02", "2020-01-03"]):
+        frame_dataset(tmp_path, save=version).save(pl.DataFrame({"x": [number]}))
+        (tmp_path / "frame.parquet" / version / LINEAGE).write_text("{}")
+    assert frame_dataset(tmp_path).load()["x"].to_list() == [2]
+    assert not caplog.records
+    (tmp_path / "frame.parquet/2020-01-03/frame.parquet").unlink()
+    dataset = frame_dataset(tmp_path)
+    assert [dataset.load()["x"].to_list() for _ in range(2)] == [[1], [1]]
+    (record,) = caplog.records
+    assert "frame 2020-01-03 was saved and is gone" in record.getMessage()
+    assert "the older version 2020-01-02 is read; make it again" in record.getMessage()
+    # Who asks for a version knows what he reads; and a folder that was never completed is none.
+    frame_dataset(tmp_path, load="2020-01-01").load()
+    (tmp_path / "frame.parquet/2020-01-03" / LINEAGE).unlink()
+    frame_dataset(tmp_path).load()
+    assert len(caplog.records) == 1
 
 
 def test_missing_version_names_the_saved_ones(tmp_path: Path) -> None:

@@ -326,3 +326,18 @@ def test_parameters_that_mean_nothing_are_refused(tmp_path: Path) -> None:
 
 def test_every_choice_is_tried() -> None:
     assert {*(name.split()[0] for name in SOURCES), "auto", "standard"} == set(CHOICES)
+
+
+@pytest.mark.parametrize("name", ["AdjustmentFactor", "cfacpr", "close_qfq", "后复权价", "factor"])
+def test_a_column_of_adjustments_that_is_not_used_is_told(name: str, tmp_path: Path) -> None:
+    market().with_columns(pl.lit(2.0).alias(name)).write_csv(tmp_path / "p.csv")
+    found = read(tmp_path / "p.csv")
+    same(found)
+    assert f"{name!r} was not used: Close is 'Close' as it stands, adjusted or not" in found.reading.notes
+
+
+def test_the_adjusted_close_of_yahoo_japan(tmp_path: Path) -> None:
+    market().with_columns((pl.col("Close") / 2).alias("調整後終値*")).write_csv(tmp_path / "p.csv")
+    found = read(tmp_path / "p.csv").frame
+    assert (found["Close"] * 2).equals(market()["Close"])
+    assert (found["Volume"] / 2).equals(market()["Volume"])

@@ -154,3 +154,41 @@ def test_a_wide_table_of_another_field_is_one_line(names: tuple[str, ...], tmp_p
     fields(tmp_path, names)
     with pytest.raises(DataError, match=f"a wide table of {names[0]} alone"):
         read(tmp_path)
+
+
+def test_a_merged_line_of_tickers_above_the_name_of_the_dates(tmp_path: Path) -> None:
+    frame = wide("{f}|{c}")
+    names = [f"{field}|{code}" for code in CODES for field in FIELDS]
+    tickers = ",".join(code + "," * (len(FIELDS) - 1) for code in CODES)
+    head = f"Ticker,{tickers}\nDate,{','.join(FIELDS * len(CODES))}\n"
+    (tmp_path / "p.csv").write_text(head + frame.select("Date", *names).write_csv(include_header=False))
+    same(read(tmp_path / "p.csv"))
+
+
+@pytest.mark.parametrize("codes", [("RED", "GRN", "BLU"), (11, 12, 13)])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_rows_under_unknown_names_are_no_wide_table(codes: tuple[str | int, ...], kind: str, tmp_path: Path) -> None:
+    names = {"Date": "Date", "Code": "papier", "Open": "ab", "High": "cd", "Low": "ef", "Close": "gh", "Volume": "ij"}
+    frame = market().rename(names).with_columns(pl.col("papier").replace_strict(dict(zip(CODES, codes, strict=True))))
+    path = tmp_path / f"p.{kind}"
+    frame.write_csv(path) if kind == "csv" else frame.write_parquet(path)
+    with pytest.raises(DataError, match=r"column 'Code' is missing; it has Date, papier, ab, .*columns.Code=ITS_NAME"):
+        read(path)
+    found = read(path, columns={name: other for name, other in names.items() if name != "Date"})
+    back = {str(code): name for name, code in zip(CODES, codes, strict=True)}
+    same(type(found)(found.frame.with_columns(pl.col("Code").replace(back)), found.reading))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("date", "symbole", "ouverture", "plus haut", "plus bas", "clôture", "volume"),
+        ("일자", "종목코드", "시가", "고가", "저가", "종가", "거래량"),
+        ("日付", "コード", "始値", "高値", "安値", "終値", "出来高"),
+        ("data", "symbol", "abertura", "máxima", "mínima", "fechamento", "volume"),
+        ("DATE", "ticker", "PX_OPEN", "PX_HIGH", "PX_LOW", "PX_LAST", "PX_VOLUME"),
+    ],
+)
+def test_names_of_other_languages(names: tuple[str, ...], tmp_path: Path) -> None:
+    market().rename(dict(zip(market().columns, names, strict=True))).write_csv(tmp_path / "p.csv", separator=";")
+    same(read(tmp_path / "p.csv"))

@@ -8,9 +8,10 @@ from kedro.io import DataCatalog, Version
 from kedro.pipeline import Pipeline, node
 from rich.tree import Tree
 
+from atft_pipeline.datasets.contents import LINEAGE
 from atft_pipeline.datasets.tables import JsonDataset
 from atft_pipeline.lineage import FileHashes
-from atft_pipeline.pipelines.freshness import RECORD, ancestry, check, read_record, write_record
+from atft_pipeline.pipelines.freshness import ancestry, check, read_record, write_record
 
 VERSION = "2024-01-02T00.00.00.000Z"
 MADE = {
@@ -62,7 +63,7 @@ def test_a_record_is_read_as_it_was_written(catalog: DataCatalog, tmp_path: Path
 def test_a_damaged_record_is_told_and_stops_nothing(
     catalog: DataCatalog, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str | None
 ) -> None:
-    path = tmp_path / "metrics.json" / VERSION / RECORD
+    path = tmp_path / "metrics.json" / VERSION / LINEAGE
     if text is None:
         path.write_text(path.read_text().replace("c3d4", "c3d5"))
     elif text == "a folder":

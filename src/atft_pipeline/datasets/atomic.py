@@ -18,7 +18,7 @@ import pyarrow as pa
 from kedro.io import AbstractVersionedDataset, Version
 from kedro.io.core import VersionNotFoundError
 
-from atft_pipeline.datasets.contents import CONTENTS, damage, write_contents
+from atft_pipeline.datasets.contents import CONTENTS, LINEAGE, damage, write_contents
 from atft_pipeline.datasets.remedy import make_again
 from atft_pipeline.errors import ArtifactError, AtftError
 from atft_pipeline.files import remove, saving, sweep, temporary_name
@@ -91,6 +91,7 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         # Version that this object saved, and the name that it chose for the one it was asked to save.
         self._saved: str | None = None
         self._named: tuple[str, str] | None = None
+        self._lost: list[str] = []  # versions that were told to be gone
 
     @abstractmethod
     def write(self, path: Path, data: Saved) -> None:
@@ -133,7 +134,23 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         if self._version and not self._version.load and self._saved:
             return self._saved
         found: str | None = super().resolve_load_version()
+        if found is not None and self._version is not None and not self._version.load:
+            self._tell_lost(found)
         return found
+
+    def _tell_lost(self, newest: str) -> None:
+        """Tell of later versions that were saved and whose artifact is gone: what is read is older than they are."""
+        place = Path(str(self._filepath))
+        lost = sorted(
+            record.parent.name
+            for record in place.glob(f"*/{CONTENTS}")
+            if record.parent.name > newest and record.with_name(LINEAGE).exists()
+        )
+        if lost and lost != self._lost:
+            gone = place / lost[-1] / place.name
+            line = "%s %s was saved and is gone (%s): the older version %s is read; %s"
+            log.warning(line, self.name, lost[-1], gone, newest, make_again(self.name))
+        self._lost = lost
 
     def resolve_save_version(self) -> str | None:
         """The version of this run; behind the newest one where the clock was ahead when that one was saved."""

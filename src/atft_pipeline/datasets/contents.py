@@ -9,6 +9,7 @@ from atft_pipeline.files import temporary_name
 from atft_pipeline.lineage import hash_bytes, hash_file
 
 CONTENTS = "contents.json"
+LINEAGE = "lineage.json"  # written beside a version that is complete
 END_BYTES = 1 << 22
 FORMAT = 1
 SETTLED = 2_000_000_000

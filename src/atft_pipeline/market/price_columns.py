@@ -85,6 +85,13 @@ def choose_columns(table: object, names: list[str], settings: PricesConfig, date
     return replace(plan, time_zone=source_zone(names, settings))
 
 
+def unused_adjustment(names: list[str], plan: Plan) -> str | None:
+    """Name a column that tells of adjustments and that a plan does not use, such as CRSP's cfacpr."""
+    words = ("factor", "cfac", "ajex", "qfq", "hfq", "复权")
+    unused = (name for name in names if name not in plan.sources.values())
+    return next((name for name in unused if any(word in key(name) for word in words)), None)
+
+
 def source_zone(names: list[str], settings: PricesConfig) -> str | None:
     """Zone of the instants of the source that is given or recognised."""
     given = None if settings.preset == "auto" else PRESETS[settings.preset].time_zone

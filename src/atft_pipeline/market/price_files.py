@@ -238,6 +238,10 @@ def _open_text(file: Path, member: str, data: bytes, whole: bool = False) -> Tab
         raise DataError(msg)
     separator, start = _find_header(lines)
     rows = list(csv.reader(lines[start : start + 3], delimiter=separator))
+    # A line of tickers above the line with the dates' name looks like a title where its cells are merged.
+    above = list(csv.reader(lines[start - 1 : start + 2], delimiter=separator)) if start else []
+    if two_headers(above):
+        rows, start = above, start - 1
     doubled = two_headers(rows)
     # Some programs end each row, but not the header, with a separator.
     ended = len(rows) > 1 and len(rows[1]) > len(rows[0]) and not any(cell.strip() for cell in rows[1][len(rows[0]) :])

@@ -17,12 +17,15 @@ def key(name: str) -> str:
     return "".join(letter for letter in re.sub(r"^\d+\.\s+", "", name).casefold() if letter.isalnum())
 
 
+HIGHS = ("plushaut", "haut", "máximo", "maximo", "máxima", "massimo", "고가", "最高價", "pxhigh")
+LOWS = ("plusbas", "bas", "mínimo", "minimo", "mínima", "저가", "最低價", "pxlow")
 # Canonical name -> the keys that it has elsewhere, best first.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "Date": (
         *("date", "tradedate", "tradingdate", "tradingday", "datetime", "day", "dt", "date1", "traddt", "bizdt"),
         "dtyyyymmdd",
         *("windowstart", "timestamp", "time", "日期", "交易日期", "时间", "data", "datum", "fecha"),
+        *("tsevent", "日付", "일자", "날짜", "交易日"),
     ),
     "Code": (
         *("code", "ticker", "symbol", "tscode", "tckrsymb", "stockcode", "securitycode", "secid", "instrument", "sym"),
@@ -38,6 +41,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
             "銘柄コード",
             "コード",
             "localcode",
+            *("symbole", "kürzel", "종목코드", "證券代號", "股票代號"),
         ),
     ),
     "Open": (
@@ -52,29 +56,37 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         "otwarcie",
         "eröffnung",
         "apertura",
+        *("ouverture", "abertura", "시가", "開盤價", "pxopen"),
     ),
-    "High": ("high", "highprice", "hghpric", "h", "最高", "最高价", "高値", "najwyzszy", "hoch"),
-    "Low": ("low", "lowprice", "lwpric", "l", "最低", "最低价", "安値", "najnizszy", "tief"),
+    "High": ("high", "highprice", "hghpric", "h", "最高", "最高价", "高値", "najwyzszy", "hoch", *HIGHS),
+    "Low": ("low", "lowprice", "lwpric", "l", "最低", "最低价", "安値", "najnizszy", "tief", *LOWS),
     "Close": (
         *("close", "closeprice", "closingprice", "closelast", "clspric", "c", "收盘", "收盘价", "終値", "zamkniecie"),
-        *("schluss", "schlusskurs", "price", "last"),
+        *("schluss", "schlusskurs", "price", "last", "clôture", "cloture", "dernier", "cierre", "último", "ultimo"),
+        *("chiusura", "fechamento", "종가", "收盤價", "pxlast"),
     ),
     "Volume": (
         *("volume", "vol", "tottrdqty", "ttltrdqnty", "ttltradgvol", "sharestraded", "tradedvolume", "v", "vo"),
-        *("成交量", "出来高", "wolumen", "volumen"),
+        *("成交量", "出来高", "wolumen", "volumen", "volumi", "거래량", "成交股數", "pxvolume"),
     ),
     "Vwap": ("vwap", "vw", "avgprice"),
-    "UnadjustedClose": ("unadjustedclose", "closeunadj", "unadjclose", "rawclose"),
+    "UnadjustedClose": ("unadjustedclose", "closeunadj", "unadjclose", "rawclose", "closeraw", "closeunadjusted"),
 }
 DATES = frozenset(NAMES["Date"])
 SHORT = {"o": "Open", "h": "High", "l": "Low", "c": "Close", "v": "Volume", "vo": "Volume"}
 UNNAMED = ("", "unnamed0", "index", "indexlevel0", "column1")
 
 
+# Adjusted columns in words of other languages.
+OTHER_ADJUSTED: Mapping[str, str] = {"調整後終値": "Close", "수정종가": "Close", "复权收盘价": "Close"}
+
+
 @lru_cache(maxsize=4096)
 def adjusted_field(name: str) -> str | None:
     """Canonical name of which this is the adjusted column, such as Close of ``Adj Close``, else ``None``."""
     reduced = key(name)
+    if reduced in OTHER_ADJUSTED:
+        return OTHER_ADJUSTED[reduced]
     if "adj" not in reduced or "unadj" in reduced or "nonadj" in reduced:
         return None
     rest = re.sub("adjustment|adjusted|split|dividend", "", reduced).replace("adj", "")

@@ -1,6 +1,7 @@
 """Wide tables of prices, one column a ticker, stacked to one row a day and ticker."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import polars as pl
@@ -19,7 +20,7 @@ CODES = frozenset(NAMES["Code"])
 PAIR = re.compile(r"^\(['\"](?P<one>[^'\"]*)['\"], ['\"](?P<two>[^'\"]*)['\"]\)$")
 
 
-def stack(table: Table, date: str | None = None) -> Table:
+def stack(table: Table, mapped: Mapping[str, str]) -> Table:
     """Stack a table whose columns are tickers; a table of one row a day and ticker comes back as it is.
 
     Four forms are known: two header rows (fields and tickers, as yfinance writes them), names that hold both
@@ -28,7 +29,7 @@ def stack(table: Table, date: str | None = None) -> Table:
 
     Args:
         table: as it was opened.
-        date: name of its dates, where the user gave it.
+        mapped: names that the user gave to columns; where one is not Date, there is one row a day and ticker.
 
     Raises:
         DataError: a wide table has no column of tickers.
@@ -36,7 +37,9 @@ def stack(table: Table, date: str | None = None) -> Table:
     names = table.frame.collect_schema().names()
     if table.text and len(table.head) > 1 and two_headers([list(row) for row in table.head]):
         return _two_rows(table, names)
-    date = date if date in names else date_column(table, names)
+    if {*mapped} - {"Date"} and {*mapped.values()} <= {*names}:
+        return table
+    date = mapped["Date"] if mapped.get("Date") in names else date_column(table, names)
     others = [name for name in names if name != date]
     across = [name for name in names if is_date(name, numbers=False)]
     if len(across) >= max(LEAST_TICKERS, len(names) - 3):
@@ -55,7 +58,7 @@ def _stacked_names(table: Table, date: str, others: list[str]) -> Table:
     pairs = {name: pair for name in others if (pair := _pair(name))}
     if pairs and len(pairs) == len(others):
         return _stacked(table, date, pairs, "names of field and ticker in one")
-    if len(others) < LEAST_TICKERS or not _numeric(table, others):
+    if len(others) < LEAST_TICKERS or not _numeric(table, others) or _repeats(table, date):
         return table
     words = [key(word).removesuffix("s") for word in re.split(r"[ _.-]+", table.stem)]
     field = next((FIELDS[word] for word in reversed(words) if word not in VAGUE and word in FIELDS), "Close")
@@ -175,6 +178,12 @@ def _numeric(table: Table, names: list[str]) -> bool:
     rows = table.frame.select(names).head(50).collect()
     filled = [value.strip() for row in rows.iter_rows() for value in row if value and value.strip()]
     return bool(filled) and 2 * sum(bool(NUMBER.match(value)) for value in filled) > len(filled)
+
+
+def _repeats(table: Table, date: str) -> bool:
+    """Whether most days stand in several rows: then a row is a ticker's day, under names that are not known."""
+    days = table.frame.select(pl.col(date).drop_nulls()).collect().to_series()
+    return 2 * days.n_unique() < len(days)
 
 
 def _stacked(table: Table, date: str, pairs: dict[str, tuple[str, str]], form: str) -> Table:

@@ -11,7 +11,14 @@ import polars as pl
 
 from atft_pipeline.errors import DataError
 from atft_pipeline.market.price_codes import name_code, normalise_codes, pad_codes
-from atft_pipeline.market.price_columns import Plan, choose_columns, find_column, missing_column, source_zone
+from atft_pipeline.market.price_columns import (
+    Plan,
+    choose_columns,
+    find_column,
+    missing_column,
+    source_zone,
+    unused_adjustment,
+)
 from atft_pipeline.market.price_config import PricesConfig
 from atft_pipeline.market.price_dates import is_date, parse_dates
 from atft_pipeline.market.price_files import (
@@ -135,7 +142,7 @@ def _tables(path: Path, settings: PricesConfig, notes: Notes) -> list[Table]:
             notes.add("texts that are no tables were left out", table)
         else:
             whole = with_partitions(table, path) if path.is_dir() else table
-            tables.append(stack(whole, (settings.columns or {}).get("Date")))
+            tables.append(stack(whole, settings.columns or {}))
     if not tables:
         msg = f"{path}: none of its files is a table; give a folder that holds prices"
         raise DataError(msg)
@@ -207,6 +214,8 @@ def _plans(tables: list[Table], path: Path, settings: PricesConfig, notes: Notes
             plan = choose_columns(table, names, settings, date, named=code is not None)
         if plan.note:
             notes.add(plan.note)
+        if plan.raw_close is None and plan.factor is None and (unused := unused_adjustment(names, plan)):
+            notes.add(f"{unused!r} was not used: Close is {plan.sources['Close']!r} as it stands, adjusted or not")
         plans.append((plan, None if "Code" in plan.sources else code))
     if named:
         place = next(place for place, code in enumerate(codes) if code)

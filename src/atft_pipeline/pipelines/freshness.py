@@ -18,13 +18,13 @@ from kedro.pipeline.node import Node
 from rich.tree import Tree
 
 from atft_pipeline.datasets.atomic import AtomicDataset
+from atft_pipeline.datasets.contents import LINEAGE
 from atft_pipeline.datasets.raw import RawPathDataset
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.files import saving, temporary_name
 from atft_pipeline.lineage import FileHashes, code_fingerprint, hash_json
 
 log = logging.getLogger(__name__)
-RECORD = "lineage.json"
 CHECKSUM = "checksum"
 # Names of inputs that an update continues.
 CONTINUED = "previous_"
@@ -84,7 +84,7 @@ def in_versions(catalog: CatalogProtocol[Any, Any], name: str) -> bool:
 
 def read_record(folder: Path) -> dict[str, Any]:
     """Read the lineage of a version; an empty one for a version that has none, or a damaged one, which is told."""
-    path = folder / RECORD
+    path = folder / LINEAGE
     if not path.exists():
         return {}
     try:
@@ -102,7 +102,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         "%s %s: its %s is damaged (%s); what it was made from is not known until it is made again",
         folder.parent.stem,
         folder.name,
-        RECORD,
+        LINEAGE,
         path,
     )
     return {}
@@ -182,12 +182,12 @@ def write_record(catalog: CatalogProtocol[Any, Any], name: str, record: Mapping[
     folder = dataset.saved_folder() if isinstance(dataset, AtomicDataset) else None
     if folder is None:
         return
-    temporary = temporary_name(folder / RECORD)
+    temporary = temporary_name(folder / LINEAGE)
     document = {"artifact": name, "version": folder.name, **record}
     document[CHECKSUM] = hash_json(json.loads(json.dumps(document)))
-    with saving(f"lineage of {name}", folder / RECORD):
+    with saving(f"lineage of {name}", folder / LINEAGE):
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        temporary.rename(folder / RECORD)
+        temporary.rename(folder / LINEAGE)
 
 
 def ancestry(catalog: CatalogProtocol[Any, Any], name: str, tree: Tree, version: str | None = None) -> Tree:
