@@ -55,9 +55,16 @@ def test_an_artifact_that_is_gone_from_its_newest_version_is_told(
     (record,) = caplog.records
     assert "frame 2020-01-03 was saved and is gone" in record.getMessage()
     assert "the older version 2020-01-02 is read; make it again" in record.getMessage()
+    # A version that another object saves meanwhile is not gone.
+    frame_dataset(tmp_path, save="2020-01-04").save(pl.DataFrame({"x": [3]}))
+    (tmp_path / "frame.parquet/2020-01-04" / LINEAGE).write_text("{}")
+    (tmp_path / "frame.parquet/2020-01-03/lineage.json").unlink()
+    assert dataset.load()["x"].to_list() == [1]
+    assert len(caplog.records) == 1
     # Who asks for a version knows what he reads; and a folder that was never completed is none.
     frame_dataset(tmp_path, load="2020-01-01").load()
-    (tmp_path / "frame.parquet/2020-01-03" / LINEAGE).unlink()
+    (tmp_path / "frame.parquet/2020-01-04/frame.parquet").unlink()
+    (tmp_path / "frame.parquet/2020-01-04" / LINEAGE).unlink()
     frame_dataset(tmp_path).load()
     assert len(caplog.records) == 1
 

@@ -144,7 +144,9 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         lost = sorted(
             record.parent.name
             for record in place.glob(f"*/{CONTENTS}")
-            if record.parent.name > newest and record.with_name(LINEAGE).exists()
+            if record.parent.name > newest
+            and record.with_name(LINEAGE).exists()
+            and not record.with_name(place.name).exists()
         )
         if lost and lost != self._lost:
             gone = place / lost[-1] / place.name
