@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from kedro.io import DataCatalog
 
+from atft_pipeline.config import overlay
 from atft_pipeline.config_loader import ProjectConfigLoader
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.settings import CONFIG_LOADER_ARGS
@@ -170,3 +171,19 @@ def test_nothing_of_credentials_is_said(conf: Path, text: str) -> None:
     assert str(caught.value).startswith(("conf/local/credentials.yml:", "credentials: cannot be resolved"))
     assert "w0rd" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "merged"),
+    [
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}, {"a": {"b": 3, "c": 2}}),
+        ({"a": 1}, {"b": {"c": 2}}, {"a": 1, "b": {"c": 2}}),
+        ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
+        ({"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}}, {"a": {"b": 1, "c": [3]}}),
+        ({"a": {"b": {"c": 1}, "d": 2}}, {"a": {"b": {}}}, {"a": {"b": {}, "d": 2}}),
+    ],
+)
+def test_nested_values_lie_over_others_key_by_key(
+    below: dict[str, Any], above: dict[str, Any], merged: dict[str, Any]
+) -> None:
+    assert overlay(below, above) == merged

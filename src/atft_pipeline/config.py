@@ -107,6 +107,16 @@ def from_mapping(cls: type[T], mapping: Any, where: str = "") -> T:
         raise ConfigError(named(" ".join(str(error).split()), where)) from error
 
 
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay nested values over nested values, key by key; a list or an empty mapping replaces what was there."""
+    merged = dict(below)
+    for name, value in above.items():
+        known = merged.get(name, {})
+        nested = value and isinstance(known, Mapping) and isinstance(value, Mapping)
+        merged[name] = overlay(known, value) if nested else value
+    return merged
+
+
 @functools.cache
 def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)

@@ -13,8 +13,9 @@ from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from atft_pipeline.config import overlay
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.pipelines.hpo.winner import overlay, with_winner
+from atft_pipeline.pipelines.hpo.winner import with_winner
 from atft_pipeline.source import with_source
 
 # Credentials that a dataset names and that may be absent.

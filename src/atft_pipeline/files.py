@@ -10,7 +10,7 @@ from pathlib import Path
 
 from atft_pipeline.errors import ArtifactError
 
-# `.<name>.<process>.partial`; checkpoints and memories end in `.tmp`.
+# `.<name>.<process>.partial`; checkpoints end in `.tmp`.
 TEMPORARY = re.compile(r"\..+\.(\d+)\.(?:partial|tmp)")
 # Libraries written in Rust tell the system's error in their message alone.
 RUST = re.compile(r"\(os error (\d+)\)")
@@ -33,6 +33,17 @@ REFUSED = {
 def temporary_name(final: Path, ending: str = "partial") -> Path:
     """Name beside ``final`` under which this process writes it."""
     return final.with_name(f".{final.name}.{os.getpid()}.{ending}")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a small file that others see whole or not at all; where the system refuses, nothing is left."""
+    temporary = temporary_name(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        remove(temporary)
+        raise
 
 
 def remove(path: Path) -> None:

@@ -5,13 +5,14 @@ import functools
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from atft_pipeline.files import refusal, remove, sweep, temporary_name
+from atft_pipeline.files import refusal, replace_text, sweep
 
 DIGEST_BYTES = 16
+CHECKSUM = "checksum"
 
 
 def hash_bytes(chunks: Iterable[bytes | memoryview]) -> str:
@@ -25,6 +26,18 @@ def hash_bytes(chunks: Iterable[bytes | memoryview]) -> str:
 def hash_json(value: Any) -> str:
     """Hash plain JSON types independent of key order."""
     return hash_bytes([json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()])
+
+
+def with_checksum(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain JSON types as they will be read, lists for tuples, with a hash of themselves."""
+    content: dict[str, Any] = json.loads(json.dumps(document))
+    return {**content, CHECKSUM: hash_json(content)}
+
+
+def take_checksum(document: dict[str, Any]) -> bool:
+    """Take the checksum out of a document; whether it fits, or none was written with it."""
+    checksum = document.pop(CHECKSUM, None)
+    return checksum is None or checksum == hash_json(document)
 
 
 def hash_file(path: Path, chunk_bytes: int = 1 << 20) -> str:
@@ -139,16 +152,13 @@ class FileHashes:
         """Remember for the next time; where the disk refuses, the next time hashes again."""
         if self._memory is None:
             return
-        temporary = temporary_name(self._memory, "tmp")
         try:
             self._memory.parent.mkdir(parents=True, exist_ok=True)
             sweep(self._memory.parent)
-            temporary.write_text(json.dumps(self._known), encoding="utf-8")
-            temporary.replace(self._memory)
+            replace_text(self._memory, json.dumps(self._known))
         except OSError as error:
             if refusal(error) is None:
                 raise
-            remove(temporary)
 
     def _one(self, path: Path) -> str:
         stat = path.stat()

@@ -5,12 +5,14 @@ project takes both along, and who removes the artifacts begins with the sample m
 """
 
 import json
-import os
 import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from atft_pipeline.config import overlay
+from atft_pipeline.files import replace_text
 
 FILE = "data/.source.json"
 # Runtime parameters that name raw inputs; how they are read and cleaned, `ingest`, belongs to them.
@@ -36,9 +38,7 @@ def remember(project: Path, env: str, params: Mapping[str, Any]) -> None:
         kept["ingest"] = params["ingest"]
     path = project / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({"env": env, "params": kept}, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    replace_text(path, json.dumps({"env": env, "params": kept}, indent=2) + "\n")
 
 
 def with_source(project: Path, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,16 +46,7 @@ def with_source(project: Path, params: Mapping[str, Any]) -> dict[str, Any]:
     if params.get("prices"):
         return dict(params)
     known = recall(project).get("params", {})
-    return merged(known, params)
-
-
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one, key by key; the second one counts more."""
-    found = dict(below)
-    for name, value in above.items():
-        lower = found.get(name)
-        found[name] = merged(lower, value) if isinstance(lower, Mapping) and isinstance(value, Mapping) else value
-    return found
+    return overlay(known, params)
 
 
 def as_text(params: Mapping[str, Any], prefix: str = "") -> str:

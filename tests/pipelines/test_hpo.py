@@ -13,7 +13,7 @@ import yaml
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.pipelines.hpo.nodes import FinishedStudy, report_study, tabulate_study
 from atft_pipeline.pipelines.hpo.pipeline import create_pipeline
-from atft_pipeline.pipelines.hpo.winner import overlay, with_winner
+from atft_pipeline.pipelines.hpo.winner import with_winner
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.tuning.observer import Outcome
 from atft_pipeline.tuning.report import DRY
@@ -167,20 +167,6 @@ def write_winner(project: Path, text: str) -> None:
     path = project / "data/06_models/best_parameters.yml/2026-01-01T00.00.00.000Z/best_parameters.yml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "given", "merged"),
-    [
-        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}, {"a": {"b": 3, "c": 2}}),
-        ({"a": 1}, {"b": {"c": 2}}, {"a": 1, "b": {"c": 2}}),
-        ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
-        ({"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}}, {"a": {"b": 1, "c": [3]}}),
-        ({"a": {"b": {"c": 1}, "d": 2}}, {"a": {"b": {}}}, {"a": {"b": {}, "d": 2}}),
-    ],
-)
-def test_what_the_command_line_names_stays(parameters: dict, given: dict, merged: dict) -> None:
-    assert overlay(parameters, given) == merged
 
 
 def test_the_table_is_saved_though_no_trial_completed(tmp_path: Path) -> None:

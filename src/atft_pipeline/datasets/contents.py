@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from atft_pipeline.files import temporary_name
+from atft_pipeline.files import replace_text
 from atft_pipeline.lineage import hash_bytes, hash_file
 
 CONTENTS = "contents.json"
@@ -53,10 +53,8 @@ def hash_ends(path: Path) -> str:
 def write_contents(artifact: Path, folder: Path, whole: bool) -> None:
     """Write the description of an artifact, still under its temporary name, into the folder of its version."""
     files = describe(artifact, whole)
-    temporary = temporary_name(folder / CONTENTS)
     document = {"format": FORMAT, "whole": whole, "folder": artifact.is_dir(), "files": files}
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    temporary.rename(folder / CONTENTS)
+    replace_text(folder / CONTENTS, json.dumps(document, indent=2) + "\n")
 
 
 def damage(artifact: Path) -> str:

@@ -21,11 +21,10 @@ from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.datasets.contents import LINEAGE
 from atft_pipeline.datasets.raw import RawPathDataset
 from atft_pipeline.errors import ArtifactError
-from atft_pipeline.files import saving, temporary_name
-from atft_pipeline.lineage import FileHashes, code_fingerprint, hash_json
+from atft_pipeline.files import replace_text, saving
+from atft_pipeline.lineage import FileHashes, code_fingerprint, hash_json, take_checksum, with_checksum
 
 log = logging.getLogger(__name__)
-CHECKSUM = "checksum"
 # Names of inputs that an update continues.
 CONTINUED = "previous_"
 
@@ -89,8 +88,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         return {}
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        checksum = record.pop(CHECKSUM, None)
-        sound = checksum is None or checksum == hash_json(record)
+        sound = take_checksum(record)
         texts = [record["node"], record["fingerprint"], record["code"], *record["parameters"].values()]
         texts += [entry[key] for entry in record["inputs"].values() for key in ("version", "fingerprint")]
         whole = all(isinstance(value, str) for value in texts)
@@ -182,12 +180,9 @@ def write_record(catalog: CatalogProtocol[Any, Any], name: str, record: Mapping[
     folder = dataset.saved_folder() if isinstance(dataset, AtomicDataset) else None
     if folder is None:
         return
-    temporary = temporary_name(folder / LINEAGE)
-    document = {"artifact": name, "version": folder.name, **record}
-    document[CHECKSUM] = hash_json(json.loads(json.dumps(document)))
+    document = with_checksum({"artifact": name, "version": folder.name, **record})
     with saving(f"lineage of {name}", folder / LINEAGE):
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        temporary.rename(folder / LINEAGE)
+        replace_text(folder / LINEAGE, json.dumps(document, indent=2) + "\n")
 
 
 def ancestry(catalog: CatalogProtocol[Any, Any], name: str, tree: Tree, version: str | None = None) -> Tree:

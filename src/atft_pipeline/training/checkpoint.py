@@ -21,7 +21,7 @@ from torch import Tensor
 from atft_pipeline.config import from_mapping, to_mapping
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.files import remove, saving, sweep, temporary_name
-from atft_pipeline.lineage import hash_file, hash_json
+from atft_pipeline.lineage import hash_file, hash_json, take_checksum, with_checksum
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import InputSpec, ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
@@ -30,7 +30,6 @@ from atft_pipeline.training.origin import Origin
 
 MODEL_TENSORS = "model.safetensors"
 MODEL_CARD = "model.json"
-CHECKSUM = "checksum"
 # What building a model raises where its card and its weights are not what was saved.
 BAD_CARD = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError)
 
@@ -288,18 +287,14 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def write_card(path: Path, document: Mapping[str, Any]) -> None:
     """Write plain JSON types with a checksum of themselves."""
-    # As it will be read: keys are text then, and tuples are lists.
-    content = json.loads(json.dumps(document))
-    content[CHECKSUM] = hash_json(content)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(with_checksum(document), indent=2) + "\n", encoding="utf-8")
 
 
 def read_card(path: Path) -> dict[str, Any]:
     """Read what :func:`write_card` wrote; a card without a checksum is of an earlier version of this project."""
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        checksum = document.pop(CHECKSUM, None)
-        reason = "" if checksum in (None, hash_json(document)) else "other words than were saved"
+        reason = "" if take_checksum(document) else "other words than were saved"
     except (OSError, ValueError, AttributeError, TypeError) as error:
         document, reason = {}, type(error).__name__
     if reason:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from atft_pipeline.config import overlay
 from atft_pipeline.datasets.contents import damage
 from atft_pipeline.datasets.raw import newest
 from atft_pipeline.errors import ArtifactError, ConfigError
@@ -57,14 +58,3 @@ def with_winner(parameters: dict[str, Any], given: Mapping[str, Any], project: P
         )
         raise ArtifactError(msg)
     return overlay({**parameters, **winner}, given)
-
-
-def overlay(parameters: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay nested values over nested parameters, key by key; a list or an empty mapping replaces what was there."""
-    merged = dict(parameters)
-    for name, value in given.items():
-        known = merged.get(name)
-        if isinstance(known, Mapping) and isinstance(value, Mapping) and value:
-            value = overlay(known, value)  # noqa: PLW2901
-        merged[name] = value
-    return merged
