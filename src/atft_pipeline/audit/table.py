@@ -1,16 +1,14 @@
 """The audit as text for a terminal."""
 
-from io import StringIO
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from atft_pipeline.audit.finding import PARTS
+from atft_pipeline.terminal import terminal_text
 
-WIDTH = 118
 SHOWN = 20
 
 
@@ -36,19 +34,14 @@ def audit_table(report: dict[str, Any]) -> str:
         result = "FAIL" if line["leaks"] else "pass"
         words = (Text(line["compares"]), Text(line["unseen"]))
         table.add_row(name, str(line["items"]), f"{line['values']:,}", result, *words)
-    text = StringIO()
-    console = Console(file=text, width=WIDTH, color_system=None, markup=False, highlight=False)
-    console.print(
-        f"leak audit: {'PASSED' if report['passed'] else 'FAILED'}; futures replaced after {', '.join(report['dates'])}"
-    )
-    console.print(table)
-    for warning in report["warnings"]:
-        console.print(f"warning: {warning}")
+    result = "PASSED" if report["passed"] else "FAILED"
+    head = f"leak audit: {result}; futures replaced after {', '.join(report['dates'])}"
+    below = [f"warning: {warning}" for warning in report["warnings"]]
     for leak in report["leaks"][:SHOWN]:
         share = f"{leak['differing']:,} of {leak['checked']:,} differ"
-        console.print(f"{leak['artifact']}: {leak['item']}: {share}, first at {leak['first']}")
+        below.append(f"{leak['artifact']}: {leak['item']}: {share}, first at {leak['first']}")
     suspects = [found for found in report["fingerprints"] if not found["passed"]]
     for found in suspects[:SHOWN]:
         ics = ", ".join(f"{horizon}d {value:+.3f}" for horizon, value in found["rank_ic"].items())
-        console.print(f"fingerprint: {found['feature']} ({found['score']}): RankIC {ics}; t {found['t']:+.1f}")
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+        below.append(f"fingerprint: {found['feature']} ({found['score']}): RankIC {ics}; t {found['t']:+.1f}")
+    return terminal_text([head, table, *below])

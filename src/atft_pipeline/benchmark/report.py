@@ -4,13 +4,11 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from atft_pipeline.benchmark.checks import Check, check_no_waits, check_scores, run_tests
@@ -20,6 +18,7 @@ from atft_pipeline.benchmark.switches import DEFAULT, EAGER, PLAIN, VARIANTS, Se
 from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
 from atft_pipeline.config import config, require
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
+from atft_pipeline.terminal import terminal_text
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.runtime import choose_runtime
@@ -27,7 +26,6 @@ from atft_pipeline.training.session import Session
 
 log = logging.getLogger(__name__)
 
-WIDTH = 118
 # An epoch is foretold from at least so many measured steps.
 EPOCH_STEPS = 60
 TOP_KERNELS = 20
@@ -214,25 +212,21 @@ def _kernels(session: Session) -> list[dict[str, Any]]:
 
 def benchmark_table(found: dict[str, Any]) -> str:
     """Lay the main numbers out in at most 120 columns."""
-    text = StringIO()
-    console = Console(file=text, width=WIDTH, color_system=None)
     machine, sizes = found["machine"], found["workload"]
-    console.print(
+    head = (
         f"{machine['device']}, torch {machine['torch']}; {machine['matmul_dtype']} products "
         f"{machine['matmul_flops'] / 1e12:,.1f} TFLOP/s, copies {machine['copy_bytes'] / 1e9:,.0f} GB/s; "
         f"{found['scale']}: {sizes['windows']:,} windows, {sizes['parameters']:,} parameters"
     )
-    for check in found["checks"]:
-        console.print(f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: {check['detail']}", markup=False)
-    console.print(_variants_table(found))
-    for row in found["variants"]:
-        if row["error"]:
-            console.print(f"not measured  {row['name']}: {row['error']}", markup=False)
+    checks = [
+        f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: {check['detail']}" for check in found["checks"]
+    ]
+    below = [f"not measured  {row['name']}: {row['error']}" for row in found["variants"] if row["error"]]
     if found["epoch"]:
-        console.print(_epoch_line(found["epoch"]))
+        below.append(_epoch_line(found["epoch"]))
     if found["left_out"]:
-        console.print(f"no time was left for: {', '.join(found['left_out'])}")
-    return text.getvalue()
+        below.append(f"no time was left for: {', '.join(found['left_out'])}")
+    return terminal_text([head, *checks, _variants_table(found), *below])
 
 
 def _variants_table(found: dict[str, Any]) -> Table:

@@ -1,16 +1,14 @@
 """The results as text for a terminal."""
 
-from io import StringIO
-from textwrap import wrap
+from textwrap import fill
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from atft_pipeline.evaluation.verdict import verdict
+from atft_pipeline.terminal import WIDTH, terminal_text
 
-WIDTH = 118
 BOOKS = {
     "long_short": "long-short",
     "top_k": "long-only",
@@ -30,21 +28,15 @@ def results_table(metrics: dict[str, Any]) -> str:
     Args:
         metrics: of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
     """
-    text = StringIO()
-    console = Console(file=text, width=WIDTH, color_system=None)
-    console.print(f"{metrics['days']} days, {metrics['rows']:,} rows, {metrics['first']} to {metrics['last']}")
-    console.print(_scores(metrics))
+    head = f"{metrics['days']} days, {metrics['rows']:,} rows, {metrics['first']} to {metrics['last']}"
+    tables = [_scores(metrics)]
     if any("long_short" in report["books"] for report in metrics["horizons"].values()):
-        console.print(_books(metrics))
-    for sentence in verdict(metrics):
-        console.print(f"{sentence.tone:>5}  {sentence.text}", highlight=False, markup=False, soft_wrap=True)
-    lines = [part for line in text.getvalue().splitlines() for part in _wrapped(line.rstrip())]
-    return "\n".join(lines) + "\n"
-
-
-def _wrapped(line: str) -> list[str]:
-    """Break a long sentence; later lines stand below its text."""
-    return wrap(line, WIDTH, subsequent_indent=" " * 7, drop_whitespace=True) if len(line) > WIDTH else [line]
+        tables.append(_books(metrics))
+    # Later lines of a sentence stand below its text.
+    sentences = [
+        fill(f"{sentence.tone:>5}  {sentence.text}", WIDTH, subsequent_indent=" " * 7) for sentence in verdict(metrics)
+    ]
+    return terminal_text([head, *tables, *sentences])
 
 
 def _table(caption: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:

@@ -1,17 +1,15 @@
 """The work of ingest as text for a terminal, and the refusal of prices from which nothing can be held."""
 
-from io import StringIO
-from textwrap import wrap
+from textwrap import fill
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from atft_pipeline.errors import DataError
 from atft_pipeline.market.universe import REASONS
+from atft_pipeline.terminal import WIDTH, terminal_text
 
-WIDTH = 118
 # Prices of which less than this share ever change are no prices.
 STILL = 0.01
 # Reason -> what was seen of the rows (a key of ``seen``), how it is written, parameter, what else may be the cause.
@@ -89,30 +87,22 @@ def quality_table(report: dict[str, Any]) -> str:
     Args:
         report: of :func:`~atft_pipeline.market.quality_report.quality_report`, or of a prepared table.
     """
-    text = StringIO()
-    console = Console(file=text, width=WIDTH, color_system=None)
     if report.get("kind") == "prepared":
         left = report
         line = f"prepared table: {left['rows']:,} rows, {left['codes']:,} codes, {left['sessions']:,} sessions"
         return f"{line}, {left['first']} to {left['last']}\n"
     left = report["output"]
     share = left["universe_rows"] / max(left["rows"], 1)
-    console.print(
+    clean = (
         f"clean: {left['rows']:,} of {report['input']['rows']:,} rows, {left['codes']:,} codes "
-        f"({left['listings']:,} listings), {left['sessions']:,} sessions, {left['first']} to {left['last']}",
-        highlight=False,
+        f"({left['listings']:,} listings), {left['sessions']:,} sessions, {left['first']} to {left['last']}"
     )
-    console.print(
+    universe = (
         f"universe: {share:.1%} of the rows, {left['usual_listings']:,.0f} listings on a usual session, "
-        f"{left['last_listings']:,} on the last",
-        highlight=False,
+        f"{left['last_listings']:,} on the last"
     )
-    console.print(_work(report))
-    for remark in report["remarks"]:
-        console.print(
-            "\n".join(wrap(f"look: {remark}", WIDTH, subsequent_indent="      ")), markup=False, highlight=False
-        )
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).rstrip() + "\n"
+    remarks = [fill(f"look: {remark}", WIDTH, subsequent_indent="      ") for remark in report["remarks"]]
+    return terminal_text([clean, universe, _work(report), *remarks])
 
 
 def _work(report: dict[str, Any]) -> Table:

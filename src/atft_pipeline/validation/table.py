@@ -1,15 +1,14 @@
 """The folds as text for a terminal."""
 
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from statistics import mean, stdev
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-WIDTH = 118
+from atft_pipeline.terminal import terminal_text
+
 SHOWN = ("model", "ridge", "lightgbm")
 
 
@@ -38,17 +37,15 @@ def folds_table(folds: Sequence[Mapping[str, Any]], paths: Sequence[Mapping[str,
         for score in (name for name in SHOWN if name in fold["rank_ic"][horizons[0]]):
             table.add_row(*head, score, *(_cell(fold["rank_ic"][horizon][score]) for horizon in horizons))
             head = [""] * len(head)
-    text = StringIO()
-    console = Console(file=text, width=WIDTH, color_system=None)
-    console.print(table)
+    below: list[str] = []
     if len(paths) > 1:
         for horizon in horizons:
             values = [path[horizon]["model"]["mean"] or 0.0 for path in paths]
-            console.print(
+            below.append(
                 f"{horizon:>2} sessions: RankIC over {len(paths)} paths {mean(values):+.4f}, standard deviation "
                 f"{stdev(values):.4f}, lowest {min(values):+.4f}, highest {max(values):+.4f}"
             )
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    return terminal_text([table, *below])
 
 
 def _cell(value: Mapping[str, Any]) -> str:
