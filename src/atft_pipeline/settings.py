@@ -14,7 +14,7 @@ HOOKS = (
     ReportHooks(),
     LockHooks(),
 )
-# The hook of kedro-mlflow is called by that of the project.
+# TrackingHooks stands in for the hook of kedro-mlflow.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_mlflow", "kedro-mlflow")
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader

@@ -1,5 +1,4 @@
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -50,20 +49,20 @@ def test_a_panel_that_lies_where_it_is_needed_has_no_thread(panel: Panel) -> Non
 
 
 def test_reading_goes_on_while_the_model_computes(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building takes as long as computing: side by side they take little more than one of them."""
+    """While the caller has a batch in hand, the next ones are built; without a thread it would wait in vain."""
     batches = day_batches(panel)
-    build, pause = batches.build, 0.02
-
-    def slow(plan: BatchPlan) -> DayBatch:
-        time.sleep(pause)
-        return build(plan)
-
-    monkeypatch.setattr(batches, "build", slow)
+    build = batches.build
     plans = batches.plan(0)[:20]
-    began = time.perf_counter()
-    for _ in Prefetch(batches, CPU).build_all(plans):
-        time.sleep(pause)
-    assert time.perf_counter() - began < 1.6 * pause * len(plans)
+    built = [threading.Event() for _ in plans]
+
+    def told(plan: BatchPlan) -> DayBatch:
+        batch = build(plan)
+        built[plans.index(plan)].set()
+        return batch
+
+    monkeypatch.setattr(batches, "build", told)
+    for place, _ in enumerate(Prefetch(batches, CPU).build_all(plans)):
+        assert all(event.wait(120) for event in built[place : place + 1 + AHEAD])
 
 
 def test_an_error_of_the_thread_is_raised_and_no_thread_stays(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
