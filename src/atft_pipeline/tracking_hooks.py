@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.locks import file_lock
-from atft_pipeline.pipelines.tracking import AWAY, FAILURES, WATCH, end_runs, log, look, shown
+from atft_pipeline.pipelines.tracking import AWAY, WATCH, end_runs, failures, log, look, shown
 from atft_pipeline.pipelines.train.tracking import log_parameters
 
 STORE_LOCK = "mlflow.db.lock"
@@ -68,7 +68,7 @@ class TrackingHooks:
         WATCH.lost, WATCH.place = False, shown(self._address)
         try:
             self._begin("+".join(names), {key: value for key, value in run_params.items() if value})
-        except FAILURES as error:
+        except failures() as error:
             WATCH.give_up(error)
 
     @hook_impl

@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 
 import mlflow
 import requests
-from alembic.util.exc import CommandError
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
@@ -28,19 +27,23 @@ AWAY = (
     StoreError,
     MlflowException,
     SQLAlchemyError,
-    CommandError,
     sqlite3.Error,
     requests.RequestException,
     OSError,
 )
 """What a store that is damaged, full or away makes MLflow raise."""
-FAILURES = (*AWAY, ValueError, LookupError, TypeError)
-"""What opening a damaged one raises as well: nothing of ours is called there."""
 SQLITE = b"SQLite format 3\0"
 SECONDS = 3
 """That a server may take to say that it is there."""
 
 P = ParamSpec("P")
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What opening a damaged store, or one of another version, raises: nothing of ours is called there."""
+    from alembic.util.exc import CommandError  # noqa: PLC0415  a fifth of a second that only a failure need wait
+
+    return *AWAY, CommandError, ValueError, LookupError, TypeError
 
 
 class Watch:
