@@ -70,7 +70,7 @@ BESIDE = ["kedro catalog describe-datasets"]
 TINY: dict[str, Any] = {
     "sample_market": {"listings": 30, "sessions": 240},
     "split": {"embargo": 0},
-    "batches": {"window": 5, "batch_size": 256, "bucket": 64, "min_history": 3, "min_listings": 10},
+    "batches": {"window": 5, "batch_size": 256, "min_history": 3, "min_listings": 10},
     "model": {"width": 8},
     "training": {"epochs": 1},
     "evaluation": {

@@ -88,7 +88,8 @@ def step(session: Session) -> dict[str, Any]:
 def test_every_point_builds_and_steps(drawn: tuple[str, dict[str, Any]], tiny: Market, tmp_path_factory: Any) -> None:
     name, point = drawn
     base, _ = SCALED[name]
-    session = session_of(apply(base, point), tiny, Path("/nonexistent"), batches=1)
+    settings_ = apply(base, point)
+    session = session_of(settings_, tiny, Path("/nonexistent"), batches=settings_.training.accumulation)
     record = step(session)
     assert session.state.step == 1
     assert torch.isfinite(torch.tensor([record["loss"], record["gradient_norm"]])).all()

@@ -166,9 +166,11 @@ def run_epochs(session: Session) -> Iterator[Record]:
         session.phase = phase
         while state.epoch < last and not exhausted(session, first):
             began = time.perf_counter()
-            before = weight_sums(session.model)
+            before, steps = weight_sums(session.model), state.step
             numbers = train_epoch(session, phase, loss)
-            refuse_standstill(numbers["loss"], before, session.model, state.epoch + 1)
+            # An epoch that was interrupted after its last step has none left.
+            if state.step > steps:
+                refuse_standstill(numbers["loss"], before, session.model, state.epoch + 1)
             refuse_divergence(numbers["loss"], phase.name, state.history)
             with session.timer.part("validation"):
                 summary, spread = validate(session)
