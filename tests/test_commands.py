@@ -41,6 +41,7 @@ PARTS = {
     "--params listings=<file>": "kedro run --pipeline=ingest",
     "--params loss.neutral_to=[]": "kedro run --env=production --pipeline=train",
     "--params runtime.devices=2": "kedro run --pipeline=train",
+    "--params prices=data/01_raw/sample_market/prices.parquet": "kedro run",
     "--params training.from_study=best": "kedro run --pipeline=train",
 }
 # What needs the developers' tools: `make -n` shows what would run. Benchmarks take real prices and minutes.

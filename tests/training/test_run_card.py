@@ -63,7 +63,7 @@ def wrong_optimizer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         build,
         "build_optimizer",
-        lambda module, config: BuiltOptimizer(torch.optim.SGD(module.parameters(), lr=config.lr), "broken"),
+        lambda module, config, **_: BuiltOptimizer(torch.optim.SGD(module.parameters(), lr=config.lr), "broken"),
     )
 
 

@@ -16,7 +16,7 @@ from atft_pipeline.benchmark.machine import describe, synchronize
 from atft_pipeline.benchmark.measure import Measurement, flops_per_sample, measure, session_of, steps_of
 from atft_pipeline.benchmark.switches import DEFAULT, EAGER, PLAIN, VARIANTS, Settings, Variant
 from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, require, within
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
 from atft_pipeline.terminal import terminal_text
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
@@ -47,13 +47,11 @@ class BenchmarkConfig:
 
     scale: Literal["tiny", "origin"] = "tiny"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    steps: int = 8
-    minutes: float = 8.0
+    steps: int = within(8, 2, 10_000)
+    minutes: float = within(8.0, 0.000001, 1440.0)
     only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        require(2 <= self.steps <= 10_000, f"steps must lie in [2, 10000], got {self.steps}")
-        require(0 < self.minutes <= 24 * 60, f"minutes must lie in (0, 1440], got {self.minutes}")
         known = {variant.name for variant in (DEFAULT, *VARIANTS)}
         unknown = sorted(set(self.only) - known)
         require(not unknown, f"only: there is no {', '.join(unknown)}; there are: {', '.join(sorted(known))}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import config, within
 from atft_pipeline.market.cleaning import CleaningConfig, clean_prices
 from atft_pipeline.market.listings import match_listings, name_funds, read_listings, summarise_listings
 from atft_pipeline.market.prepared import PreparedConfig, read_prepared, summarise_prepared
@@ -37,11 +37,8 @@ class IngestConfig:
     prices: PricesConfig = field(default_factory=PricesConfig)
     cleaning: CleaningConfig = field(default_factory=CleaningConfig)
     universe: UniverseConfig = field(default_factory=UniverseConfig)
-    min_delivered: float = 0.5
+    min_delivered: float = within(0.5, 0, 1)
     prepared: PreparedConfig = field(default_factory=PreparedConfig)
-
-    def __post_init__(self) -> None:
-        require(0 <= self.min_delivered <= 1, f"min_delivered must lie in [0, 1], got {self.min_delivered}")
 
 
 @dataclass(frozen=True)
