@@ -3,7 +3,14 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.baselines import RidgeConfig, choose_ridge, fit_ridge, rank_ic_columns
+from atft_pipeline.evaluation.baselines import (
+    Block,
+    LinearModel,
+    RidgeConfig,
+    accumulate,
+    choose_ridge,
+    rank_ic_columns,
+)
 
 
 def days(count: int = 12, seed: int = 0, missing: float = 0.1) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -16,6 +23,12 @@ def days(count: int = 12, seed: int = 0, missing: float = 0.1) -> list[tuple[np.
         targets[rng.random(targets.shape) < missing] = np.nan
         blocks.append((features, targets))
     return blocks
+
+
+def fit_ridge(blocks: list[Block], alpha: float) -> LinearModel:
+    """One penalty for all horizons."""
+    sums = accumulate(blocks)
+    return sums.solve(np.full(sums.rows().size, alpha))
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 100.0])

@@ -121,12 +121,6 @@ def accumulate(blocks: Iterable[Block]) -> NormalEquations:
     return sums
 
 
-def fit_ridge(blocks: Iterable[Block], alpha: float) -> LinearModel:
-    """Fit one penalty for all horizons; equal to :class:`sklearn.linear_model.Ridge` on the stacked rows."""
-    sums = accumulate(blocks)
-    return sums.solve(np.full(sums.rows().size, alpha))
-
-
 def choose_ridge(training: Iterable[Block], validation: Iterable[Block], settings: RidgeConfig) -> LinearModel:
     """Fit every penalty in one pass and keep, for each horizon, the best mean daily RankIC on the validation days.
 

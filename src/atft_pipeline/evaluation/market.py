@@ -19,7 +19,6 @@ YEAR, QUARTER, MONTH = 252, 60, 21
 HISTORY = YEAR + 8
 RETURN_CAP = 0.5
 FACTORS = ("reversal_1d", "reversal_5d", "momentum", "random")
-STYLES = ("beta", "idiosyncratic_volatility", "dollar_volume", "momentum")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Combine = Callable[[Floats, Floats], Floats]
 
 # A window whose squared deviations are below this share of its squares holds one value up to rounding.
 CONSTANT_SHARE = 1e-14

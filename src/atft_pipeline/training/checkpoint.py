@@ -6,9 +6,7 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -273,12 +271,6 @@ def restore_optimizer(
         state.setdefault(int(number), {})[name] = value
     document["state"] = state
     optimizer.load_state_dict(document)
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a checkpoint; one that is gone already is no error."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from atft_pipeline.errors import ArtifactError, TrainingError
+from atft_pipeline.files import remove
 from atft_pipeline.locks import Lock
 from atft_pipeline.training.checkpoint import (
     ModelCard,
     flatten_optimizer,
     load_state,
-    remove_folder,
     restore_optimizer,
     save_model,
     save_state,
@@ -122,7 +122,7 @@ class StateStore:
         document["read"] = {part: sorted(days) for part, days in state.read.items()}
         save_state(self.folder / state.name, everything, document)
         for old in self._states()[: -self.keep]:
-            remove_folder(old)
+            remove(old)
 
     @property
     def batch_size(self) -> int | None:
@@ -176,7 +176,7 @@ class StateStore:
         """Drop models that the saved state no longer counts among the best."""
         wanted = {self._best(epoch) for epoch, _ in state.kept}
         for old in set(self.folder.glob("best-*")) - wanted:
-            remove_folder(old)
+            remove(old)
 
     def best_folder(self, state: TrainingState) -> Path:
         """Folder of the best weights.

@@ -1,7 +1,6 @@
 """The folds one after the other: train, score, keep; and all of them stitched into one table."""
 
 import logging
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from atft_pipeline.evaluation.evaluate import EvaluationConfig
 from atft_pipeline.evaluation.grid import Grid, horizons_of, score_columns
 from atft_pipeline.evaluation.metrics import common, correlation_rows, rank_rows
 from atft_pipeline.evaluation.significance import estimate
+from atft_pipeline.evaluation.summary import number
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import code_fingerprint, hash_json
@@ -136,8 +136,8 @@ def rank_ics(predictions: pl.DataFrame, min_listings: int) -> dict[str, dict[str
             left, right = common(grid.spread(predictions[column]), returns, min_listings)
             value = estimate(correlation_rows(rank_rows(left), rank_rows(right)), horizon)
             found.setdefault(str(horizon), {})[name] = {
-                "mean": _number(value.mean),
-                "se": _number(value.se),
+                "mean": number(value.mean),
+                "se": number(value.se),
                 "n_days": value.n_days,
             }
     return found
@@ -270,10 +270,6 @@ def _left(record: FoldRecord, folds: Sequence[Fold], stores: Sequence[FoldStore]
     later = zip(folds[place + 1 :], stores[place + 1 :], strict=True)
     days = sum(len(fold.split.train) for fold, store in later if not store.folder.exists())
     return record.seconds / record.train_days * days
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def as_rows(records: Sequence[FoldRecord]) -> list[Mapping[str, Any]]:
