@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from atft_pipeline.source import complete, describe, recall, remember, with_source
+from atft_pipeline.datasets.raw import RawPathDataset
+from atft_pipeline.errors import ConfigError
+from atft_pipeline.source import check_paths, complete, describe, recall, remember, with_source
 
 
 def test_without_a_run_on_other_prices_the_sample_market_is_read(tmp_path: Path) -> None:
@@ -83,3 +85,15 @@ def test_commands_are_complete_as_typed(
 def test_what_is_remembered_need_not_be_typed(tmp_path: Path) -> None:
     remember(tmp_path, "", {"prices": "/p"})
     assert complete("kedro run --pipeline=data", tmp_path, None, {"prices": "/p"}) == "kedro run --pipeline=data"
+
+
+@pytest.mark.parametrize("value", [None, "", ["/a", "/b"], {"a": 1}, 1.5, True])
+@pytest.mark.parametrize("name", ["prices", "listings", "oracle"])
+def test_what_is_no_path_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"parameter {name}: must be the path of one file or folder"):
+        check_paths({name: value})
+
+
+def test_a_folder_may_be_named_by_a_year() -> None:
+    check_paths({"prices": 2024, "listings": "/l.csv", "training": {"epochs": 2}})
+    assert RawPathDataset(2024)._describe()["filepath"] == "2024"

@@ -36,7 +36,7 @@ from atft_pipeline.hooks import FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
-from atft_pipeline.source import as_text, complete, describe, recall, with_source
+from atft_pipeline.source import PATHS, as_text, complete, describe, recall, with_source
 
 # Options of `kedro run` that leave nodes out, as `Pipeline.filter` takes them.
 FILTERS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs")
@@ -249,10 +249,11 @@ def look(env: str | None, params: dict[str, Any], *, others: bool = False) -> li
     """
     with open_session(env, params) as session:
         context = session.load_context()
-        prices = (context.config_loader.runtime_params or {}).get("prices")
-        if prices and not Path(prices).expanduser().exists():
-            msg = f"the prices {prices} are gone; name them where they are now: --params prices=<file or folder>"
-            raise ConfigError(msg)
+        for name in PATHS:
+            path = (context.config_loader.runtime_params or {}).get(name)
+            if path and not Path(str(path)).expanduser().exists():
+                msg = f"the {name} {path} are gone; name them where they are now: --params {name}=<file or folder>"
+                raise ConfigError(msg)
         hashes = FileHashes(context.project_path / FINGERPRINTS)
         everything = sum((pipelines[name] for name in REFRESHED), Pipeline([]))
         found = check(everything, context.catalog, hashes, pipelines["update"])

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from atft_pipeline.config import overlay
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.pipelines.hpo.winner import with_winner
-from atft_pipeline.source import with_source
+from atft_pipeline.source import check_paths, with_source
 
 # Credentials that a dataset names and that may be absent.
 OPTIONAL_CREDENTIALS: dict[str, dict[str, str]] = {"hpo_storage": {}}
@@ -37,6 +37,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         folder = Path(conf_source)
         if folder.is_dir():
             options = {**options, **check_environment(folder, env, options)}
+            check_paths(options.get("runtime_params") or {})
             options["runtime_params"] = with_source(project_of(folder), options.get("runtime_params") or {})
         super().__init__(conf_source, env, **options)
 

@@ -106,6 +106,8 @@ class ArtifactHooks:
                 if stage
                 else f"pass --params {name.removeprefix('raw_')}=<file or folder>"
             )
+            if version and isinstance(dataset, AtomicDataset) and (saved := dataset.list_versions(full_path=False)):
+                remedy = f"saved versions: {', '.join(saved[:5])}; name one of them, or none for the newest"
             msg = f"{what} does not exist ({place}); {remedy}"
             raise ArtifactError(msg)
         check_descent(pipeline, catalog)

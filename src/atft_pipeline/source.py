@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atft_pipeline.config import overlay
+from atft_pipeline.errors import ConfigError
 from atft_pipeline.files import replace_text
 
 FILE = "data/.source.json"
@@ -47,6 +48,19 @@ def with_source(project: Path, params: Mapping[str, Any]) -> dict[str, Any]:
         return dict(params)
     known = recall(project).get("params", {})
     return overlay(known, params)
+
+
+def check_paths(params: Mapping[str, Any]) -> None:
+    """Refuse runtime parameters that must name a file or folder and do not.
+
+    Raises:
+        ConfigError: naming the parameter and what was given.
+    """
+    for name in PATHS:
+        if name in params and (not isinstance(params[name], str | int) or params[name] in ("", True, False)):
+            shown = "nothing" if params[name] in (None, "") else params[name]
+            msg = f"parameter {name}: must be the path of one file or folder, such as --params {name}=data, got {shown}"
+            raise ConfigError(msg)
 
 
 def as_text(params: Mapping[str, Any], prefix: str = "") -> str:

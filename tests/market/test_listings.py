@@ -91,7 +91,9 @@ def test_names_of_columns(name: str, sector: str, tmp_path: Path) -> None:
     assert read_listings(tmp_path / "l.csv", PricesConfig()).rows() == [("A", "Energy", None)]
 
 
-@pytest.mark.parametrize("place", ["prices/listings.parquet", "prices/listings.csv", "listings.csv", "listings.csv.gz"])
+@pytest.mark.parametrize(
+    "place", ["prices/listings.parquet", "prices/listings.csv", "listings.csv", "listings.csv.gz", "Listings.CSV"]
+)
 def test_listings_are_found_in_and_beside_the_prices(place: str, tmp_path: Path) -> None:
     (tmp_path / "prices").mkdir()
     good().write_parquet(tmp_path / "prices" / "p.parquet")
@@ -106,9 +108,10 @@ def test_listings_are_found_in_and_beside_the_prices(place: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["listings", "oracle"])
-def test_an_absent_table_is_named_by_its_own_parameter(name: str) -> None:
-    dataset = RawPathDataset("/nonexistent", beside="/prices", sibling=f"{name}.parquet", optional=True)
-    with pytest.raises(DatasetError, match=f"/nonexistent: no such file or folder; pass --params {name}="):
+def test_an_absent_table_is_named_by_its_own_parameter(name: str, tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent")
+    dataset = RawPathDataset(absent, beside="/prices", sibling=f"{name}.parquet", optional=True)
+    with pytest.raises(DatasetError, match=f"{absent}: no such file or folder; pass --params {name}="):
         dataset.load()
     with pytest.raises(DatasetError, match="pass --params prices="):
-        RawPathDataset("/nonexistent").load()
+        RawPathDataset(absent).load()

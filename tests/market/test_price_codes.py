@@ -86,3 +86,15 @@ def test_fractions_are_no_codes(codes: list[object], tmp_path: Path) -> None:
     market().with_columns(Code=pl.Series(codes * 5)).write_parquet(tmp_path / "p.parquet")
     with pytest.raises(DataError, match=r"column 'Code' holds .*: these are prices and no codes"):
         read(tmp_path / "p.parquet")
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"), [(("brk-b", "BRK.B", "C"), "BRK.B and brk-b"), (("A B", "a_b", "C"), "A B and a_b")]
+)
+def test_codes_that_differ_by_case_or_marks_are_told(codes: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    market(codes).write_csv(tmp_path / "p.csv")
+    found = read(tmp_path / "p.csv")
+    same(found, market(codes))
+    assert f"2 codes differ from another by case or marks alone, such as {told}: each counts as a listing" in (
+        found.reading.notes
+    )

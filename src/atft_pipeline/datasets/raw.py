@@ -32,14 +32,15 @@ class RawPathDataset(AbstractDataset[Path, Path | None]):
 
     def __init__(
         self,
-        filepath: str | None,
-        beside: str | None = None,
+        filepath: str | int | None,
+        beside: str | int | None = None,
         sibling: str | None = None,
         optional: bool = False,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        self._given = filepath
-        self._beside = beside
+        # A folder named 2024 comes as a number.
+        self._given = str(filepath) if isinstance(filepath, int) else filepath
+        self._beside = str(beside) if isinstance(beside, int) else beside
         self._sibling = sibling
         self._optional = optional
         self.metadata = metadata
@@ -58,10 +59,13 @@ class RawPathDataset(AbstractDataset[Path, Path | None]):
         """Find the table inside the prices' folder or beside the prices."""
         prices, sibling = Path(str(self._beside)).expanduser(), Path(str(self._sibling))
         for folder in (prices, prices.parent):
+            if not folder.is_dir():
+                continue
+            # Excel on Windows writes Listings.CSV as readily as listings.csv.
+            there = {path.name.casefold(): path for path in sorted(folder.iterdir(), reverse=True)}
             for ending in (sibling.suffix, *ENDINGS):
-                path = folder / f"{sibling.stem}{ending}"
-                if path.exists():
-                    return newest(path)
+                if f"{sibling.stem}{ending}" in there:
+                    return newest(there[f"{sibling.stem}{ending}"])
         return None
 
     def load(self) -> Path | None:

@@ -132,6 +132,17 @@ def pad_codes(parts: list[pl.DataFrame], whole: list[bool]) -> tuple[list[pl.Dat
     return padded, f"codes that are numbers in some files were given {width} digits, as in the other files"
 
 
+def same_codes(codes: pl.Series) -> str | None:
+    """Tell of codes that differ by case or marks alone, such as BRK-B and brk.b; each is a listing of its own."""
+    known = codes.unique().drop_nulls().sort().rename("Code").to_frame()
+    form = pl.col("Code").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", ".")
+    groups = known.group_by(form.alias("form"), maintain_order=True).agg("Code").filter(pl.col("Code").list.len() > 1)
+    if groups.is_empty():
+        return None
+    count, such = groups["Code"].list.len().sum(), " and ".join(groups["Code"][0].head(2))
+    return f"{count} codes differ from another by case or marks alone, such as {such}: each counts as a listing"
+
+
 def code_keys(codes: pl.Series) -> pl.DataFrame:
     """Forms under which two codes may be the same listing, from strict to loose: Code, plain, bare."""
     plain = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.market.price_codes import name_code, normalise_codes, pad_codes
+from atft_pipeline.market.price_codes import name_code, normalise_codes, pad_codes, same_codes
 from atft_pipeline.market.price_columns import (
     Plan,
     choose_columns,
@@ -75,6 +75,8 @@ def read_raw_prices(path: Path, settings: PricesConfig) -> RawPrices:
     _check_levels([(table, plan) for table, plan, _ in parts])
     frame = _concatenate([part for _, _, part in parts], path, settings, {plan.preset for plan, _ in plans}, notes)
     _check(frame, path, settings)
+    if twice := same_codes(frame["Code"]):
+        notes.add(twice)
     first = parts[0][1]
     unknown = [name for name in ("Open", "High", "Low", "Volume") if frame[name].null_count() == frame.height]
     if unknown:

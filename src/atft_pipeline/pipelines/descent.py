@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
@@ -54,7 +55,7 @@ def check_descent(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> Non
     for name, folder in read.items():
         for claim in claims(catalog, name, folder):
             if claim.about != name and own.get(claim.about, claim.fingerprint) != claim.fingerprint:
-                raise ArtifactError(_line(name, folder, claim, read[claim.about]))
+                raise ArtifactError(_line(catalog, name, folder, claim, read[claim.about]))
 
 
 def claims(catalog: CatalogProtocol[Any, Any], name: str, folder: Path) -> Iterator[Claim]:
@@ -86,10 +87,15 @@ def _fingerprint(folder: Path) -> str:
     return str(read_record(folder).get("fingerprint", folder.name))
 
 
-def _line(name: str, folder: Path, claim: Claim, beside: Path) -> str:
+def _line(catalog: CatalogProtocol[Any, Any], name: str, folder: Path, claim: Claim, beside: Path) -> str:
     stage = producer(name)
     if stage is None or (stage in DATA and not claim.direct):
         stage = "data"
+    try:
+        # The stage that makes it again must not stop at what it reads itself.
+        check_descent(pipelines[stage], catalog)
+    except ArtifactError as deeper:
+        return str(deeper)
     return (
         f"{name} (version {folder.name}) was made with another {claim.about} than the one that would be read (version "
         f"{beside.name}): they do not belong together; make it again with: kedro run --pipeline={stage}"

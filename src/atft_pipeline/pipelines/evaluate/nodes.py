@@ -85,10 +85,17 @@ def explain_model(
     split: Params[SplitConfig],
     runtime: Params[RuntimeConfig],
 ) -> tuple[dict[str, Any], go.Figure, go.Figure]:
-    """What the model looks at on test days spread over the split: features, lags, neighbours; and two figures."""
+    """What the model looks at on test days spread over the split: features, lags, neighbours; and two figures.
+
+    Raises:
+        ArtifactError: model, panel and graphs do not belong together, or the model was trained on test days.
+    """
+    check_compatible(panel.meta, graphs.meta, panel.listings)
     network, card = load_model(model)
     seen = panel_for(card, panel)
+    check_market(card.origin, card.panel, seen)
     days = single_split(panel.dates, split.root, panel.meta.label_span).test
+    check_test_days(card.origin, panel, days)
     places = np.linspace(0, len(days) - 1, min(EXPLAINED_DAYS, len(days))).round().astype(int)
     resident = ResidentPanel.load(seen, LABELS_ONLY)
     sample = [days[place] for place in places]
