@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from atft_pipeline.audit.chain import World
-from atft_pipeline.audit.finding import Finding
+from atft_pipeline.audit.finding import PANEL_ITEMS, Finding, Tally
 
 KEYS = ("Date", "Listing")
 
@@ -102,9 +102,7 @@ def _column_of_join(
 def _panels(true: World, other: World, last: date, reach: int) -> Iterator[Finding]:
     """Compare the record batches day by day, by the names of the listings; labels where all are complete."""
     days = int(np.searchsorted(true.panel.dates, np.datetime64(last), side="right"))
-    checked = {"listings": 0, "features": 0, "universe": 0, "labels": 0}
-    differing = dict.fromkeys(checked, 0)
-    where = dict.fromkeys(checked, "")
+    tally = Tally(*PANEL_ITEMS)
     for day in range(days):
         views = true.panel.day(day), other.panel.day(day)
         names = [
@@ -124,13 +122,9 @@ def _panels(true: World, other: World, last: date, reach: int) -> Iterator[Findi
                 parts["labels"] = int(
                     (~np.isclose(labels[0], labels[1], rtol=0, atol=0, equal_nan=True)).any(axis=1).sum()
                 )
-        for item in checked:
-            checked[item] += len(names[0])
-            differing[item] += parts.get(item, 0)
-            if parts.get(item, 0) and not where[item]:
-                where[item] = str(true.panel.dates[day])
-    for item, count in checked.items():
-        yield Finding("panel", item, str(last), count, differing[item], where[item], not differing[item])
+        for item in PANEL_ITEMS:
+            tally.add(item, len(names[0]), parts.get(item, 0), str(true.panel.dates[day]))
+    yield from tally.findings("panel", str(last))
 
 
 def _edges(world: World, month: int) -> dict[tuple[str, str], tuple[float, ...]]:

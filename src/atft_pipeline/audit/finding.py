@@ -1,7 +1,11 @@
 """What one comparison of the audit found, and what each of its parts compares and cannot see."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
+
+PANEL_ITEMS = ("listings", "features", "universe", "labels")
+"""What is compared of a day of the panel."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,32 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         """Give plain JSON types."""
         return asdict(self)
+
+
+class Tally:
+    """Sums what is compared day by day: of each item how many values, how many differ, and where first.
+
+    Args:
+        items: names, in the order of the findings.
+    """
+
+    def __init__(self, *items: str) -> None:
+        self._checked = dict.fromkeys(items, 0)
+        self._differing = dict.fromkeys(items, 0)
+        self._where = dict.fromkeys(items, "")
+
+    def add(self, item: str, checked: int, differing: int, where: str) -> None:
+        """Count the values of one comparison."""
+        self._checked[item] += checked
+        self._differing[item] += differing
+        if differing and not self._where[item]:
+            self._where[item] = where
+
+    def findings(self, artifact: str, date: str, suffix: str = "") -> Iterator[Finding]:
+        """Yield one finding an item."""
+        for item, checked in self._checked.items():
+            count = self._differing[item]
+            yield Finding(artifact, f"{item}{suffix}", date, checked, count, self._where[item], not count)
 
 
 @dataclass(frozen=True)

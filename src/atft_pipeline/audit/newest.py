@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from atft_pipeline.audit.chain import Steps
-from atft_pipeline.audit.finding import Finding
+from atft_pipeline.audit.finding import Finding, Tally
 from atft_pipeline.market.columns import FeaturesConfig
 from atft_pipeline.market.updates import update_features, update_start
 from atft_pipeline.panel.build import append_days
@@ -50,7 +50,7 @@ def check_update(
 def _compare(updated: Panel, built: Panel) -> Iterator[Finding]:
     """Compare the last days of both, as far back as a label reaches."""
     days = range(max(0, len(built.dates) - built.meta.label_span - 1), len(built.dates))
-    sizes, wrong, first = dict.fromkeys(("features", "labels"), 0), dict.fromkeys(("features", "labels"), 0), ""
+    tally = Tally("features", "labels")
     for day in days if updated.index.dates == built.index.dates else ():
         left, right = updated.day(day), built.day(day)
         names = [[panel.listings[row] for row in view.listing] for panel, view in ((updated, left), (built, right))]
@@ -59,10 +59,7 @@ def _compare(updated: Panel, built: Panel) -> Iterator[Finding]:
             ("labels", (np.hstack([left.targets, left.returns]), np.hstack([right.targets, right.returns]))),
         ):
             same = names[0] == names[1] and np.array_equal(pairs[0], pairs[1], equal_nan=True)
-            sizes[item] += right.features.size if item == "features" else pairs[1].size
-            wrong[item] += not same
-            first = first or ("" if same else built.index.dates[day])
+            tally.add(item, pairs[1].size, int(not same), built.index.dates[day])
     if updated.index.dates != built.index.dates:
-        wrong["features"], first = 1, f"the update ends {updated.index.dates[-1]}"
-    for item, count in wrong.items():
-        yield Finding("update", item, built.index.dates[-1], sizes[item], count, first if count else "", not count)
+        tally.add("features", 0, 1, f"the update ends {updated.index.dates[-1]}")
+    yield from tally.findings("update", built.index.dates[-1])

@@ -10,7 +10,7 @@ import polars as pl
 from scipy.special import ndtr
 
 from atft_pipeline.audit.chain import Steps
-from atft_pipeline.audit.finding import Finding
+from atft_pipeline.audit.finding import PANEL_ITEMS, Finding, Tally
 from atft_pipeline.audit.scramble import scramble_future
 from atft_pipeline.audit.stored import Stored
 from atft_pipeline.market.extras import HISTORY, SCALE_WINDOW
@@ -108,9 +108,7 @@ def check_panel(stored: Stored, places: list[int]) -> Iterator[Finding]:
     """Compare the panel's rows of drawn days with those of the feature table, by the names of the listings."""
     panel = stored.panel
     names = panel.meta.feature_names
-    checked = dict.fromkeys(("listings", "features", "universe", "labels"), 0)
-    differing = dict.fromkeys(checked, 0)
-    where = dict.fromkeys(checked, "")
+    tally = Tally(*PANEL_ITEMS)
     for place in places:
         day = panel.day(place)
         date = dt.date.fromisoformat(panel.index.dates[place])
@@ -139,9 +137,5 @@ def check_panel(stored: Stored, places: list[int]) -> Iterator[Finding]:
         }
         sizes = {"listings": len(listing), "features": same.size, "universe": len(listing), "labels": given.size}
         for item, count in found.items():
-            checked[item] += sizes[item]
-            differing[item] += count
-            if count and not where[item]:
-                where[item] = str(date)
-    for item, count in checked.items():
-        yield Finding("stored panel", item, "all", count, differing[item], where[item], not differing[item])
+            tally.add(item, sizes[item], count, str(date))
+    yield from tally.findings("stored panel", "all")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atft_pipeline.audit.finding import Finding
+from atft_pipeline.audit.finding import Finding, Tally
 from atft_pipeline.audit.stored import Stored
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.graphs.graphs import AlignedGraphs
@@ -56,7 +56,7 @@ def check_windows(stored: Stored, places: list[int]) -> Iterator[Finding]:
     if torch.cuda.is_available():
         modes.append(("device", "cuda"))
     for mode, device in modes:
-        checked, differing, where = dict.fromkeys(ITEMS, 0), dict.fromkeys(ITEMS, 0), dict.fromkeys(ITEMS, "")
+        tally = Tally(*ITEMS)
         for place in places:
             first = place - stored.batches.window + 1 - MARGIN
             if first < 0:
@@ -67,12 +67,8 @@ def check_windows(stored: Stored, places: list[int]) -> Iterator[Finding]:
             built = build_samples(resident, stored.graphs.align(part.dates), day, stored.batches)
             own = read_samples(part, stored, day)
             for item, count, size in _differences(built, own):
-                checked[item] += size
-                differing[item] += count
-                where[item] = where[item] or (f"{panel.dates[place]} {mode}" if count else "")
-        for item in ITEMS:
-            count = differing[item]
-            yield Finding("windows", f"{item} {mode}", "all", checked[item], count, where[item], not count)
+                tally.add(item, size, count, f"{panel.dates[place]} {mode}")
+        yield from tally.findings("windows", "all", f" {mode}")
 
 
 def build_samples(resident: ResidentPanel, graphs: AlignedGraphs, day: int, config: BatchConfig) -> Samples | None:
