@@ -204,7 +204,7 @@ def test_labels_alone_are_read_without_the_features(tmp_path: Path) -> None:
     panel = Panel.open(tmp_path / "panel.arrow")
     resident = ResidentPanel.load(panel, ResidencyConfig(mode="mmap"))
     with pytest.raises(ArtifactError, match="the rows of"):
-        resident.windows(torch.tensor([22]), torch.tensor([[0]]), 5)
+        resident.windows(torch.tensor([22]), torch.tensor([0]), 5)
 
 
 @pytest.mark.parametrize("change", ["a month is gone", "a month too many", "rows are gone", "empty"])

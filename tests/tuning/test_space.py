@@ -1,5 +1,6 @@
 """Every point of the project's search spaces is a valid configuration that trains, and every dimension arrives."""
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def test_every_point_builds_and_steps(drawn: tuple[str, dict[str, Any]], tiny: M
     # The tiny market's epoch has three of the largest batches.
     training = replace(settings_.training, accumulation=min(settings_.training.accumulation, 3))
     settings_ = replace(settings_, training=training)
-    session = session_of(settings_, tiny, Path("/nonexistent"), batches=settings_.training.accumulation)
+    session = session_of(settings_, tiny, tmp_path_factory.mktemp("states"), batches=settings_.training.accumulation)
     record = step(session)
     assert session.state.step == 1
     assert torch.isfinite(torch.tensor([record["loss"], record["gradient_norm"]])).all()
@@ -117,8 +118,9 @@ def test_the_projects_spaces_pass_their_own_check(name: str) -> None:
 
 def trained(base: Settings, point: Point, market: Market) -> str:
     """Hash of the weights that would be kept after a few steps: everything that reaches the trainer moves them."""
-    session = session_of(apply(base, point), market, Path("/nonexistent"), batches=4)
-    step(session)
+    with tempfile.TemporaryDirectory() as folder:
+        session = session_of(apply(base, point), market, Path(folder), batches=4)
+        step(session)
     kept = session.weights_to_keep()
     return hash_bytes(kept[name].detach().numpy().tobytes() for name in sorted(kept))
 
