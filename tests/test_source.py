@@ -82,6 +82,14 @@ def test_commands_are_complete_as_typed(
     assert complete(line, tmp_path, env, params) == (whole or line)
 
 
+def test_how_new_prices_are_read_goes_with_them(tmp_path: Path) -> None:
+    given = {"prices": "/p", "ingest": {"prices": {"columns": {"Close": "px"}}, "universe": {"min_price": 0.5}}}
+    whole = "--params prices=/p,ingest.prices.columns.Close=px,ingest.universe.min_price=0.5"
+    assert complete("kedro run --pipeline=data", tmp_path, None, given) == f"kedro run --pipeline=data {whole}"
+    remember(tmp_path, "", given)
+    assert complete("kedro run --pipeline=data", tmp_path, None, given) == "kedro run --pipeline=data"
+
+
 def test_what_is_remembered_need_not_be_typed(tmp_path: Path) -> None:
     remember(tmp_path, "", {"prices": "/p"})
     assert complete("kedro run --pipeline=data", tmp_path, None, {"prices": "/p"}) == "kedro run --pipeline=data"

@@ -99,7 +99,11 @@ def complete(line: str, project: Path, env: str | None, params: Mapping[str, Any
     """
     named = {name: params[name] for name in PATHS if params.get(name)}
     known = recall(project).get("params", {})
-    new = ",".join(f"{name}={shlex.quote(str(path))}" for name, path in named.items() if known.get(name) != path)
+    asked = [f"{name}={shlex.quote(str(path))}" for name, path in named.items() if known.get(name) != path]
+    # How new prices are read belongs to them; lists and other values that a shell would split are left to the user.
+    how = as_text({"ingest": params.get("ingest") or {}}) if asked and isinstance(params.get("ingest"), Mapping) else ""
+    asked += [how] if re.fullmatch(r"[\w.,=/:+-]+", how) else []
+    new = ",".join(asked)
 
     def whole(found: re.Match[str]) -> str:
         command, rest = found["command"], found["rest"]

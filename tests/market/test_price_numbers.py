@@ -98,3 +98,9 @@ def test_doubts_are_one_line(name: str, tmp_path: Path) -> None:
         read(tmp_path / "p.csv")
     assert "POLARS" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_three_decimals_beside_dots_of_thousands_are_a_doubt(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(written("{:.3f}", ".").write_csv(separator=";"))
+    with pytest.raises(DataError, match=r"column 'Open' holds '100\.000', which could be two numbers; write numbers"):
+        read(tmp_path / "p.csv")

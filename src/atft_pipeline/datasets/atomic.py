@@ -25,6 +25,7 @@ from atft_pipeline.files import remove, saving, sweep, temporary_name
 
 # What the libraries raise at a file that is not what they wrote; a flipped bit may end in any of them.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, pl.exceptions.PolarsError, pa.ArrowException)
+TOLD: set[Path] = set()  # artifacts that are gone and were told to be, once a process
 OFFERED = 3  # older versions that are looked at, the newest first, for one to offer
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,6 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         # Version that this object saved, and the name that it chose for the one it was asked to save.
         self._saved: str | None = None
         self._named: tuple[str, str] | None = None
-        self._lost: list[str] = []  # versions that were told to be gone
 
     @abstractmethod
     def write(self, path: Path, data: Saved) -> None:
@@ -148,11 +148,11 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
             and record.with_name(LINEAGE).exists()
             and not record.with_name(place.name).exists()
         )
-        if lost and lost != self._lost:
-            gone = place / lost[-1] / place.name
+        gone = place / lost[-1] / place.name if lost else None
+        if gone is not None and gone not in TOLD:
+            TOLD.add(gone)
             line = "%s %s was saved and is gone (%s): the older version %s is read; %s"
             log.warning(line, self.name, lost[-1], gone, newest, make_again(self.name))
-        self._lost = lost
 
     def resolve_save_version(self) -> str | None:
         """The version of this run; behind the newest one where the clock was ahead when that one was saved."""

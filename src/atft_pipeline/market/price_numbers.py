@@ -83,16 +83,26 @@ def _decimal_comma(tidy: pl.DataFrame, where: object, counts: frozenset[str], se
             f"column {point[0]!r}; write all of them with a decimal point and without thousands separators"
         )
         raise DataError(msg)
-    if point or comma:
-        return comma is not None
-    doubt = _first(tidy.drop(counts), r"^[-+]?\d{1,3},\d{3}$")
+    prices = tidy.drop(counts)
+    if point:
+        return False
+    if comma:
+        # 50.210 everywhere, and a comma nowhere: three decimals or thousands, whatever the counts look like.
+        same = [
+            name for name in prices.columns if prices[name].drop_nulls().str.contains(r"^[-+]?\d{1,3}\.\d{3}$").all()
+        ]
+        commas = prices.select(pl.any_horizontal(pl.all().str.contains(",", literal=True).any()))
+        doubt = _first(prices.select(same), ".") if same and not commas[0, 0] else None
+        separator_is_comma = True
+    else:
+        doubt = _first(prices, r"^[-+]?\d{1,3},\d{3}$")
     if doubt and separator_is_comma:
         msg = (
             f"{where}: column {doubt[0]!r} holds {doubt[1]!r}, which could be two numbers; write numbers with a "
             "decimal point and without thousands separators"
         )
         raise DataError(msg)
-    return doubt is not None
+    return comma is not None or doubt is not None
 
 
 def _first(tidy: pl.DataFrame, pattern: str) -> tuple[str, str] | None:
