@@ -1,7 +1,6 @@
 """The project's ``kedro run``: as Kedro's own, with one clear line for an error that a user can mend."""
 
 import copy
-import difflib
 import logging
 import re
 import shlex
@@ -30,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
-from atft_pipeline.config import DOTTED, named
+from atft_pipeline.config import DOTTED, named, nearest
 from atft_pipeline.errors import AtftError, ConfigError, Interrupted
 from atft_pipeline.hooks import FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
@@ -123,8 +122,7 @@ def refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> N
     """
     unknown = [name for name in names if name not in known]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+        hint = nearest(unknown[0], known, f"there are: {', '.join(sorted(known)) or 'none'}")
         msg = f"no {kind} is called {', '.join(unknown)}; {hint}"
         raise AtftError(msg)
 

@@ -89,7 +89,8 @@ def from_mapping(cls: type[T], mapping: Any, where: str = "") -> T:
     values, wrong = {}, []
     for key, value in mapping.items():
         if key not in fields:
-            wrong.append(f"{prefix}{key}: unknown key; {_hint(str(key), fields)}")
+            hint = nearest(str(key), fields, f"known keys: {', '.join(fields)}")
+            wrong.append(f"{prefix}{key}: unknown key; {hint}")
             continue
         try:
             values[key] = _convert(hints[key], value, f"{prefix}{key}")
@@ -140,9 +141,10 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _hint(key: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Ask whether the nearest known name was meant; where none is near, say something else."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 def _check_limits(value: Any) -> None:

@@ -5,7 +5,6 @@ dimensions may be chosen independently of each other (see :func:`fit`).
 """
 
 import copy
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from atft_pipeline.config import from_mapping, require, to_mapping
+from atft_pipeline.config import from_mapping, nearest, require, to_mapping
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.losses.composite import TERMS, LossConfig
 from atft_pipeline.model.config import ModelConfig
@@ -126,8 +125,7 @@ def put(mapping: dict[str, Any], path: str, value: Any) -> None:
         free = place == len(parts) - 1 and parts[:-1] == ["loss", "horizon_weights"]
         if not known and not free:
             names = [str(name) for name in node] if isinstance(node, dict) else []
-            near = difflib.get_close_matches(part, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'no parts'}"
+            hint = nearest(part, names, f"there are: {', '.join(names) or 'no parts'}")
             msg = f"hpo.space: {path}: no parameter {part}; {hint}"
             raise ConfigError(msg)
         if place == len(parts) - 1:
