@@ -98,3 +98,7 @@ def test_codes_that_differ_by_case_or_marks_are_told(codes: tuple[str, ...], tol
     assert f"2 codes differ from another by case or marks alone, such as {told}: each counts as a listing" in (
         found.reading.notes
     )
+
+
+def test_a_comma_in_the_name_of_a_file_is_not_of_the_code() -> None:
+    assert name_code("NASDAQ_AAPL, 1D") == "NASDAQ_AAPL"

@@ -192,3 +192,21 @@ def test_rows_under_unknown_names_are_no_wide_table(codes: tuple[str | int, ...]
 def test_names_of_other_languages(names: tuple[str, ...], tmp_path: Path) -> None:
     market().rename(dict(zip(market().columns, names, strict=True))).write_csv(tmp_path / "p.csv", separator=";")
     same(read(tmp_path / "p.csv"))
+
+
+def test_files_of_one_ticker_under_unknown_names_are_no_wide_tables(tmp_path: Path) -> None:
+    names = dict(zip(FIELDS, ("wa", "we", "wi", "wo", "wu"), strict=True))
+    for code in CODES:
+        market().filter(pl.col("Code") == code).drop("Code").rename(names).write_csv(tmp_path / f"{code}.csv")
+    with pytest.raises(
+        DataError, match=r"hold the same days and the same columns \(wa, we, wi, wo, wu\).*columns.Close="
+    ):
+        read(tmp_path)
+    same(read(tmp_path, columns=names))
+
+
+def test_wide_tables_of_other_days_are_put_together(tmp_path: Path) -> None:
+    closes().head(3).write_csv(tmp_path / "old.csv")
+    closes().tail(3).write_csv(tmp_path / "new.csv")
+    found = read(tmp_path).frame.unique(["Date", "Code"]).select("Date", "Code", "Close").sort("Date", "Code")
+    assert found.equals(market().select("Date", "Code", "Close").sort("Date", "Code"))

@@ -58,7 +58,7 @@ def name_code(stem: str) -> str | None:
         return f"{stooq['symbol']}.{stooq['market']}".upper()
     if is_date(stem) or (PART.match(stem) and not stem.isdigit()) or re.match(r"^(19|20)\d\d([-_]?\d\d)?$", stem):
         return None
-    words = [word for word in re.split(r"[_ ]+", stem) if word]
+    words = [word for word in re.split(r"[_ ,]+", stem) if word]
     kept = [word for word in words if word.casefold() not in WORDS and not re.match(r"^(19|20)\d\d|^\d{8}$", word)]
     return "_".join(kept) if kept and len(words) > 1 else stem
 

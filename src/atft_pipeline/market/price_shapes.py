@@ -91,6 +91,27 @@ def join_fields(tables: list[Table]) -> list[Table]:
     return [replace(tables[0], frame=frame.lazy(), text=text, notes=notes)]
 
 
+def check_wide(tables: list[Table]) -> None:
+    """Refuse wide tables of the same days and columns: each is one ticker then, under names that are not known.
+
+    Raises:
+        DataError: naming two files and the columns that were taken for tickers.
+    """
+    wide = [table for table in tables if table.stacked][:2]
+    if len(wide) < 2:
+        return
+    one, two = (table.frame.select(pl.col("Date", "Code").cast(pl.String)).collect() for table in wide)
+    if 2 * one.join(two, on=["Date", "Code"], how="semi").height <= one.height:
+        return
+    names = one["Code"].unique(maintain_order=True).head(8)
+    msg = (
+        f"{wide[0]} and {wide[1]} hold the same days and the same columns ({', '.join(names)}), which were taken for "
+        "tickers; where each file is one ticker, name its columns, such as --params "
+        "ingest.prices.columns.Close=ITS_NAME, else leave one of the files out"
+    )
+    raise DataError(msg)
+
+
 def _has_fields(names: list[str]) -> bool:
     """Whether the columns are fields of a price; a few tickers, such as OPEN, LOW, C or V, look like fields too."""
     keys = {key(name) for name in names}

@@ -32,7 +32,7 @@ from atft_pipeline.market.price_files import (
 )
 from atft_pipeline.market.price_names import DATES, OPTIONAL, PRESETS, PRICE_COLUMNS, REQUIRED, key
 from atft_pipeline.market.price_rows import FOOTER, Part, passed_columns, read_rows
-from atft_pipeline.market.price_shapes import date_column, join_fields, stack
+from atft_pipeline.market.price_shapes import check_wide, date_column, join_fields, stack
 from atft_pipeline.market.reading import Notes, RawPrices, Reading
 from atft_pipeline.progress import track
 
@@ -149,6 +149,7 @@ def _tables(path: Path, settings: PricesConfig, notes: Notes) -> list[Table]:
         msg = f"{path}: none of its files is a table; give a folder that holds prices"
         raise DataError(msg)
     tables = join_fields(tables)
+    check_wide(tables)
     for table in tables:
         for note in table.notes:
             notes.add(note, table)
