@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from atft_pipeline.training.gpu import GpuSampler, nvml_reader
 from atft_pipeline.training.monitor import PartTimer
 from atft_pipeline.training.optimizers import build_optimizer
 from atft_pipeline.training.origin import Descent
-from atft_pipeline.training.runtime import choose_runtime, compile_module, use_attention
+from atft_pipeline.training.runtime import Runtime, choose_runtime, compile_module, use_attention
 from atft_pipeline.training.session import Session
 from atft_pipeline.training.state import StateStore, TrainingState
 
@@ -71,12 +72,7 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
     fabric = fabric or build_fabric(chosen.torch_device.type, job.runtime.devices, chosen.fabric_precision)
     panel, training = checked(job, resident), job.training
     device, ranks = fabric.device, Ranks(fabric.global_rank, fabric.world_size)
-    torch.manual_seed(training.seed)
-    network = ATFTGATFAN(job.model, input_spec(panel.meta, job.batches.window)).to(device)
-    if job.initial is not None:
-        start_from(network, job.initial)
-    use_attention(network, chosen)
-    compile_module(network, chosen)
+    network = build_network(job, panel.meta, chosen, device)
     built = build_optimizer(network, training.optimizer, scaled=chosen.precision.value == "16-mixed")
     module, optimizer = fabric.setup(network, built.optimizer)
     resident = resident or ResidentPanel.load(panel, job.residency, device)
@@ -89,13 +85,9 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
         size = store.batch_size if training.resume else None
         # Every process takes the first one's measurement.
         batches = replace(batches, batch_size=ranks.collect(size or measured_batch_size(trainer, batches))[0])
-    fixed = chosen.compile.value != "none"
-    train_batches = DayBatches(
-        resident, aligned, job.split.train, batches, shuffle=True, seed=training.seed, fixed=fixed
-    )
-    validation_batches = DayBatches(
-        resident, aligned, job.split.validation, batches, shuffle=False, seed=0, fixed=fixed
-    )
+    of_days = partial(DayBatches, resident, aligned, config=batches, fixed=chosen.compile.value != "none")
+    train_batches = of_days(job.split.train, shuffle=True, seed=training.seed)
+    validation_batches = of_days(job.split.validation, shuffle=False, seed=0)
     check_accumulation(training, len(train_batches))
     session = Session(
         training=training,
@@ -123,6 +115,17 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
     session.sampler = _sampler(session)
     begin(session)
     return session
+
+
+def build_network(job: Job, meta: PanelMeta, chosen: Runtime, device: torch.device) -> ATFTGATFAN:
+    """The model with its first weights, from the seed or an earlier model, as it will run on the device."""
+    torch.manual_seed(job.training.seed)
+    network = ATFTGATFAN(job.model, input_spec(meta, job.batches.window)).to(device)
+    if job.initial is not None:
+        start_from(network, job.initial)
+    use_attention(network, chosen)
+    compile_module(network, chosen)
+    return network
 
 
 def checked(job: Job, resident: ResidentPanel | None) -> Panel:
