@@ -81,6 +81,10 @@ FAULTS: dict[str, tuple[Make, str]] = {
     "a missing column": (table(good().drop("Volume")), "column 'Volume' is missing"),
     "a renamed column": (table(good().rename({"Close": "Clse"})), "such as Close: Clse"),
     "an ill-typed column": (table(good(Close=["a"] * 6)), "column 'Close' holds 'a' in row 1"),
+    "no volume": (
+        table(good(Volume=pl.Series([None] * 6, dtype=pl.Float64))),
+        "or give Date, Code and Close alone, with --params ingest.universe.min_dollar_volume=0",
+    ),
     "an all-null column": (table(good(Close=pl.Series([None] * 6, dtype=pl.Float64))), "holds no value in all 6 rows"),
     "negative prices": (table(good(Low=[-0.5, 1, 2, 3, 4, 5])), "Low is negative in 1 rows, first A on 2024-01-02"),
     "one code only": (table(good().filter(pl.col("Code") == "A")), r"only 1 code \(A\), at least 2"),

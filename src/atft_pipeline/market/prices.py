@@ -281,6 +281,11 @@ def _check(frame: pl.DataFrame, path: Path, settings: PricesConfig) -> None:
     for name in REQUIRED:
         if name in unknown - allowed:
             msg = f"{path}: column {name!r} holds no value in all {frame.height} rows; map the column that has them"
+            if name == "Volume":
+                msg += (
+                    ", or give Date, Code and Close alone, with --params ingest.universe.min_dollar_volume=0 since "
+                    "nothing tells what was traded"
+                )
             raise DataError(msg)
     for name in (*PRICE_COLUMNS, "Volume"):
         negative = frame.filter(pl.col(name) < 0)
