@@ -100,6 +100,7 @@ def test_ctrl_c_saves_the_step_and_says_how_to_continue(
         (tmp_path / name).symlink_to(root / name)
     process = start(tmp_path, resume=False, pause=0.05)
     while not list((tmp_path / "killed").glob("*/epoch-0001-*")):
+        assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=60)

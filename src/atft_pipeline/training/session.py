@@ -1,4 +1,4 @@
-"""Everything that a training needs, built and checked before the first step."""
+"""The objects of one training, and what a step does with a batch."""
 
 import math
 import time
