@@ -25,7 +25,6 @@ from kedro.pipeline import Pipeline
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
@@ -36,6 +35,7 @@ from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
 from atft_pipeline.source import PATHS, as_text, complete, describe, recall, with_source
+from atft_pipeline.terminal import show
 
 # Options of `kedro run` that leave nodes out, as `Pipeline.filter` takes them.
 FILTERS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs")
@@ -304,7 +304,7 @@ def status(env: str | None, params: dict[str, Any]) -> None:
             item.version,
             complete(item.reason, Path.cwd(), env, params),
         )
-    Console(width=max(Console().width, 110)).print(table)
+    show(table)
     click.echo(f"prices: {describe(Path.cwd(), with_source(Path.cwd(), params))}")
     for line in advice(found, env, params):
         click.echo(line)
@@ -319,7 +319,7 @@ def lineage(artifact: str, env: str | None, params: dict[str, Any]) -> None:
     configure_logging()
     with one_line_errors(env, params), open_session(env, params) as session:
         catalog = session.load_context().catalog
-        Console(width=max(Console().width, 110)).print(ancestry(catalog, artifact, Tree(artifact)))
+        show(ancestry(catalog, artifact, Tree(artifact)))
 
 
 @cli.command()

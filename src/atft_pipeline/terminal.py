@@ -15,3 +15,8 @@ def terminal_text(parts: Iterable[RenderableType]) -> str:
     for part in parts:
         console.print(part)
     return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines()) + "\n"
+
+
+def show(part: RenderableType) -> None:
+    """Print to the terminal, in at least 110 columns where it is narrower or none."""
+    Console(width=max(Console().width, 110)).print(part)

@@ -8,7 +8,6 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 from optuna.trial import FrozenTrial
-from rich.console import Console
 
 from atft_pipeline.errors import TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
@@ -20,6 +19,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.pipelines.hpo.tracking import MlflowTrials, log_study
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.terminal import show
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.runtime import choose_runtime
 from atft_pipeline.tuning.acceptance import acceptance_checks
@@ -169,7 +169,7 @@ def _accept(trials: list[FrozenTrial], config: HpoConfig) -> None:
         TrainingError: one of them failed.
     """
     checks = acceptance_checks(slots(trials)[0][1], config.acceptance)
-    Console(width=max(Console().width, 110)).print(checks_table(checks))
+    show(checks_table(checks))
     failed = [check.name for check in checks if not check.passed]
     if failed:
         msg = f"dry run: {', '.join(failed)} failed; the limits are hpo.acceptance"
