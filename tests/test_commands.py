@@ -218,14 +218,20 @@ def test_viz_draws_every_node_of_the_pipeline_in_a_browser(world: Path, tmp_path
     assert browser is not None, "no chromium on this machine: apt-get install --no-install-recommends chromium"
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1600,1200", "--enable-logging=stderr"]
     limits = [f"--user-data-dir={tmp_path}", "--virtual-time-budget=30000", "--dump-dom"]
-    with viz(world) as address:
-        page = subprocess.run(
-            [browser, *flags, *limits, address], capture_output=True, text=True, check=True, timeout=120
-        )
-    drawn = re.findall(r'<g [^>]*class="pipeline-node[ "][^>]*data-node-fullname="([^"]+)"', page.stdout)
     pipeline = register_pipelines()["__default__"]
     datasets = {name for name in pipeline.datasets() if not name.startswith("params:")}
-    assert sorted(drawn) == sorted([*datasets, *(node.name for node in pipeline.nodes)])
+    expected = sorted([*datasets, *(node.name for node in pipeline.nodes)])
+    with viz(world) as address:
+        # The browser's clock runs ahead while a crowded machine lays the graph out: it may look too soon.
+        for _ in range(4):
+            page = subprocess.run(
+                [browser, *flags, *limits, address], capture_output=True, text=True, check=True, timeout=120
+            )
+            found = re.findall(r'<g [^>]*class="pipeline-node[ "][^>]*data-node-fullname="([^"]+)"', page.stdout)
+            drawn = sorted(found)
+            if drawn == expected:
+                break
+    assert drawn == expected
     # The page greets on the console; whatever else stands there is an error.
     said = re.findall(r":CONSOLE:\d+\] \"?(.*)", page.stderr)
     assert [line for line in said if not line.startswith("Experimental features")] == []

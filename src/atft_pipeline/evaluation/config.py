@@ -28,7 +28,6 @@ class EvaluationConfig:
             given, its columns count instead.
         groups: groups of sessions for the probability of overfitting; even.
         seed: of the random baseline.
-        styles: columns of the prediction table that describe listings and are no scores.
         ridge: penalties of the linear baseline.
         lightgbm: the tree baseline.
         bootstrap: intervals.
@@ -47,7 +46,6 @@ class EvaluationConfig:
     trials: int = within(1, 1, 1_000_000)
     groups: int = within(16, 4, 20)
     seed: int = within(0, 0, 2**31 - 1)
-    styles: tuple[str, ...] = ("beta", "volatility", "dollar_volume", "momentum", "size")
     ridge: RidgeConfig = RidgeConfig()
     lightgbm: LightGBMConfig = LightGBMConfig()
     bootstrap: BootstrapConfig = BootstrapConfig()

@@ -222,7 +222,7 @@ class _Evaluator:
 
     def _scores(self, horizon: int) -> dict[str, Floats]:
         """Every score of a horizon on the axes of the grid, the model first, then blends and factors."""
-        columns = score_columns(self.table, horizon, self.settings.styles)
+        columns = score_columns(self.table, horizon)
         found = {name: self.grid.spread(self.table[column]) for name, column in columns.items()}
         found |= {
             f"model+{name}": _blend(found["model"], found[name]) for name in self.settings.blends if name in found

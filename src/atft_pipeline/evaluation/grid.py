@@ -4,7 +4,6 @@ D days, N listings, R rows of the prediction table.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,23 +94,17 @@ def horizons_of(table: pl.DataFrame) -> tuple[int, ...]:
     return tuple(found)
 
 
-def score_columns(table: pl.DataFrame, horizon: int, styles: Sequence[str] = ()) -> dict[str, str]:
+def score_columns(table: pl.DataFrame, horizon: int) -> dict[str, str]:
     """Map the name of each score at a horizon to its column; ``score_h`` is the model and comes first.
 
     Args:
         table: the prediction table.
         horizon: sessions ahead.
-        styles: columns that describe the listing and are no scores, whatever their name looks like.
     """
     columns = {"model": f"score_{horizon}"}
     for column in table.columns:
         match = _SUFFIX.match(column)
-        if (
-            match is None
-            or int(match["horizon"]) != horizon
-            or column in styles
-            or not table[column].dtype.is_numeric()
-        ):
+        if match is None or int(match["horizon"]) != horizon or not table[column].dtype.is_numeric():
             continue
         if match["name"] != "score" and not match["name"].startswith(_NOT_SCORES):
             columns[match["name"]] = column
