@@ -1,5 +1,6 @@
 """Every command that the documentation names, as a user types it, in one project with a tiny market."""
 
+import json
 import os
 import re
 import shlex
@@ -236,3 +237,35 @@ def test_viz_draws_every_node_of_the_pipeline_in_a_browser(world: Path, tmp_path
     said = re.findall(r":CONSOLE:\d+\] \"?(.*)", page.stderr)
     assert [line for line in said if not line.startswith("Experimental features")] == []
     assert said
+
+
+def as_typed(project: Path, *words: str) -> str:
+    """Run ``kedro`` in a process of its own, without a terminal; what it printed."""
+    program = "from kedro.framework.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_viz_builds_a_static_site_with_every_node(world: Path) -> None:
+    as_typed(world, "viz", "build")
+    assert (world / "build" / "index.html").is_file()
+    names = {node["name"] for node in json.loads((world / "build" / "api" / "main").read_text())["nodes"]}
+    pipeline = register_pipelines()["__default__"]
+    assert {node.name for node in pipeline.nodes} <= names
+    assert {name for name in pipeline.datasets() if not name.startswith("params:")} <= names
+
+
+def test_ipython_loads_the_project(world: Path) -> None:
+    printed = as_typed(
+        world, "ipython", "-c", "print('stages', 'train' in pipelines, catalog.get('raw_prices').load())"
+    )
+    assert re.search(r"stages True \S+prices.parquet", printed)

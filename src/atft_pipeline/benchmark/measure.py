@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -174,11 +174,6 @@ def flops_per_sample(workload: Workload, settings: Settings, variant: Variant) -
         with FlopCounterMode(display=False) as counter:
             session.fabric.backward(forward(session, batch, phase, loss).total)
         return float(counter.get_total_flops()) / batch.real_samples
-
-
-def with_epochs(settings: Settings, epochs: int) -> Settings:
-    """Settings with a plan long enough for the steps that are measured."""
-    return replace(settings, training=settings.training.with_epochs(epochs))
 
 
 def _mark(device: torch.device) -> Any:
