@@ -240,11 +240,12 @@ def test_viz_draws_every_node_of_the_pipeline_in_a_browser(world: Path, tmp_path
 
 
 def as_typed(project: Path, *words: str) -> str:
-    """Run ``kedro`` in a process of its own, without a terminal; what it printed."""
-    program = "from kedro.framework.cli import main; main()"
+    """Run ``kedro`` in a process of its own, without a terminal, the environment first on the path; what it printed."""
+    programs = Path(sys.executable).parent
     done = subprocess.run(
-        [sys.executable, "-c", program, *words],
+        [programs / "kedro", *words],
         cwd=project,
+        env=os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
