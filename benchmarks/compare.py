@@ -15,7 +15,7 @@ import polars as pl
 
 from atft_pipeline.evaluation.grid import Floats, Grid, horizons_of
 from atft_pipeline.evaluation.metrics import common, correlation_rows, rank_rows
-from atft_pipeline.evaluation.significance import estimate
+from atft_pipeline.evaluation.stats.significance import estimate
 
 KEYS = ["Date", "Listing"]
 

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from atft_pipeline.market.alpha158 import NAMES
-from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.features import build_features
-from atft_pipeline.market.ingest import IngestConfig, ingest
+from atft_pipeline.features.alpha158 import NAMES
+from atft_pipeline.features.build import build_features
+from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.prices.ingest import IngestConfig, ingest
 
 FIRST_EQUAL = 61
 

@@ -17,7 +17,7 @@ from adabelief_pytorch import AdaBelief as Package
 from atft_pipeline.config import from_mapping
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import InputSpec, ModelConfig
-from atft_pipeline.training.adabelief import AdaBelief
+from atft_pipeline.training.optim.adabelief import AdaBelief
 
 SIZES = Path(__file__).resolve().parents[1] / "conf/base/globals.yml"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import polars as pl
 
-from atft_pipeline.market.sample_market import SampleMarketConfig, generate
+from atft_pipeline.synthetic.market import SampleMarketConfig, generate
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = "from kedro.framework.cli import main; main()"

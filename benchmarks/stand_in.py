@@ -21,7 +21,7 @@ from atft_pipeline.losses.masked import correlation
 from atft_pipeline.losses.neutral import neutralise
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.progress import track
-from atft_pipeline.training.validation import daily_rank_ic, newey_west
+from atft_pipeline.training.rank_ic import daily_rank_ic, newey_west
 
 GAP = 40
 STEP = 3

@@ -27,7 +27,7 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig
-from atft_pipeline.panel.splits import Split
+from atft_pipeline.splits.split import Split
 from atft_pipeline.training.build import Job, build_session
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate

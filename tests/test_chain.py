@@ -23,13 +23,13 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import Split, SplitConfig, single_split
-from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.scoring.frames import score_frame
+from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.splits.split import Split, SplitConfig, single_split
+from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
-from atft_pipeline.training.inference import score_days
 from atft_pipeline.training.loop import train
-from atft_pipeline.training.runtime import choose_runtime
-from atft_pipeline.validation.scoring import score_frame
+from atft_pipeline.training.runtime.runtime import choose_runtime
 from tests.project import ROOT, kedro, kedro_many, kedro_ok, make_project, newest
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ from atft_pipeline.cli import check_selection, cli
 from atft_pipeline.config_loader import ProjectConfigLoader
 from atft_pipeline.pipeline_registry import register_pipelines
 from atft_pipeline.settings import CONFIG_LOADER_ARGS
-from tests import CI
+from tests import ACTIVATED, CI
 from tests.commands import Kedro, commands_of, documented
 from tests.project import ROOT, make_project
 
@@ -241,11 +241,10 @@ def test_viz_draws_every_node_of_the_pipeline_in_a_browser(world: Path, tmp_path
 
 def as_typed(project: Path, *words: str) -> str:
     """Run ``kedro`` in a process of its own, without a terminal, the environment first on the path; what it printed."""
-    programs = Path(sys.executable).parent
     done = subprocess.run(
-        [programs / "kedro", *words],
+        [Path(sys.executable).with_name("kedro"), *words],
         cwd=project,
-        env=os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        env=ACTIVATED,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ from atft_pipeline.datasets.raw import FolderDataset
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.files import refusal, sweep, temporary_name
 from atft_pipeline.lineage import FileHashes
-from atft_pipeline.training.checkpoint import load_state, save_state, write_folder
+from atft_pipeline.training.checkpoint.model import load_state, save_state, write_folder
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ from atft_pipeline.hooks import FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
+from atft_pipeline.reporting.console import show
 from atft_pipeline.source import PATHS, as_text, complete, describe, recall, with_source
-from atft_pipeline.terminal import show
 
 # Options of `kedro run` that leave nodes out, as `Pipeline.filter` takes them.
 FILTERS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs")

@@ -17,17 +17,17 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from atft_pipeline.audit.table import audit_table
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.datasets.remedy import producer
 from atft_pipeline.errors import ArtifactError, ConfigError
-from atft_pipeline.evaluation.table import results_table
 from atft_pipeline.lineage import FileHashes
-from atft_pipeline.market.quality_table import quality_table
 from atft_pipeline.pipelines.descent import check_descent
 from atft_pipeline.pipelines.freshness import Recipes, describe_recipe, in_versions, version_folder, write_record
-from atft_pipeline.training.settled import check_settled
-from atft_pipeline.validation.table import folds_table
+from atft_pipeline.reporting.audit_table import audit_table
+from atft_pipeline.reporting.evaluation_table import results_table
+from atft_pipeline.reporting.folds_table import folds_table
+from atft_pipeline.reporting.quality_table import quality_table
+from atft_pipeline.training.checkpoint.settled import check_settled
 
 log = logging.getLogger(__name__)
 

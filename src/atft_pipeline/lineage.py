@@ -57,7 +57,7 @@ def code_fingerprint(module: str, package: str = "atft_pipeline") -> str:
     Comments, docstrings and layout do not count: the syntax trees are hashed, not the text.
 
     Args:
-        module: dotted name, such as ``atft_pipeline.market.ingest``.
+        module: dotted name, such as ``atft_pipeline.prices.ingest``.
         package: modules outside of it are not followed.
     """
     found: dict[str, str] = {}

@@ -14,13 +14,13 @@ from atft_pipeline.audit.artifacts import check_stored
 from atft_pipeline.audit.chain import Steps, build_world, real_steps
 from atft_pipeline.audit.finding import Finding
 from atft_pipeline.audit.stored import Stored
+from atft_pipeline.features.build import MANIFEST
+from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.graphs.config import GraphConfig
-from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.features import MANIFEST
-from atft_pipeline.market.ingest import IngestConfig
-from atft_pipeline.market.sample_market import SampleMarket
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig
+from atft_pipeline.prices.ingest import IngestConfig
+from atft_pipeline.synthetic.market import SampleMarket
 
 FEATURES = FeaturesConfig(groups=("listing", "market"))
 GRAPHS = GraphConfig()

@@ -13,17 +13,17 @@ import pytest
 from atft_pipeline.audit.audit import Audit, AuditConfig, audit
 from atft_pipeline.audit.chain import Steps, real_steps
 from atft_pipeline.audit.fingerprints import FingerprintConfig, search_fingerprints
-from atft_pipeline.audit.table import audit_table
 from atft_pipeline.errors import ConfigError, DataError
+from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
-from atft_pipeline.market.cleaning import CleaningConfig
-from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.ingest import IngestConfig, IngestResult, ingest
-from atft_pipeline.market.returns import daily_returns
-from atft_pipeline.market.sample_market import SampleMarket, SampleMarketConfig, generate
 from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.panel.panel import Panel
+from atft_pipeline.prices.cleaning.clean import CleaningConfig
+from atft_pipeline.prices.ingest import IngestConfig, IngestResult, ingest
+from atft_pipeline.prices.returns import daily_returns
+from atft_pipeline.reporting.audit_table import audit_table
+from atft_pipeline.synthetic.market import SampleMarket, SampleMarketConfig, generate
 from tests.audit.planted import with_columns, with_feature
 
 pytestmark = pytest.mark.slow

@@ -20,24 +20,24 @@ from atft_pipeline.audit.known import check_listings, check_parts
 from atft_pipeline.audit.newest import check_update
 from atft_pipeline.audit.prices import check_prices, check_reading
 from atft_pipeline.audit.stored import Stored, draw_places
-from atft_pipeline.audit.table import audit_table
+from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.graphs import build as graph_build
 from atft_pipeline.graphs.graphs import AlignedGraphs
-from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.ingest import IngestConfig, IngestResult
-from atft_pipeline.market.prepared import PreparedConfig
-from atft_pipeline.market.prices import PricesConfig, read_prices
-from atft_pipeline.market.sample_market import SampleMarket, SampleMarketConfig, generate
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import DayCache, ResidentPanel
+from atft_pipeline.prices.ingest import IngestConfig, IngestResult
+from atft_pipeline.prices.prepared import PreparedConfig
+from atft_pipeline.prices.reading.read import PricesConfig, read_prices
+from atft_pipeline.reporting.audit_table import audit_table
+from atft_pipeline.synthetic.market import SampleMarket, SampleMarketConfig, generate
 from atft_pipeline.training.build import input_spec
-from atft_pipeline.training.checkpoint import columns_hash
+from atft_pipeline.training.checkpoint.model import columns_hash
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.training.runtime.runtime import choose_runtime
 from tests.audit.planted import (
     CLOSE,
     FEATURES,

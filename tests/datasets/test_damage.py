@@ -27,7 +27,7 @@ from atft_pipeline.datasets.raw import RawPathDataset
 from atft_pipeline.datasets.tables import FigureDataset, FrameDataset, JsonDataset, TextDataset
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.lineage import hash_file
-from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.training.checkpoint.model import load_model
 from tests.panel.market import write_features
 from tests.training.runs import market, run
 

@@ -8,8 +8,8 @@ import pytest
 
 from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate, fingerprint
-from atft_pipeline.evaluation.table import results_table
-from atft_pipeline.evaluation.verdict import verdict
+from atft_pipeline.reporting.conclusions import verdict
+from atft_pipeline.reporting.evaluation_table import results_table
 from tests.panel.market import business_days
 
 

@@ -3,12 +3,12 @@ import polars as pl
 import pytest
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.books import run_book
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
 from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.evaluation.plausibility import Limits, beyond_belief, check_returns, extreme_returns, judge_book
-from atft_pipeline.evaluation.portfolios import PortfolioConfig
-from atft_pipeline.evaluation.table import results_table
+from atft_pipeline.evaluation.portfolio.backtest import run_book
+from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
+from atft_pipeline.reporting.evaluation_table import results_table
 from tests.evaluation.test_evaluate import predictions
 
 LIMITS = Limits(session=0.5, year=10.0, sessions_a_year=252)

@@ -14,7 +14,7 @@ from atft_pipeline.model.config import (
     SelectionConfig,
 )
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.runtime import choose_runtime, compile_module
+from atft_pipeline.training.runtime.runtime import choose_runtime, compile_module
 from tests.model.inputs import inputs, one_day, spec
 
 SMALL = ModelConfig(width=8, encoder=EncoderConfig(heads=2), graph=GraphAttentionConfig(layers=2, heads=4))

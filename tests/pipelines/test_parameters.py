@@ -16,12 +16,12 @@ import atft_pipeline
 from atft_pipeline.cli import parameter_line
 from atft_pipeline.config import LIMITS, config, from_mapping, require, within
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.market.prepared import PreparedConfig
 from atft_pipeline.model.config import InputSpec
-from atft_pipeline.panel.schemes import WalkForward
 from atft_pipeline.pipeline_registry import register_pipelines
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.training.origin import Origin
+from atft_pipeline.prices.prepared import PreparedConfig
+from atft_pipeline.splits.schemes import WalkForward
+from atft_pipeline.training.checkpoint.origin import Origin
 from atft_pipeline.tuning.config import DimensionConfig
 
 

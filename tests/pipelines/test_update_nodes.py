@@ -7,10 +7,9 @@ import pytest
 
 from atft_pipeline.datasets.artifacts import Write
 from atft_pipeline.errors import ArtifactError, DataError
+from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.ingest import IngestConfig
 from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.features.nodes import compute_features
@@ -19,7 +18,8 @@ from atft_pipeline.pipelines.ingest.nodes import ingest_prices
 from atft_pipeline.pipelines.panel.nodes import pack_panel
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.update.nodes import continue_features, continue_panel, update_prices
-from tests.market.market import raw_market
+from atft_pipeline.prices.ingest import IngestConfig
+from tests.features.market import raw_market
 
 INGEST = Params[IngestConfig](IngestConfig())
 FEATURES = Params[FeaturesConfig](FeaturesConfig(groups=("extras",), horizons=(1, 2)))

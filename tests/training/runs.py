@@ -15,7 +15,7 @@ from atft_pipeline.model.config import EncoderConfig, GraphAttentionConfig, Mode
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import SplitConfig, single_split
+from atft_pipeline.splits.split import SplitConfig, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import TrainingResult, train
 from atft_pipeline.training.session import nothing

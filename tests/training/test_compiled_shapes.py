@@ -11,7 +11,7 @@ from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.training.config import PhaseConfig, RuntimeConfig
-from atft_pipeline.training.runtime import compiled_graphs
+from atft_pipeline.training.runtime.runtime import compiled_graphs
 from tests.training.runs import market, run
 
 PHASES = (

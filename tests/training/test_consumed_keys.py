@@ -19,7 +19,7 @@ from atft_pipeline.model.config import (
 )
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.resident import GIB, ResidencyConfig, choose_residency
-from atft_pipeline.panel.splits import SplitConfig
+from atft_pipeline.splits.split import SplitConfig
 from atft_pipeline.training.config import (
     AugmentationConfig,
     OptimizerConfig,

@@ -16,10 +16,10 @@ from atft_pipeline.panel.batches import DayBatches
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.prefetch import Prefetch, source_of
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig
-from atft_pipeline.training.inference import score_days
-from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.training.runtime.runtime import choose_runtime
 from tests.training.runs import BATCHES, MODEL, market, run, weights
 
 pytestmark = pytest.mark.gpu
@@ -196,7 +196,7 @@ def test_an_fp16_step_without_numbers_is_skipped_and_the_next_one_is_not(
 
     monkeypatch.setattr(epoch, "forward", overflowing)
     monkeypatch.setattr(epoch, "optimizer_step", watched)
-    monkeypatch.setattr("atft_pipeline.training.sums.Sums.refuse_nan", lambda *_: None)
+    monkeypatch.setattr("atft_pipeline.training.accumulator.Sums.refuse_nan", lambda *_: None)
     precision = {"compile": "none", "precision": "16-mixed"}
     card = train(planted, tmp_path, epochs=1, max_batches=5, runtime=precision).run_card
     assert card["precision"]["value"] == "16-mixed"

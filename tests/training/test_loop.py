@@ -13,8 +13,9 @@ from atft_pipeline.model.config import GraphAttentionConfig, HeadsConfig
 from atft_pipeline.panel.batches import DayBatches
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import single_split
-from atft_pipeline.training.checkpoint import load_model, panel_for
+from atft_pipeline.scoring.inference import explain_days, score_days
+from atft_pipeline.splits.split import single_split
+from atft_pipeline.training.checkpoint.model import load_model, panel_for
 from atft_pipeline.training.config import (
     AugmentationConfig,
     OptimizerConfig,
@@ -22,8 +23,7 @@ from atft_pipeline.training.config import (
     RuntimeConfig,
     ScheduleConfig,
 )
-from atft_pipeline.training.inference import explain_days, score_days
-from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.training.runtime.runtime import choose_runtime
 from tests.training.runs import BATCHES, MODEL, SPLIT, market, run, weights
 
 

@@ -13,7 +13,7 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import HeadsConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.training.config import AugmentationConfig, PhaseConfig
-from atft_pipeline.training.watch import refuse_standstill, weight_sums
+from atft_pipeline.training.health import refuse_standstill, weight_sums
 from tests.training.runs import MODEL, market, run
 
 

@@ -11,7 +11,7 @@ import yaml
 from atft_pipeline.config import from_mapping
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import Split, single_split
+from atft_pipeline.splits.split import Split, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.tuning.config import DimensionConfig, HeartbeatConfig, HpoConfig, PrunerConfig
 from atft_pipeline.tuning.database import open_storage

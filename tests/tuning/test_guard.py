@@ -6,7 +6,7 @@ import torch
 
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import single_split
+from atft_pipeline.splits.split import single_split
 from atft_pipeline.tuning.guard import blank_test_days, refuse_test_days, without_test
 from tests.panel.market import make_panel
 from tests.training.runs import SPLIT

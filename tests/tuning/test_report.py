@@ -9,9 +9,9 @@ import yaml
 from rich.console import Console
 
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.reporting.study_figures import FIGURES, study_figures
 from atft_pipeline.tuning.acceptance import acceptance_checks
 from atft_pipeline.tuning.config import AcceptanceConfig, DimensionConfig, HpoConfig
-from atft_pipeline.tuning.figures import FIGURES, study_figures
 from atft_pipeline.tuning.live import LiveTable, checks_table, duration
 from atft_pipeline.tuning.observer import Outcome, TrialStart
 from atft_pipeline.tuning.report import (

@@ -21,7 +21,7 @@ from atft_pipeline.audit.scramble import scramble_future
 from atft_pipeline.audit.stored import Stored
 from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ArtifactError, ConfigError, DataError
-from atft_pipeline.market.columns import FeaturesConfig
+from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.progress import track
 
 # Newest sessions on which the update is compared with a rebuild: enough for a universe.

@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from atft_pipeline.features.build import build_features
+from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.features import build_features
-from atft_pipeline.market.ingest import IngestConfig, IngestResult, ingest
-from atft_pipeline.market.listings import read_listings
-from atft_pipeline.market.prepared import summarise_prepared
-from atft_pipeline.market.prices import PricesConfig
-from atft_pipeline.market.returns import daily_returns
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.training.checkpoint import ModelCard, load_model, panel_for
-from atft_pipeline.training.inference import score_days
-from atft_pipeline.training.runtime import Runtime
+from atft_pipeline.prices.ingest import IngestConfig, IngestResult, ingest
+from atft_pipeline.prices.listings import read_listings
+from atft_pipeline.prices.prepared import summarise_prepared
+from atft_pipeline.prices.reading.read import PricesConfig
+from atft_pipeline.prices.returns import daily_returns
+from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.training.checkpoint.model import ModelCard, load_model, panel_for
+from atft_pipeline.training.runtime.runtime import Runtime
 
 AHEAD = 5
 

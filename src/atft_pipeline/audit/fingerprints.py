@@ -22,7 +22,7 @@ from scipy.special import ndtri
 from atft_pipeline.config import config, within
 from atft_pipeline.evaluation.grid import Floats, Grid
 from atft_pipeline.evaluation.metrics import common, correlation_rows, rank_rows
-from atft_pipeline.evaluation.significance import estimate
+from atft_pipeline.evaluation.stats.significance import estimate
 
 LEAST_HORIZONS = 3
 

@@ -13,8 +13,8 @@ from scipy.stats import rankdata
 from atft_pipeline.audit.finding import Finding
 from atft_pipeline.audit.stored import Stored
 from atft_pipeline.lineage import hash_json
-from atft_pipeline.market.listings import match_listings, read_dated_listings
-from atft_pipeline.market.price_config import PricesConfig
+from atft_pipeline.prices.listings import match_listings, read_dated_listings
+from atft_pipeline.prices.reading.config import PricesConfig
 
 Days = npt.NDArray[np.int64]
 # Mean daily RankIC of one feature, over a tenth of the days, that no market gives.

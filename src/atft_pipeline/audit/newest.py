@@ -8,8 +8,8 @@ import polars as pl
 
 from atft_pipeline.audit.chain import Steps
 from atft_pipeline.audit.finding import Finding, Tally
-from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.updates import update_features, update_start
+from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.update import update_features, update_start
 from atft_pipeline.panel.build import append_days
 from atft_pipeline.panel.panel import Panel
 

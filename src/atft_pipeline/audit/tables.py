@@ -13,7 +13,7 @@ from atft_pipeline.audit.chain import Steps
 from atft_pipeline.audit.finding import PANEL_ITEMS, Finding, Tally
 from atft_pipeline.audit.scramble import scramble_future
 from atft_pipeline.audit.stored import Stored
-from atft_pipeline.market.extras import HISTORY, SCALE_WINDOW
+from atft_pipeline.features.extras import HISTORY, SCALE_WINDOW
 from atft_pipeline.progress import track
 
 # Days up to each drawn one that are compared.

@@ -12,9 +12,9 @@ from atft_pipeline.benchmark.measure import session_of, steps_of
 from atft_pipeline.benchmark.switches import EAGER, Settings, Variant
 from atft_pipeline.benchmark.workload import Workload
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
+from atft_pipeline.scoring.inference import score_days
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.inference import score_days
-from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.training.runtime.runtime import choose_runtime
 from atft_pipeline.training.session import Session
 
 # Steps under the sync check; fewer than those between two looks at the loss, which do wait.

@@ -20,11 +20,11 @@ from atft_pipeline.errors import AtftError
 from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.resident import ResidencyConfig
-from atft_pipeline.panel.splits import Split
+from atft_pipeline.splits.split import Split
+from atft_pipeline.training.accumulator import Sums
 from atft_pipeline.training.build import Job, build_session
 from atft_pipeline.training.epoch import Clock, forward, train_group
 from atft_pipeline.training.session import Session
-from atft_pipeline.training.sums import Sums
 
 GIB = 2**30
 

@@ -18,10 +18,10 @@ from atft_pipeline.benchmark.switches import DEFAULT, EAGER, PLAIN, VARIANTS, Se
 from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
 from atft_pipeline.config import config, require, within
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
-from atft_pipeline.terminal import terminal_text
+from atft_pipeline.reporting.console import terminal_text
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate
-from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.training.runtime.runtime import choose_runtime
 from atft_pipeline.training.session import Session
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,11 @@
 """Parameters of an evaluation."""
 
+from atft_pipeline.baselines.lightgbm import LightGBMConfig
+from atft_pipeline.baselines.ridge import RidgeConfig
 from atft_pipeline.config import config, require, within
-from atft_pipeline.evaluation.baselines import RidgeConfig
-from atft_pipeline.evaluation.boosting import LightGBMConfig
-from atft_pipeline.evaluation.bootstrap import BootstrapConfig
 from atft_pipeline.evaluation.market import FACTORS
-from atft_pipeline.evaluation.portfolios import PortfolioConfig
+from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
+from atft_pipeline.evaluation.stats.bootstrap import BootstrapConfig
 
 BASELINES = ("lightgbm", "ridge")
 

@@ -9,21 +9,21 @@ import plotly.graph_objects as go
 import polars as pl
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.book_report import Setting, books_report
-from atft_pipeline.evaluation.books import Book
-from atft_pipeline.evaluation.bootstrap import Bootstrap
 from atft_pipeline.evaluation.config import EvaluationConfig
 from atft_pipeline.evaluation.daily import DailyMetrics, Outcome, daily_metrics
 from atft_pipeline.evaluation.drift import score_drift
 from atft_pipeline.evaluation.grid import Floats, Grid, horizons_of, score_columns
 from atft_pipeline.evaluation.market import FACTORS, Execution, Market, random_scores
 from atft_pipeline.evaluation.metrics import rank_rows
-from atft_pipeline.evaluation.overfitting import overfitting_probability
 from atft_pipeline.evaluation.plausibility import check_returns, extreme_returns
+from atft_pipeline.evaluation.portfolio.backtest import Book
+from atft_pipeline.evaluation.portfolio.report import Setting, books_report
 from atft_pipeline.evaluation.quantiles import quantile_days
-from atft_pipeline.evaluation.report_figures import all_figures
-from atft_pipeline.evaluation.significance import hac_lag
+from atft_pipeline.evaluation.slice_report import Places, groupings_of, where_it_works
 from atft_pipeline.evaluation.slices import regime_of
+from atft_pipeline.evaluation.stats.bootstrap import Bootstrap
+from atft_pipeline.evaluation.stats.overfitting import overfitting_probability
+from atft_pipeline.evaluation.stats.significance import hac_lag
 from atft_pipeline.evaluation.summary import (
     Report,
     mean_report,
@@ -32,8 +32,8 @@ from atft_pipeline.evaluation.summary import (
     score_report,
     share_report,
 )
-from atft_pipeline.evaluation.where import Places, groupings_of, where_it_works
 from atft_pipeline.lineage import hash_bytes
+from atft_pipeline.reporting.evaluation_figures import all_figures
 
 __all__ = ["Evaluation", "EvaluationConfig", "Extras", "evaluate"]
 

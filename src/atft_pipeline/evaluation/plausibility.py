@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.books import Book
 from atft_pipeline.evaluation.grid import Dates, Floats, Grid
+from atft_pipeline.evaluation.portfolio.backtest import Book
 
 SHOWN = 5
 # Mean daily RankICs that no honest ranking of a market has; where an oracle is known, its share says more.

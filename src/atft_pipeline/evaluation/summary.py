@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from atft_pipeline.evaluation.bootstrap import Bootstrap, Interval
 from atft_pipeline.evaluation.daily import METRICS, DailyMetrics
 from atft_pipeline.evaluation.grid import Floats
 from atft_pipeline.evaluation.metrics import correlation_rows, rank_rows
-from atft_pipeline.evaluation.significance import Estimate, estimate, information_ratio, ratio_of_means
+from atft_pipeline.evaluation.stats.bootstrap import Bootstrap, Interval
+from atft_pipeline.evaluation.stats.significance import Estimate, estimate, information_ratio, ratio_of_means
 
 Report = dict[str, Any]
 

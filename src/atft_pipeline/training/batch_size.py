@@ -16,7 +16,7 @@ from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.day_graphs import NeighborSource
 from atft_pipeline.panel.resident import ResidentPanel
-from atft_pipeline.training.runtime import Runtime
+from atft_pipeline.training.runtime.runtime import Runtime
 
 log = logging.getLogger(__name__)
 

@@ -20,18 +20,18 @@ from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.panel import Panel, PanelMeta
 from atft_pipeline.panel.prefetch import source_of
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import Split
+from atft_pipeline.splits.split import Split
 from atft_pipeline.training.batch_size import Trainer, measured_batch_size
-from atft_pipeline.training.checkpoint import MODEL_TENSORS, start_from
+from atft_pipeline.training.checkpoint.model import MODEL_TENSORS, start_from
+from atft_pipeline.training.checkpoint.origin import Descent
+from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
 from atft_pipeline.training.config import WITHOUT_EFFECT, RuntimeConfig, TrainingConfig, loss_of
-from atft_pipeline.training.distributed import Ranks, build_fabric
-from atft_pipeline.training.gpu import GpuSampler, nvml_reader
-from atft_pipeline.training.monitor import PartTimer
-from atft_pipeline.training.optimizers import build_optimizer
-from atft_pipeline.training.origin import Descent
-from atft_pipeline.training.runtime import Runtime, choose_runtime, compile_module, use_attention
+from atft_pipeline.training.optim.optimizers import build_optimizer
+from atft_pipeline.training.runtime.distributed import Ranks, build_fabric
+from atft_pipeline.training.runtime.gpu import GpuSampler, nvml_reader
+from atft_pipeline.training.runtime.monitor import PartTimer
+from atft_pipeline.training.runtime.runtime import Runtime, choose_runtime, compile_module, use_attention
 from atft_pipeline.training.session import Session
-from atft_pipeline.training.state import StateStore, TrainingState
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

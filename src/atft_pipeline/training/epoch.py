@@ -17,14 +17,14 @@ from atft_pipeline.losses.composite import CompositeLoss, LossResult
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.packing import BatchPlan
 from atft_pipeline.progress import progress_bar
+from atft_pipeline.training.accumulator import Record, Sums
 from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.config import PhaseConfig
-from atft_pipeline.training.monitor import STEP, WARM_UP, tracing
-from atft_pipeline.training.schedules import learning_rate
+from atft_pipeline.training.health import block_norms
+from atft_pipeline.training.optim.schedules import learning_rate
+from atft_pipeline.training.rank_ic import RankICSummary, daily_rank_ic, summarise
+from atft_pipeline.training.runtime.monitor import STEP, WARM_UP, tracing
 from atft_pipeline.training.session import Session
-from atft_pipeline.training.sums import Record, Sums
-from atft_pipeline.training.validation import RankICSummary, daily_rank_ic, summarise
-from atft_pipeline.training.watch import block_norms
 
 # Steps between two looks at what makes the host wait for the device: a loss that is no number, norms by block.
 CHECK_EVERY = 50

@@ -22,15 +22,15 @@ from atft_pipeline.panel.packing import BatchPlan
 from atft_pipeline.panel.panel import PanelMeta
 from atft_pipeline.panel.prefetch import BatchSource
 from atft_pipeline.panel.resident import ResidentPanel
-from atft_pipeline.training.checkpoint import ModelCard, columns_hash
+from atft_pipeline.training.accumulator import Sums
+from atft_pipeline.training.checkpoint.model import ModelCard, columns_hash
+from atft_pipeline.training.checkpoint.origin import Descent
+from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
 from atft_pipeline.training.config import PhaseConfig, TrainingConfig, loss_of
-from atft_pipeline.training.distributed import Ranks
-from atft_pipeline.training.gpu import GpuSampler
-from atft_pipeline.training.monitor import PartTimer
-from atft_pipeline.training.origin import Descent
-from atft_pipeline.training.runtime import Runtime
-from atft_pipeline.training.state import StateStore, TrainingState
-from atft_pipeline.training.sums import Sums
+from atft_pipeline.training.runtime.distributed import Ranks
+from atft_pipeline.training.runtime.gpu import GpuSampler
+from atft_pipeline.training.runtime.monitor import PartTimer
+from atft_pipeline.training.runtime.runtime import Runtime
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

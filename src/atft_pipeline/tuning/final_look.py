@@ -8,8 +8,8 @@ from optuna.trial import FrozenTrial
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import Split
-from atft_pipeline.training.checkpoint import load_model, panel_for
+from atft_pipeline.splits.split import Split
+from atft_pipeline.training.checkpoint.model import load_model, panel_for
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.tuning.objective import WEIGHTS
 from atft_pipeline.tuning.samplers import quiet

@@ -8,7 +8,7 @@ import torch
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
-from atft_pipeline.panel.splits import Split
+from atft_pipeline.splits.split import Split
 
 
 def refuse_test_days(days: Sequence[int], split: Split, panel: Panel, use: str) -> None:

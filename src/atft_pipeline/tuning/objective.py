@@ -19,7 +19,7 @@ from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_json
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import Split
+from atft_pipeline.splits.split import Split
 from atft_pipeline.training.loop import train
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.limits import Deadline, halved, out_of_memory, release_memory

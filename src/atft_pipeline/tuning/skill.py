@@ -11,11 +11,11 @@ import torch
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.book import book_returns, sharpe
 from atft_pipeline.panel.resident import ResidentPanel
-from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.inference import score_days
-from atft_pipeline.training.runtime import choose_runtime
-from atft_pipeline.training.validation import RankICSummary, daily_rank_ic, summarise
+from atft_pipeline.training.rank_ic import RankICSummary, daily_rank_ic, summarise
+from atft_pipeline.training.runtime.runtime import choose_runtime
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,20 @@ from atft_pipeline.audit.prices import check_reading
 from atft_pipeline.audit.stored import Stored
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import DataError
+from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.ingest import IngestConfig
-from atft_pipeline.market.listings import read_listings
-from atft_pipeline.market.prepared import read_prepared
-from atft_pipeline.market.prices import read_prices
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.prices.ingest import IngestConfig
+from atft_pipeline.prices.listings import read_listings
+from atft_pipeline.prices.prepared import read_prepared
+from atft_pipeline.prices.reading.read import read_prices
+from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.training.runtime.runtime import choose_runtime
 
 
 def collect_stored(

@@ -6,8 +6,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from atft_pipeline.benchmark.report import BenchmarkConfig, benchmark_table, run_benchmark
-from atft_pipeline.evaluation.benchmark_figures import variants_figure
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.reporting.benchmark_figures import variants_figure
 
 log = logging.getLogger(__name__)
 

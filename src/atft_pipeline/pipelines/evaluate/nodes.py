@@ -13,8 +13,6 @@ from atft_pipeline.errors import ArtifactError
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
 from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.evaluation.market import market_of
-from atft_pipeline.evaluation.report import report_page
-from atft_pipeline.evaluation.report_figures import importance, lag_attention
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_file
@@ -22,15 +20,17 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.pipelines.evaluate.tracking import log_evaluation, run_id
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.training.checkpoint import MODEL_TENSORS, load_model, panel_for
+from atft_pipeline.reporting.evaluation_figures import importance, lag_attention
+from atft_pipeline.reporting.evaluation_page import report_page
+from atft_pipeline.scoring.frames import Rows, lightgbm_frame, listing_details, ridge_frame, score_frame
+from atft_pipeline.scoring.inference import explain_days, score_days
+from atft_pipeline.splits.split import SplitConfig, single_split
+from atft_pipeline.training.checkpoint.model import MODEL_TENSORS, load_model, panel_for
+from atft_pipeline.training.checkpoint.origin import check_market, check_test_days
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.inference import explain_days, score_days
-from atft_pipeline.training.origin import check_market, check_test_days
-from atft_pipeline.training.runtime import choose_runtime
-from atft_pipeline.validation.scoring import Rows, lightgbm_frame, listing_details, ridge_frame, score_frame
+from atft_pipeline.training.runtime.runtime import choose_runtime
 
 REFERENCE_DAYS = 20
 EXPLAINED_DAYS = 20

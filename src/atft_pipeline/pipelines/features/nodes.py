@@ -5,8 +5,8 @@ from functools import partial
 import polars as pl
 
 from atft_pipeline.datasets.artifacts import Write
-from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.features import build_features
+from atft_pipeline.features.build import build_features
+from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.pipelines.parameters import Params
 
 

@@ -12,14 +12,14 @@ import plotly.graph_objects as go
 import polars as pl
 
 from atft_pipeline.datasets.artifacts import Write
-from atft_pipeline.evaluation.graph_figures import graph_stability
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.graphs.report import report_months
-from atft_pipeline.market.returns import daily_returns
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.prices.returns import daily_returns
+from atft_pipeline.reporting.graph_figures import graph_stability
 
 
 def connect_listings(

@@ -16,16 +16,16 @@ from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.pipelines.hpo.tracking import MlflowTrials, log_study
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.terminal import show
+from atft_pipeline.reporting.console import show
+from atft_pipeline.reporting.study_figures import study_figures
+from atft_pipeline.splits.split import SplitConfig, single_split
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
-from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.training.runtime.runtime import choose_runtime
 from atft_pipeline.tuning.acceptance import acceptance_checks
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.database import BROKEN, explained, hidden, open_storage
-from atft_pipeline.tuning.figures import study_figures
 from atft_pipeline.tuning.final_look import look_at_test
 from atft_pipeline.tuning.guard import blank_test_days, without_test
 from atft_pipeline.tuning.live import LiveTable, TrialLog, checks_table

@@ -6,10 +6,10 @@ from typing import Any
 import polars as pl
 
 from atft_pipeline.lineage import FileHashes
-from atft_pipeline.market.ingest import IngestConfig, ingest
-from atft_pipeline.market.quality import quality_page
-from atft_pipeline.market.quality_table import require_universe
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.prices.ingest import IngestConfig, ingest
+from atft_pipeline.reporting.quality_page import quality_page
+from atft_pipeline.reporting.quality_table import require_universe
 
 
 def ingest_prices(

@@ -6,12 +6,12 @@ from typing import Any
 import polars as pl
 
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.market.ingest import IngestConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.prediction.newest import PredictConfig, check_prices, score_newest
+from atft_pipeline.prices.ingest import IngestConfig
+from atft_pipeline.scoring.newest import PredictConfig, check_prices, score_newest
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.runtime import choose_runtime
+from atft_pipeline.training.runtime.runtime import choose_runtime
 
 
 def predict_newest(

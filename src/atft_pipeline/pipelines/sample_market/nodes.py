@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from atft_pipeline.market.sample_market import SampleMarketConfig, generate
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.synthetic.market import SampleMarketConfig, generate
 
 
 def generate_market(config: Params[SampleMarketConfig]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:

@@ -10,7 +10,6 @@ import torch
 
 from atft_pipeline.config import require
 from atft_pipeline.errors import TrainingError
-from atft_pipeline.evaluation.training_figures import training_curves
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import ModelConfig
@@ -18,14 +17,15 @@ from atft_pipeline.model.summary import draw
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig
-from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.train.tracking import MlflowObserver
-from atft_pipeline.training.checkpoint import load_model
+from atft_pipeline.reporting.run_card_page import card_page
+from atft_pipeline.reporting.training_figures import training_curves
+from atft_pipeline.splits.split import SplitConfig, single_split
+from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import train
-from atft_pipeline.training.run_card_page import card_page
-from atft_pipeline.training.schedules import planned_rates
+from atft_pipeline.training.optim.schedules import planned_rates
 
 log = logging.getLogger(__name__)
 

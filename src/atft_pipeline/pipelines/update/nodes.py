@@ -9,11 +9,8 @@ import polars as pl
 
 from atft_pipeline.datasets.artifacts import Write
 from atft_pipeline.errors import ArtifactError
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.market.columns import FeaturesConfig
-from atft_pipeline.market.ingest import IngestConfig
-from atft_pipeline.market.prices import date_range
-from atft_pipeline.market.updates import (
+from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.update import (
     changed_history,
     check_delivered,
     history_fingerprint,
@@ -23,10 +20,13 @@ from atft_pipeline.market.updates import (
     update_features,
     update_start,
 )
+from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.build import append_days
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.ingest.nodes import ingest_prices
 from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.prices.ingest import IngestConfig
+from atft_pipeline.prices.reading.read import date_range
 
 
 def update_prices(

@@ -16,14 +16,14 @@ from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig
-from atft_pipeline.panel.splits import SplitConfig, single_split
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.tracking import tracked
 from atft_pipeline.pipelines.train.tracking import numbers
+from atft_pipeline.scoring.fold_store import FoldRecord
+from atft_pipeline.scoring.folds import FoldSettings, as_rows, rank_ics, run_folds
+from atft_pipeline.splits.config import WalkForwardConfig
+from atft_pipeline.splits.split import SplitConfig, single_split
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
-from atft_pipeline.validation.config import WalkForwardConfig
-from atft_pipeline.validation.folds import FoldSettings, as_rows, rank_ics, run_folds
-from atft_pipeline.validation.store import FoldRecord
 
 
 class MlflowFolds:

@@ -1,0 +1,1 @@
+"""Ridge and LightGBM on the rows of the model."""

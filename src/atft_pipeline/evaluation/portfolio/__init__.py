@@ -1,0 +1,1 @@
+"""Portfolios that trade on scores."""

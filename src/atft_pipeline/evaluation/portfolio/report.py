@@ -1,0 +1,156 @@
+"""Books of the scores of one horizon, judged and summarised."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from atft_pipeline.evaluation.grid import Dates, Floats
+from atft_pipeline.evaluation.plausibility import Limits, judge_book
+from atft_pipeline.evaluation.portfolio.backtest import Book, capacity, drawdown, run_book
+from atft_pipeline.evaluation.portfolio.weights import Kind, PortfolioConfig, book_weights
+from atft_pipeline.evaluation.stats.bootstrap import Bootstrap
+from atft_pipeline.evaluation.stats.overfitting import deflated_sharpe
+from atft_pipeline.evaluation.stats.significance import estimate
+from atft_pipeline.evaluation.summary import Report, mean_report, number, ratio_report
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What books of a horizon share.
+
+    Attributes:
+        portfolios: how they are built.
+        deciles: score buckets.
+        horizon: sessions that a sleeve is held.
+        sessions: axis of all arrays [T].
+        listings: names [N].
+        forward: return of the session that follows [T, N].
+        sector: number of each listing's sector [N], ``None`` where only one is known.
+        beta: [T, N] or ``None``.
+        dollar_volume: [T, N] or ``None``.
+        trials: configurations that the model was chosen from.
+        trial_deviation: standard deviation of their Sharpe ratios of one session; ``None`` where not known.
+    """
+
+    portfolios: PortfolioConfig
+    deciles: int
+    horizon: int
+    sessions: Dates
+    listings: tuple[str, ...]
+    forward: Floats
+    sector: npt.NDArray[np.int64] | None
+    beta: Floats | None
+    dollar_volume: Floats | None
+    trials: int
+    trial_deviation: float | None
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether h sleeves share the capital."""
+        return self.portfolios.sleeves == "overlapping"
+
+    def why_not(self, kind: Kind) -> str | None:
+        """Reason that a book cannot be built, ``None`` where it can."""
+        if kind == "sector_neutral" and self.sector is None:
+            return "no sectors are known"
+        if kind == "beta_neutral" and self.beta is None:
+            return "no prices to take betas from"
+        return None
+
+
+def books_report(ranks: dict[str, Floats], setting: Setting, bootstrap: Bootstrap) -> tuple[Report, dict[str, Book]]:
+    """Build every book of the model, and the two plain ones of the other scores.
+
+    Args:
+        ranks: of the scores within their session by name, the model first [T, N].
+        setting: what the books share.
+        bootstrap: of the intervals.
+
+    Returns:
+        Report by book and score, and the paths of the model's believable books.
+    """
+    report: Report = {}
+    paths: dict[str, Book] = {}
+    for kind in setting.portfolios.books:
+        reason = setting.why_not(kind)
+        if reason is not None:
+            report[kind] = {"left_out": reason}
+            continue
+        names = list(ranks) if kind in ("long_short", "top_k") else ["model"]
+        built = {name: _build(kind, ranks[name], setting) for name in names}
+        report[kind] = {name: _summarise(*pair, setting, bootstrap) for name, pair in built.items()}
+        model = report[kind]["model"]
+        if model["believable"]:
+            paths[kind] = built["model"][0]
+            model["net_less"] = {
+                name: _difference(built["model"][0], built[name][0], setting, bootstrap)
+                for name in names
+                if name != "model" and report[kind][name]["believable"]
+            }
+    return report, paths
+
+
+def _build(kind: Kind, ranks: Floats, setting: Setting) -> tuple[Book, Floats]:
+    """Path and weights of one book."""
+    settings = setting.portfolios
+    weights = book_weights(kind, ranks, settings, setting.deciles, setting.sector, setting.beta)
+    book = run_book(
+        weights,
+        setting.forward,
+        setting.horizon,
+        settings.cost_bp,
+        overlapping=setting.overlapping,
+        beta=setting.beta,
+    )
+    return book, weights
+
+
+def _summarise(book: Book, weights: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
+    """All numbers of one book; those of a book that is not believed are withheld."""
+    settings, horizon = setting.portfolios, setting.horizon
+    limits = Limits(settings.max_session_return, settings.max_annual_return, settings.sessions_a_year)
+    report = judge_book(book, setting.sessions, setting.listings, limits)
+    if not report["believable"]:
+        return report
+    report |= {name: _path(getattr(book, name), setting, bootstrap) for name in ("gross", "net")}
+    report["turnover"] = mean_report(book.traded, horizon, bootstrap)
+    report["exposure"] = mean_report(book.exposure, horizon)
+    report["net_exposure"] = mean_report(book.net_exposure, horizon)
+    report["beta"] = mean_report(book.beta, horizon)
+    report["listings_held"] = mean_report((weights != 0).sum(axis=1).astype(np.float64), horizon)
+    if setting.dollar_volume is not None:
+        bearable = capacity(
+            weights, setting.dollar_volume, settings.participation, horizon, overlapping=setting.overlapping
+        )
+        report["capacity"] = mean_report(bearable, horizon, bootstrap)
+    luck = deflated_sharpe(book.net, setting.trials, setting.trial_deviation)
+    report["deflated_sharpe"] = {
+        "probability": number(luck.probability),
+        "benchmark": number(luck.benchmark * math.sqrt(settings.sessions_a_year)),
+        "trials": luck.trials,
+    }
+    return report
+
+
+def _path(returns: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
+    """Annual return and volatility, Sharpe ratio and drawdown of one path, with their errors."""
+    year, horizon = setting.portfolios.sessions_a_year, setting.horizon
+    known = returns[np.isfinite(returns)]
+    deviation = float(known.std(ddof=1)) if known.size > 1 else math.nan
+    # Delta method: the error of a deviation is that of the variance over twice the deviation.
+    spread = estimate((known - known.mean()) ** 2, horizon) if known.size > 1 else None
+    error = spread.se / (2 * deviation) if spread is not None and deviation > 0 else math.nan
+    fall = bootstrap.drawdown(returns, horizon)
+    return {
+        "annual_return": mean_report(year * returns, horizon, bootstrap),
+        "volatility": {"value": number(math.sqrt(year) * deviation), "se": number(math.sqrt(year) * error)},
+        "sharpe": ratio_report(returns, horizon, bootstrap, math.sqrt(year)),
+        "drawdown": {"value": number(drawdown(returns)), "low": number(fall.low), "high": number(fall.high)},
+    }
+
+
+def _difference(model: Book, other: Book, setting: Setting, bootstrap: Bootstrap) -> Report:
+    """Annual net return of the model's book less that of another score's, session by session."""
+    return mean_report(setting.portfolios.sessions_a_year * (model.net - other.net), setting.horizon, bootstrap)

@@ -1,0 +1,1 @@
+"""Standard errors, bootstrap and corrections for many trials."""

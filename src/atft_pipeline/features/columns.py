@@ -1,0 +1,167 @@
+"""Which columns a feature table has, in which order, and where each comes from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from atft_pipeline.config import config, require, within
+from atft_pipeline.errors import DataError
+from atft_pipeline.features import alpha158, extras
+from atft_pipeline.features.blocks import PriceAxis
+from atft_pipeline.features.labels import Label, Target
+from atft_pipeline.features.normalise import Method
+from atft_pipeline.features.rolling import Floats
+
+MISSING_SHARE = "MISSING_SHARE"
+RESERVED = ("Date", "Code", "Listing", "InUniverse")
+GROUPS = ("alpha158", "extras", "listing", "sector", "market", "calendar")
+LABELS = ("target_*", "return_*")
+
+
+@config
+class FeaturesConfig:
+    """What to compute from clean prices, and how to scale it.
+
+    Attributes:
+        groups: ``alpha158``, ``extras`` (= ``listing``, ``sector``, ``market``, ``calendar``) or any of its parts.
+        passthrough: patterns of numeric columns of the clean frame that become features, such as ``("x_*",)``.
+        passthrough_market: patterns of numeric columns equal for all listings of a day; they are scaled over time.
+        horizons: sessions ahead of the labels.
+        label: ``close_to_close``, or ``open_to_open`` of the next session (tradeable).
+        target: what the training target measures; ``return_{h}`` is the raw return in every case.
+        normalisation: per-day map of the features over the universe; ``none`` leaves values, also of market columns.
+        target_normalisation: per-day map of the targets.
+        clip: bound of normalised values, in standard deviations.
+        missing: ``zero`` (the middle of the day), or ``mask``: likewise, and a feature ``MISSING_SHARE``, the share of
+            a row's per-listing features that were missing.
+        block_cells: cells (rows times listings) that one worker holds per column.
+        span_rows: rows that are held raw in memory at a time (whole months; 4 bytes a feature).
+        workers: threads; 0 = one per core.
+    """
+
+    groups: tuple[str, ...] = ("alpha158", "extras")
+    passthrough: tuple[str, ...] = ()
+    passthrough_market: tuple[str, ...] = ()
+    horizons: tuple[int, ...] = within((1, 5, 10, 20), 1, 1000)
+    label: Label = "close_to_close"
+    target: Target = "raw"
+    normalisation: Method = "rank_gauss"
+    target_normalisation: Method = "rank_gauss"
+    clip: float = within(3.0, 0.1, 100.0)
+    missing: Literal["zero", "mask"] = "zero"
+    block_cells: int = within(40_000, 1, 100_000_000)
+    span_rows: int = within(2_000_000, 1, 1_000_000_000)
+    workers: int = within(0, 0, 256)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.groups) - set(GROUPS))
+        require(not unknown, f"groups: unknown {', '.join(unknown)}; known groups: {', '.join(GROUPS)}")
+        ascending = tuple(sorted(set(self.horizons))) == self.horizons
+        require(
+            bool(self.horizons) and ascending, f"horizons: must be one or more, ascending, got {list(self.horizons)}"
+        )
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Layout of a feature table.
+
+    Attributes:
+        raw: lines of the raw matrix, in order (some only serve others).
+        listing: features that are one line of the raw matrix, normalised per day.
+        sector: features relative to the sector, by name, with the line they start from.
+        market: features equal for all listings of a day.
+        passed: columns taken from the clean frame.
+        masked: whether ``MISSING_SHARE`` stands between the per-listing and the market features.
+    """
+
+    raw: tuple[str, ...]
+    listing: tuple[str, ...]
+    sector: tuple[str, ...]
+    market: tuple[str, ...]
+    passed: tuple[str, ...]
+    masked: bool
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """All features in the order of the table."""
+        return (*self.listing, *self.sector, *((MISSING_SHARE,) if self.masked else ()), *self.market)
+
+    @cached_property
+    def listing_lines(self) -> NDArray[np.int64]:
+        """Lines of the raw matrix that are features as they are."""
+        return np.array([self.raw.index(name) for name in self.listing], dtype=np.int64)
+
+    @cached_property
+    def sector_lines(self) -> NDArray[np.int64]:
+        """Lines of the raw matrix from which the sector-relative features start."""
+        return np.array([self.raw.index(extras.SECTOR[name]) for name in self.sector], dtype=np.int64)
+
+
+def choose_columns(choice: FeaturesConfig, frame: pl.DataFrame, *, with_sectors: bool, with_prices: bool) -> Columns:
+    """Lay out the table; without any known sector there are no sector-relative features.
+
+    Raises:
+        DataError: a pattern matches nothing, a passed column is not numeric or has a computed feature's name, or no
+            feature is left.
+    """
+    groups = set(choice.groups)
+    everything = "extras" in groups
+    listing = (*(alpha158.NAMES if "alpha158" in groups else ()),)
+    listing += extras.LISTING if everything or "listing" in groups else ()
+    sector = tuple(extras.SECTOR) if with_sectors and (everything or "sector" in groups) else ()
+    market = (*(extras.REGIME if everything or "market" in groups else ()),)
+    market += extras.CALENDAR if everything or "calendar" in groups else ()
+    passed_market = _matching(frame, choice.passthrough_market)
+    passed = tuple(name for name in _matching(frame, choice.passthrough) if name not in passed_market)
+    hidden = {extras.SECTOR[name] for name in sector}
+    if choice.target == "beta_residual":
+        if not with_prices:
+            raise DataError("target beta_residual needs prices; a prepared table has none")
+        hidden.add(extras.BETA)
+    computed = {*listing, *sector, *market, MISSING_SHARE}
+    clash = [name for name in (*passed, *passed_market) if name in computed]
+    if clash:
+        raise DataError(f"passed column {', '.join(clash)} has the name of a computed feature: rename it")
+    shown = (*listing, *passed)
+    if not shown and not sector and not market and not passed_market:
+        raise DataError("no feature is chosen: name a group or a passthrough pattern that matches a column")
+    return Columns(
+        raw=(*shown, *sorted(hidden - set(shown))),
+        listing=shown,
+        sector=sector,
+        market=(*market, *passed_market),
+        passed=(*passed, *passed_market),
+        masked=choice.missing == "mask",
+    )
+
+
+def _matching(frame: pl.DataFrame, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Columns that match a pattern, in the frame's order; keys and labels only when named exactly."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        names = [
+            name
+            for name in frame.columns
+            if fnmatchcase(name, pattern) and name not in RESERVED and not any(fnmatchcase(name, p) for p in LABELS)
+        ]
+        exact = "*" not in pattern and "?" not in pattern and "[" not in pattern
+        kept = [name for name in names if exact or frame.schema[name].is_numeric() or frame.schema[name] == pl.Boolean]
+        if not kept:
+            raise DataError(f"passthrough {pattern!r} matches no numeric column of the clean frame")
+        found |= dict.fromkeys(kept)
+    bad = [name for name in found if not (frame.schema[name].is_numeric() or frame.schema[name] == pl.Boolean)]
+    if bad:
+        raise DataError(f"passthrough column {bad[0]} is {frame.schema[bad[0]]}, not numeric: cast it or leave it out")
+    return tuple(name for name in frame.columns if name in found)
+
+
+def passed_values(axis: PriceAxis, name: str) -> Floats:
+    """A column of the clean frame as float64 [R], NaN for null."""
+    return axis.frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()

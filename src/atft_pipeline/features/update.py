@@ -1,0 +1,163 @@
+"""The daily update of a feature table: what stays is linked, what new days change is built."""
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from atft_pipeline.errors import ArtifactError, DataError
+from atft_pipeline.features.build import (
+    MANIFEST,
+    FeatureManifest,
+    build_features,
+    features_fingerprint,
+    write_manifest,
+)
+from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.labels import label_rows
+
+# Sessions whose number of traded listings is the usual one.
+USUAL = 20
+
+
+def update_features(
+    previous: Path, clean: pl.DataFrame, listings: pl.DataFrame | None, config: FeaturesConfig, out_dir: Path
+) -> date:
+    """Continue a feature table with the days after its last; the folder is bit-equal to a full build.
+
+    Months whose rows stay are linked (copied where the file system has no links); from the month on in which labels are
+    completed by the new days, all is built.
+
+    Args:
+        previous: the earlier table, built with the same parameters from the same prices up to its last day.
+        clean: as of :func:`build_features`, with later days.
+        listings: likewise.
+        config: likewise.
+        out_dir: folder to fill; made where it does not exist.
+
+    Returns:
+        First day that was built; the last day of the earlier table where there is no later one, and all is linked.
+
+    Raises:
+        ArtifactError: the earlier table was built from other prices, sectors or parameters.
+    """
+    earlier = read_manifest(previous)
+    gone = [month for month in earlier.months if not (previous / f"{month}.parquet").is_file()]
+    if gone:
+        msg = f"{previous} lacks {', '.join(gone[:5])}; make the features again with: kedro run --pipeline=features"
+        raise ArtifactError(msg)
+    last = last_day(previous)
+    if history_fingerprint(clean, listings, config, last) != earlier.fingerprint:
+        msg = f"{changed_history(previous, last)}; rebuild with: kedro run --pipeline=data"
+        raise ArtifactError(msg)
+    first = clean.filter(pl.col("Date") > last)["Date"].min()
+    if first is None:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        for path in (*(previous / f"{month}.parquet" for month in earlier.months), previous / MANIFEST):
+            link(path, out_dir / path.name)
+        return last
+    assert isinstance(first, date)
+    start = update_start(clean, first, config).replace(day=1)
+    built = build_features(clean, listings, config, out_dir, since=start)
+    kept = [month for month in earlier.months if month < f"{start:%Y-%m}"]
+    for month in kept:
+        link(previous / f"{month}.parquet", out_dir / f"{month}.parquet")
+    whole = replace(
+        built,
+        months=(*kept, *built.months),
+        rows=clean.height,
+        fingerprint=features_fingerprint(clean, listings, config),
+    )
+    write_manifest(whole, out_dir)
+    return start
+
+
+def history_fingerprint(clean: pl.DataFrame, listings: pl.DataFrame | None, config: FeaturesConfig, last: date) -> str:
+    """Fingerprint that the features of these prices up to a day would have.
+
+    Raises:
+        DataError: there is no row up to that day.
+    """
+    before = clean.filter(pl.col("Date") <= last)
+    known = None if listings is None else listings.filter(pl.col("Listing").is_in(before["Listing"].unique().implode()))
+    return features_fingerprint(before, known, config)
+
+
+def changed_history(built: Path, last: date) -> str:
+    """Say that an artifact was built from another history."""
+    return (
+        f"up to {last} the prices, sectors, parameters or formulas are not those that {built} was built from (a day "
+        "that was delivered in full later changes it, and so does a source that adjusts the past after a split)"
+    )
+
+
+def check_delivered(clean: pl.DataFrame, min_share: float, prices: Path) -> None:
+    """Refuse prices whose last day has not arrived in full.
+
+    Args:
+        clean: clean prices.
+        min_share: least share of the usual number of traded listings (median of the sessions before) on the last day.
+        prices: where they were read, for the message.
+
+    Raises:
+        DataError: with the day, its listings, the usual number and the parameter that lets it pass.
+    """
+    traded = pl.col("Listing").is_not_null()
+    if {"Close", "Volume"} <= set(clean.columns):
+        traded = pl.col("Close").is_not_null() & (pl.col("Volume") > 0).fill_null(value=True)
+    days = clean.group_by("Date").agg(traded.sum().alias("traded")).sort("Date")
+    usual = days[-USUAL - 1 : -1]["traded"].median()
+    day, found = days.row(-1)
+    if not isinstance(usual, float) or found >= min_share * usual:
+        return
+    msg = (
+        f"{day} has {found} traded listings, usually there are {usual:.0f}: its prices look unfinished, nothing was "
+        "updated; run the update again when they are complete, or take the day as it is with: kedro run "
+        f"--pipeline=update --params prices={prices},ingest.min_delivered={int(100 * found / usual) / 100:g}"
+    )
+    raise DataError(msg)
+
+
+def read_manifest(folder: Path) -> FeatureManifest:
+    """Read ``features.json``.
+
+    Raises:
+        ArtifactError: it is not there or is no manifest.
+    """
+    path = folder / MANIFEST
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+        return FeatureManifest(**listed)
+    except (OSError, ValueError, TypeError) as error:
+        msg = f"{path} is missing or damaged ({type(error).__name__}); rebuild with: kedro run --pipeline=features"
+        raise ArtifactError(msg) from error
+
+
+def last_day(folder: Path) -> date:
+    """Last day of a feature table."""
+    dates = pl.read_parquet(folder / f"{read_manifest(folder).months[-1]}.parquet", columns=["Date"])["Date"]
+    last = dates.max()
+    assert isinstance(last, date)
+    return last
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name; a copy where the file system has none. Artifacts are never changed in place."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def update_start(clean: pl.DataFrame, day: date, config: FeaturesConfig) -> date:
+    """First day whose rows change when the days from ``day`` on are added: labels that they complete reach back."""
+    rows = label_rows(max(config.horizons), config.label)
+    grown = clean.filter(pl.col("Date") >= day)["Listing"].unique()
+    before = clean.filter((pl.col("Date") < day) & pl.col("Listing").is_in(grown.implode()))
+    first = before.sort("Date").group_by("Listing").tail(rows)["Date"].min()
+    return first if isinstance(first, date) else day

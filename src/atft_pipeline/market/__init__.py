@@ -1,1 +1,0 @@
-"""Market data: prices, cleaning, universe, features, labels."""

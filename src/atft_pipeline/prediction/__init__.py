@@ -1,1 +1,0 @@
-"""Scores of the newest days, and the refusal of inputs that are stale or do not belong together."""

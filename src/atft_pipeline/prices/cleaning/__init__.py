@@ -1,0 +1,1 @@
+"""Causal cleaning of daily prices."""

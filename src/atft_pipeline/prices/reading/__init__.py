@@ -1,0 +1,1 @@
+"""Reading daily prices from the files that users have."""

@@ -1,0 +1,228 @@
+"""Figures of books, comparisons, slices, calibration and drift; and the set of all figures of an evaluation."""
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+
+from atft_pipeline.evaluation.grid import Dates, Floats
+from atft_pipeline.evaluation.portfolio.backtest import Book
+from atft_pipeline.reporting.theme import (
+    MUTED,
+    SPARE_COLOURS,
+    colour,
+    cumulative_rank_ic,
+    decile_returns,
+    figure,
+    transparent,
+)
+
+WIDE = 1.96
+BOOK_NAMES = {
+    "long_short": "long-short deciles",
+    "top_k": "long-only top k",
+    "sector_neutral": "sector-neutral",
+    "beta_neutral": "beta-neutral",
+}
+SLICES = ("year", "regime", "size", "volatility", "universe", "sector")
+
+
+def all_figures(
+    metrics: dict[str, Any], daily: pl.DataFrame, sessions: Dates, paths: dict[str, Book]
+) -> dict[str, go.Figure]:
+    """Every figure of the headline horizon by name.
+
+    Args:
+        metrics: of an evaluation.
+        daily: its daily table.
+        sessions: axis of the books [T].
+        paths: the model's books at the headline horizon.
+    """
+    horizon = metrics["headline"]
+    part = metrics["horizons"][str(horizon)]
+    return {
+        "cumulative_rank_ic": cumulative_rank_ic(daily, horizon),
+        "decile_returns": decile_returns(metrics, horizon),
+        "paired_differences": paired_differences(metrics),
+        "book_wealth": book_wealth(sessions, paths, horizon),
+        "rank_ic_by_month": rank_ic_by_month(part, horizon),
+        "where_it_works": where_it_works(part, horizon),
+        "calibration": calibration(part, horizon),
+        "score_drift": score_drift(part, horizon),
+    }
+
+
+def paired_differences(metrics: dict[str, Any]) -> go.Figure:
+    """RankIC of the model less that of each other score, with 95 % intervals, every horizon."""
+    drawn = figure("Model less baseline, same rows and days", "difference of mean daily RankIC, 95 % interval", "")
+    horizons = list(metrics["horizons"])
+    names = [name for name in metrics["horizons"][horizons[0]]["paired"] if not name.startswith("oracle")]
+    for place, horizon in enumerate(horizons):
+        paired = metrics["horizons"][horizon]["paired"]
+        shown = [name for name in names if name in paired and paired[name]["rank_ic_difference"] is not None]
+        shift = 0.6 * ((place + 0.5) / len(horizons) - 0.5)
+        drawn.add_scatter(
+            x=[paired[name]["rank_ic_difference"] for name in shown],
+            y=[names.index(name) + shift for name in shown],
+            error_x={"array": [WIDE * (paired[name]["se"] or 0.0) for name in shown], "thickness": 1.6, "width": 3},
+            mode="markers",
+            marker={"size": 7, "color": _shade(place, len(horizons))},
+            name=_sessions(int(horizon)),
+            customdata=shown,
+            hovertemplate="less %{customdata}: %{x:+.4f}<extra>" + _sessions(int(horizon)) + "</extra>",
+        )
+    drawn.add_vline(x=0, line_color=MUTED, line_width=1)
+    drawn.update_layout(height=190 + 46 * len(names))
+    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.4, -0.6]}
+    return drawn.update_yaxes(**ticks, zeroline=False)
+
+
+def book_wealth(sessions: Dates, paths: dict[str, Book], horizon: int) -> go.Figure:
+    """Sum of the session returns of the model's books after costs; dotted before costs."""
+    drawn = figure(f"Books of the model, held {_sessions(horizon)}", "", "sum of returns, % (dotted: before costs)")
+    dates = sessions.astype("datetime64[D]").tolist()
+    for place, (name, book) in enumerate(paths.items()):
+        shade = colour("model") if name == "long_short" else SPARE_COLOURS[place % len(SPARE_COLOURS)]
+        label = BOOK_NAMES.get(name, name)
+        for series, dash, words in ((book.net, "solid", "after costs"), (book.gross, "dot", "before costs")):
+            drawn.add_scatter(
+                x=dates,
+                y=100 * np.cumsum(np.nan_to_num(series)),
+                mode="lines",
+                name=label,
+                legendgroup=name,
+                showlegend=dash == "solid",
+                line={"color": shade, "dash": dash, "width": 2.2 if dash == "solid" else 1.2},
+                hovertemplate="%{x|%Y-%m-%d}: %{y:.1f} %<extra>" + f"{label}, {words}</extra>",
+            )
+    return drawn
+
+
+def rank_ic_by_month(part: dict[str, Any], horizon: int) -> go.Figure:
+    """Mean RankIC of the model in each month, with 95 % intervals."""
+    rows = part["where"]["month"]
+    drawn = figure(f"RankIC by month, {_sessions(horizon)}", "", "mean daily RankIC")
+    values = [row["model"]["mean"] for row in rows]
+    drawn.add_bar(
+        x=[row["name"] for row in rows],
+        y=values,
+        error_y={"array": [WIDE * (row["model"]["se"] or 0.0) for row in rows], "color": MUTED, "thickness": 1.1},
+        marker_color=[colour("model") if (value or 0) >= 0 else "#a8213b" for value in values],
+        hovertemplate="%{x}: %{y:.4f}<extra></extra>",
+        showlegend=False,
+    )
+    return drawn.update_layout(bargap=0.3, height=340, margin_t=56).update_xaxes(type="category", nticks=24)
+
+
+def where_it_works(part: dict[str, Any], horizon: int) -> go.Figure:
+    """RankIC of the model in each slice, with 95 % intervals."""
+    drawn = figure(f"Where it works, {_sessions(horizon)}", "mean daily RankIC within the slice, 95 % interval", "")
+    rows = 0
+    for place, kind in enumerate(kind for kind in SLICES if part["where"].get(kind)):
+        found = [row for row in part["where"][kind] if row["model"]["mean"] is not None]
+        rows += len(found)
+        drawn.add_scatter(
+            x=[row["model"]["mean"] for row in found],
+            y=[f"{kind}: {row['name']}" for row in found],
+            error_x={"array": [WIDE * (row["model"]["se"] or 0.0) for row in found], "thickness": 1.4, "width": 3},
+            mode="markers",
+            marker={"size": 8, "color": (colour("model"), *SPARE_COLOURS)[place]},
+            name=kind,
+            hovertemplate="%{y}: %{x:.4f}<extra></extra>",
+        )
+    whole = part["scores"]["model"]["rank_ic"]["mean"]
+    if whole is not None:
+        drawn.add_vline(x=whole, line_dash="dot", line_color=MUTED, annotation_text="all", annotation_font_color=MUTED)
+    drawn.add_vline(x=0, line_color=MUTED, line_width=1)
+    return drawn.update_layout(height=180 + 24 * rows).update_yaxes(autorange="reversed", type="category", dtick=1)
+
+
+def calibration(part: dict[str, Any], horizon: int) -> go.Figure:
+    """Share of targets below each predicted quantile, against its level."""
+    drawn = figure(f"Calibration of the quantiles, {_sessions(horizon)}", "level", "share of targets below")
+    if part["quantiles"] is None:
+        return drawn.add_annotation(
+            text="the model has no quantile head", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper"
+        )
+    rows = part["quantiles"]["levels"]
+    drawn.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": MUTED, "dash": "dot"})
+    drawn.add_scatter(
+        x=[row["level"] for row in rows],
+        y=[row["below"]["mean"] for row in rows],
+        error_y={"array": [WIDE * (row["below"]["se"] or 0.0) for row in rows]},
+        mode="lines+markers",
+        name="model",
+        line={"color": colour("model")},
+    )
+    return drawn
+
+
+def score_drift(part: dict[str, Any], horizon: int) -> go.Figure:
+    """Population stability index of the model's scores by month, with the usual marks."""
+    drift = part["drift"]
+    title = f"Drift of the scores against {drift['reference']}, {_sessions(horizon)}"
+    drawn = figure(title, "", "population stability index")
+    rows = drift["months"]
+    shown = (("psi", "scores as they are", MUTED), ("shape_psi", "day's mean and spread taken out", colour("model")))
+    for key, words, hue in shown:
+        drawn.add_bar(
+            x=[row["month"] for row in rows],
+            y=[row[key] for row in rows],
+            name=words,
+            marker_color=transparent(hue, 0.75),
+            hovertemplate="%{x}: %{y:.3f}",
+        )
+    for level, words in ((0.1, "0.1: stable below"), (0.25, "0.25: another population above")):
+        drawn.add_hline(
+            y=level,
+            line_dash="dot",
+            line_color=MUTED,
+            annotation_text=words,
+            annotation_position="top left",
+            annotation_font_color=MUTED,
+        )
+    top = max([0.3, *(row[key] for row in rows for key, *_ in shown if row[key] is not None)])
+    drawn.update_layout(height=340, margin_t=56, barmode="group")
+    return drawn.update_yaxes(range=[0, 1.15 * top]).update_xaxes(type="category", nticks=24)
+
+
+def importance(weights: dict[str, float], deviations: dict[str, float] | None = None, most: int = 30) -> go.Figure:
+    """The features with the largest weights of the variable selection, and how much the weights vary by day."""
+    top = sorted(weights.items(), key=lambda item: -item[1])[:most]
+    drawn = figure("Weights of the variable selection (1 = an equal share)", "mean weight", "")
+    spread = None if deviations is None else {"array": [deviations[name] for name, _ in top], "thickness": 1}
+    drawn.add_bar(
+        x=[value for _, value in top],
+        y=[name for name, _ in top],
+        error_x=spread,
+        orientation="h",
+        marker_color=colour("model"),
+    )
+    return drawn.update_layout(height=160 + 20 * len(top)).update_yaxes(autorange="reversed", dtick=1)
+
+
+def lag_attention(lags: Floats, deviations: Floats | None = None) -> go.Figure:
+    """Mean attention of the last step on each step of the window, the newest at the right."""
+    drawn = figure("Attention over the window", "sessions before the day", "mean attention")
+    spread = None if deviations is None else {"array": list(deviations), "thickness": 1}
+    drawn.add_bar(x=list(range(1 - len(lags), 1)), y=list(lags), error_y=spread, marker_color=colour("model"))
+    return drawn
+
+
+def edge_attention(edges: Floats, gate: float, deviations: Floats | None = None) -> go.Figure:
+    """Mean attention of the graph on the nearest neighbour, the next one and so on, and how far its gates are open."""
+    title = f"Attention over the neighbours (gates of the graph: {100 * gate:.0f} % open)"
+    drawn = figure(title, "neighbour, the most correlated first", "mean attention")
+    spread = None if deviations is None else {"array": list(deviations), "thickness": 1}
+    drawn.add_bar(x=list(range(1, len(edges) + 1)), y=list(edges), error_y=spread, marker_color=colour("model"))
+    return drawn
+
+
+def _sessions(horizon: int) -> str:
+    return "1 session" if horizon == 1 else f"{horizon} sessions"
+
+
+def _shade(place: int, count: int) -> str:
+    """A blue, lighter for shorter horizons."""
+    return transparent(colour("model"), round(0.4 + 0.6 * (place + 1) / count, 2))

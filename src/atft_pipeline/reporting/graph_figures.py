@@ -1,0 +1,41 @@
+"""Figures of the monthly graphs."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from atft_pipeline.graphs.report import MonthReport
+from atft_pipeline.reporting.theme import COLOURS, SPARE_COLOURS, TEMPLATE
+
+
+def graph_stability(rows: Sequence[MonthReport]) -> go.Figure:
+    """How many neighbours listings have, how many edges are new each month, and whom the edges join.
+
+    Args:
+        rows: one a month, in order.
+    """
+    months = [row.month for row in rows]
+    panels = (
+        ("neighbours of a listing", {"mean": [row.mean_degree for row in rows]}),
+        (
+            "share of listings or edges",
+            {
+                "new edges": [row.turnover for row in rows],
+                "isolated listings": [row.isolated_share for row in rows],
+                "within one sector": [row.sector_homophily for row in rows],
+                "within one market": [row.market_homophily for row in rows],
+                "negative": [row.negative_share for row in rows],
+            },
+        ),
+        ("absolute correlation of edges", {"mean strength": [row.mean_strength for row in rows]}),
+    )
+    drawn = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    palette = iter((COLOURS["model"], *SPARE_COLOURS[:4], COLOURS["ridge"], COLOURS["oracle"]))
+    for place, (title, lines) in enumerate(panels, start=1):
+        for name, values in lines.items():
+            drawn.add_scatter(
+                x=months, y=values, mode="lines+markers", name=name, line_color=next(palette), row=place, col=1
+            )
+        drawn.update_yaxes(title_text=title, rangemode="tozero", row=place, col=1)
+    return drawn.update_layout(template=TEMPLATE, title_text="Graphs by month", height=820)

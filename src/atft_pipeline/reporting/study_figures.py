@@ -1,0 +1,69 @@
+"""Figures of a study, drawn by Optuna; one that has nothing to show says so."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import plotly.graph_objects as go
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import TrialState
+from optuna.visualization import (
+    plot_optimization_history,
+    plot_parallel_coordinate,
+    plot_param_importances,
+    plot_slice,
+    plot_timeline,
+)
+
+from atft_pipeline.reporting.theme import TEMPLATE
+from atft_pipeline.tuning.config import HpoConfig
+from atft_pipeline.tuning.samplers import quiet
+
+Draw = Callable[..., go.Figure]
+FIGURES: dict[str, tuple[Draw, int]] = {
+    "hpo_history": (plot_optimization_history, 1),
+    "hpo_importance": (plot_param_importances, 3),
+    "hpo_slices": (plot_slice, 1),
+    "hpo_parallel": (plot_parallel_coordinate, 1),
+    "hpo_timeline": (plot_timeline, 1),
+}
+"""By name: who draws it, and the fewest completed trials of which it says something."""
+
+
+def study_figures(study: optuna.Study, config: HpoConfig) -> dict[str, go.Figure]:
+    """Draw every figure of a study, of its first objective.
+
+    Args:
+        study: finished or not.
+        config: of the search.
+    """
+    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
+    figures = {}
+    for name, (draw, least) in FIGURES.items():
+        values = {trial.values[0] for trial in complete}
+        enough = len(complete) >= least and (least == 1 or len(values) > 1) and bool(config.space)
+        figures[name] = _draw(draw, study, config) if enough else _empty(name, least)
+    return figures
+
+
+def _draw(draw: Draw, study: optuna.Study, config: HpoConfig) -> go.Figure:
+    options: dict[str, Any] = {}
+    if draw is not plot_timeline:
+        options["target_name"] = config.objective
+        if len(config.directions) > 1:
+            options["target"] = lambda trial: trial.values[0]
+    if draw is plot_param_importances:
+        # It explains low values of a target; of a study with one objective it knows the direction by itself.
+        options["evaluator"] = optuna.importance.PedAnovaImportanceEvaluator()
+        if len(config.directions) > 1:
+            options["target"] = lambda trial: -trial.values[0]
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes")
+        return draw(study, **options).update_layout(template=TEMPLATE)
+
+
+def _empty(name: str, least: int) -> go.Figure:
+    note = f"{name}: needs {least} completed trials of different value"
+    return go.Figure().update_layout(template=TEMPLATE, title_text=note, height=200)

@@ -1,0 +1,169 @@
+"""Scores of the model, of ridge and of LightGBM as tables, on the same rows."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+
+from atft_pipeline.baselines.lightgbm import LightGBMConfig, fit_trees, thin_days
+from atft_pipeline.baselines.ridge import Block, RidgeConfig, choose_ridge
+from atft_pipeline.config import require
+from atft_pipeline.losses.neutral import neutralise
+from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.panel import Panel
+from atft_pipeline.panel.resident import ResidentPanel
+from atft_pipeline.progress import track
+from atft_pipeline.scoring.inference import Scores
+from atft_pipeline.splits.split import Split
+
+
+def score_frame(scores: Scores, panel: Panel, levels: Sequence[float]) -> pl.DataFrame:
+    """Lay scores out as a table.
+
+    Args:
+        scores: of the model.
+        panel: names the days, listings and horizons.
+        levels: quantile levels, where the model has quantiles.
+
+    Returns:
+        Date, Listing, ``score_{h}`` and ``quantile_{h}_{level}``, one row a sample, by day and listing.
+    """
+    columns: dict[str, object] = {
+        "Date": panel.dates[scores.day],
+        "Listing": np.array(panel.listings, dtype=object)[scores.listing],
+    }
+    for place, horizon in enumerate(panel.meta.horizons):
+        columns[f"score_{horizon}"] = scores.score[:, place]
+        if scores.quantiles is not None:
+            for number, level in enumerate(levels):
+                columns[f"quantile_{horizon}_{level:g}"] = scores.quantiles[:, place, number]
+    return pl.DataFrame(columns, schema_overrides={"Listing": pl.String})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a baseline is fitted on and judged by: the model's own rows, days and targets, all of the panel's features.
+
+    Attributes:
+        resident: labels in memory; the features are read day by day.
+        split: days.
+        batches: sample rules of the model.
+        neutral_to: features whose share is taken out of the training targets, as the model's loss does.
+    """
+
+    resident: ResidentPanel
+    split: Split
+    batches: BatchConfig
+    neutral_to: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[DayBatches, DayBatches, DayBatches]:
+        """Training, validation, test."""
+        training, validation, test = (
+            DayBatches(self.resident, None, days, self.batches, shuffle=False, seed=0)
+            for days in (self.split.train, self.split.validation, self.split.test)
+        )
+        return training, validation, test
+
+    def fitted_on(self, batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[Block]:
+        """Yield each day's last-step features [n, F] and the targets [n, Q] that the model learns from.
+
+        Raises:
+            ConfigError: the panel lacks a feature that the targets are to be neutral to.
+        """
+        names = self.resident.panel.meta.feature_names
+        absent = sorted(set(self.neutral_to) - set(names))
+        require(not absent, f"loss.neutral_to: the panel has no feature {', '.join(absent)}")
+        places = [names.index(name) for name in self.neutral_to]
+        for features, targets in _blocks(batches, label, days):
+            if not places:
+                yield features, targets
+                continue
+            y = torch.from_numpy(targets)
+            known = torch.isfinite(y)
+            exposures = torch.from_numpy(np.ascontiguousarray(features[:, places]))
+            residual = neutralise(torch.where(known, y, 0.0)[None], exposures[None], known[None])[0]
+            yield features, torch.where(known, residual, torch.nan).numpy()
+
+
+def ridge_frame(rows: Rows, settings: RidgeConfig) -> pl.DataFrame:
+    """Fit ridge: penalty by the RankIC of the validation days; score the test days.
+
+    Returns:
+        Date, Listing, ``ridge_{h}``.
+    """
+    training, validation, test = rows.parts
+    ridge = choose_ridge(rows.fitted_on(training, "ridge"), _blocks(validation, "ridge validation"), settings)
+    return _predicted(ridge.predict, test, "ridge")
+
+
+def lightgbm_frame(rows: Rows, settings: LightGBMConfig) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Fit LightGBM likewise, on evenly spaced days where there are more rows than the settings allow.
+
+    Returns:
+        Date, Listing, ``lightgbm_{h}``; and how it was fitted, by horizon.
+    """
+    training, validation, test = rows.parts
+    limits = ((training, settings.max_rows), (validation, settings.max_validation_rows))
+    kept = [thin_days(part.days, [len(part.samples_of(day)) for day in part.days], most) for part, most in limits]
+    horizons = rows.resident.panel.meta.horizons
+    trees = fit_trees(
+        rows.fitted_on(training, "lightgbm", kept[0]),
+        _blocks(validation, "lightgbm validation", kept[1]),
+        horizons,
+        settings,
+    )
+    card = {
+        **trees.card,
+        "horizons": {str(h): fit for h, fit in zip(horizons, trees.card["horizons"], strict=True)},
+        "training_days": len(kept[0]),
+        "available_rows": training.samples,
+    }
+    return _predicted(trees.predict, test, "lightgbm"), card
+
+
+def listing_details(panel: Panel) -> pl.DataFrame:
+    """Listing, Code, sector, market of the panel's listings."""
+    return pl.DataFrame(
+        {
+            "Listing": list(panel.listings),
+            "Code": list(panel.codes),
+            "sector": [panel.meta.sectors[number] for number in panel.sector],
+            "market": [panel.meta.markets[number] for number in panel.market],
+        }
+    )
+
+
+def _predicted(
+    predict: Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]], test: DayBatches, name: str
+) -> pl.DataFrame:
+    """Score days from their last step: Date, Listing, ``<name>_{h}``."""
+    panel = test.resident.panel
+    names = np.array(panel.listings, dtype=object)
+    parts = []
+    for day in test.days:
+        listing = test.samples_of(day)
+        score = predict(_last_step(panel, day, listing)).astype(np.float32)
+        keys = {"Date": np.repeat(panel.dates[day], len(listing)), "Listing": names[listing]}
+        columns = {f"{name}_{horizon}": score[:, place] for place, horizon in enumerate(panel.meta.horizons)}
+        parts.append(pl.DataFrame(keys | columns, schema_overrides={"Listing": pl.String}))
+    return pl.concat(parts)
+
+
+def _blocks(batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[Block]:
+    """Yield each day's last-step features [n, F] and targets [n, Q]."""
+    for day in track(batches.days if days is None else days, label):
+        listing = batches.samples_of(day)
+        targets = batches.resident.targets[day].cpu().numpy()[listing]
+        yield _last_step(batches.resident.panel, day, listing), targets
+
+
+def _last_step(panel: Panel, day: int, listing: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Features [n, F] of some listings on a day."""
+    view = panel.day(day)
+    features: npt.NDArray[np.float32] = view.features[np.searchsorted(view.listing, listing)].astype(np.float32)
+    return features

@@ -1,0 +1,180 @@
+"""Score and rank the newest days of a panel.
+
+Nothing but the windows of these days is read, and each day is scored by itself: the scores are those that an evaluation
+gives for the same day, bit for bit.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import polars as pl
+
+from atft_pipeline.config import config, within
+from atft_pipeline.errors import ArtifactError, DataError
+from atft_pipeline.graphs.compat import check_compatible
+from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.lineage import FileHashes
+from atft_pipeline.panel.panel import Panel
+from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.prices.reading.read import PricesConfig, newest_date
+from atft_pipeline.scoring.frames import listing_details, score_frame
+from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.training.checkpoint.model import MODEL_CARD, load_model, panel_for
+from atft_pipeline.training.checkpoint.origin import check_market
+from atft_pipeline.training.runtime.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+UPDATE = "update with: kedro run --pipeline=update"
+USUAL = 20
+
+
+@config
+class PredictConfig:
+    """What is predicted.
+
+    Attributes:
+        days: newest days to score.
+        min_share: least share of the usual number of listings (median of the 20 sessions before) that a day must have;
+            a day with fewer is taken for an unfinished delivery of prices.
+    """
+
+    days: int = within(1, 1, 10_000)
+    min_share: float = within(0.5, 0, 1)
+
+
+def score_newest(
+    model: Path, panel: Panel, graphs: MonthlyGraphs, settings: PredictConfig, runtime: Runtime
+) -> pl.DataFrame:
+    """Score and rank the newest days.
+
+    Args:
+        model: folder of a trained model.
+        panel: with the newest days at its end.
+        graphs: of the same panel.
+        settings: how many days.
+        runtime: device and precision.
+
+    Returns:
+        Date, Code, Listing; ``score_{h}`` and ``rank_{h}`` (1 = best of its day) by horizon; quantiles where the model
+        has them; and the lineage, equal on all rows: ``model_version`` (of the training run), ``model`` (hash of its
+        weights), ``trained_on`` (fingerprint of its panel), ``panel``, ``graphs``.
+
+    Raises:
+        ArtifactError: model, panel and graphs do not belong together, or graphs that end too early.
+        DataError: a day with too few listings.
+    """
+    network, card = load_model(model)
+    panel = panel_for(card, panel)
+    check_graphs(panel, graphs)
+    check_market(card.origin, card.panel, panel)
+    check_listings(panel, settings)
+    tail = panel.tail(card.batches.window - 1 + settings.days)
+    resident = ResidentPanel.load(tail, ResidencyConfig(mode="mmap"))
+    days = range(len(tail.dates))[-settings.days :]
+    scores = score_days(network, resident, graphs.align(tail.dates), days, card.batches, runtime)
+    unscored = sorted({*days} - {*scores.day.tolist()})
+    if unscored:
+        msg = (
+            f"{tail.dates[unscored[0]]}: fewer than {card.batches.min_listings} listings of the universe have "
+            f"{card.batches.min_history} sessions of history; check the prices of that day, or lower predict.days"
+        )
+        raise DataError(msg)
+    frame = score_frame(scores, tail, card.model.heads.quantiles)
+    ranks = [
+        pl.col(f"score_{h}").rank("ordinal", descending=True).over("Date").cast(pl.Int64).alias(f"rank_{h}")
+        for h in card.horizons
+    ]
+    lineage = {
+        "model_version": version_of(model),
+        "model": json.loads((model / MODEL_CARD).read_text(encoding="utf-8"))["weights"],
+        "trained_on": card.panel,
+        "panel": panel.meta.fingerprint,
+        "graphs": graphs.meta.fingerprint,
+    }
+    codes = listing_details(panel).select("Listing", "Code")
+    table = frame.join(codes, on="Listing", how="left", maintain_order="left").with_columns(*ranks)
+    ordered = [f"{kind}_{h}" for h in card.horizons for kind in ("score", "rank")]
+    return (
+        table.select("Date", "Code", "Listing", *ordered, pl.selectors.starts_with("quantile_"))
+        .with_columns(pl.lit(value).alias(name) for name, value in lineage.items())
+        .sort("Date", f"rank_{card.horizons[0]}")
+    )
+
+
+def check_graphs(panel: Panel, graphs: MonthlyGraphs) -> None:
+    """Refuse graphs of another panel, and graphs that end before the month of the newest day.
+
+    Raises:
+        ArtifactError: with both months and the command that mends it.
+    """
+    newest = panel.dates[-1]
+    last = graphs.meta.months[-1].month if graphs.meta.months else "nothing"
+    if not graphs.meta.months or graphs.months[-1] < newest.astype("datetime64[M]"):
+        msg = f"the graphs end with {last}, but the newest day is {newest}; {UPDATE}"
+        raise ArtifactError(msg)
+    check_compatible(panel.meta, graphs.meta, panel.listings)
+
+
+def check_listings(panel: Panel, settings: PredictConfig) -> None:
+    """Refuse a day whose prices have not all arrived.
+
+    Raises:
+        DataError: with the day, its listings and the usual number.
+    """
+    rows = panel.index.rows
+    for day in range(len(rows))[-settings.days :]:
+        before = rows[max(0, day - USUAL) : day]
+        usual = median(before) if before else rows[day]
+        if rows[day] < settings.min_share * usual:
+            msg = (
+                f"{panel.dates[day]} has {rows[day]} listings, usually there are {usual:.0f}: its prices look "
+                f"unfinished; when they are complete, rebuild with: kedro run --pipeline=data "
+                f"(or lower predict.min_share, now {settings.min_share:g})"
+            )
+            raise DataError(msg)
+
+
+def check_prices(panel: Panel, quality: Mapping[str, Any], given: Path | None, settings: PricesConfig) -> None:
+    """Refuse a panel that does not know the newest prices, be it further days or revised ones.
+
+    Args:
+        panel: to be scored.
+        quality: report of the stage that cleaned the prices: where they lay and how far they went.
+        given: prices that the run names; ``None`` = those that were cleaned.
+        settings: names of their columns.
+
+    Raises:
+        ArtifactError: with the dates and the command that mends it.
+    """
+    read, cleaned = (str(quality.get(part, quality)["last"]) for part in ("input", "output"))
+    newest = str(panel.dates[-1])
+    if cleaned > newest:
+        msg = (
+            f"the clean prices go to {cleaned}, the panel ends on {newest}; rebuild it with: kedro run --pipeline=data"
+        )
+        raise ArtifactError(msg)
+    path = given or Path(quality["source"])
+    if not path.exists():
+        log.warning("%s is gone: whether there are newer prices is not checked", path)
+        return
+    found = str(newest_date(path, settings))
+    named = f" --params prices={given}" if given else ""
+    if found > read:
+        msg = f"{path} goes to {found}, but prices were read to {read} (the panel ends on {newest}); {UPDATE}{named}"
+        raise ArtifactError(msg)
+    if quality.get("contents", "") not in ("", FileHashes(None).of(path)):
+        msg = (
+            f"{path} goes to {found}, but its prices are not those that were read: days were revised; rebuild with: "
+            f"kedro run --pipeline=data{named}"
+        )
+        raise ArtifactError(msg)
+
+
+def version_of(artifact: Path) -> str:
+    """Version of an artifact that lies at ``name/<version>/name``, else its path."""
+    return artifact.parent.name if artifact.parent.parent.name == artifact.name else str(artifact)

@@ -1,0 +1,1 @@
+"""Which days train, validate and test."""

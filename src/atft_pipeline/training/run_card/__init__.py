@@ -1,0 +1,1 @@
+"""What was active in a training."""

@@ -1,0 +1,195 @@
+"""The run card: what was ACTIVE in a training, read from the objects themselves and not from the configuration.
+
+Where what was asked for and what was active differ, the card warns.
+"""
+
+import math
+from collections import Counter
+from typing import Any
+
+import torch
+
+from atft_pipeline.model.summary import blocks
+from atft_pipeline.training.epoch import planned_rate
+from atft_pipeline.training.optim.optimizers import is_fused
+from atft_pipeline.training.run_card.probe import probe
+from atft_pipeline.training.runtime.runtime import compiled_graphs
+from atft_pipeline.training.session import Session
+
+OPTIMIZERS = {"adamw": "AdamW", "adabelief": "AdaBelief", "sgd": "SGD"}
+# Least relative change of the scores by which a block is told to have an effect.
+EFFECT = 1e-6
+
+
+def build_run_card(session: Session, seconds: float) -> dict[str, Any]:
+    """Describe a finished training in plain JSON types.
+
+    Args:
+        session: the objects of the training.
+        seconds: wall time of all epochs.
+
+    Returns:
+        Device, precision, compiled graphs, attention kernel, optimiser, panel residency, loss terms, time by part, what
+        a probe of the model found, and warnings.
+    """
+    state, runtime = session.state, session.runtime
+    parameters = list(session.model.parameters())
+    card = {
+        "device": {
+            **_choice(runtime.device),
+            "name": _device_name(session.device),
+            "torch": torch.__version__,
+            "processes": session.ranks.world,
+        },
+        "precision": {
+            **_choice(runtime.precision),
+            "weights": str(parameters[0].dtype).removeprefix("torch."),
+            "matmul": torch.get_float32_matmul_precision(),
+        },
+        "compile": {**_choice(runtime.compile), "mode": runtime.compile_mode, **compiled_graphs()},
+        "attention": _choice(runtime.attention),
+        "deterministic": {**_choice(runtime.deterministic), "active": torch.are_deterministic_algorithms_enabled()},
+        "optimizer": _optimizer(session),
+        "ema": {"active": bool(state.ema), "decay": session.training.ema_decay},
+        "accumulation": session.training.accumulation,
+        "panel": {
+            "residency": session.resident.choice.value,
+            "reason": session.resident.choice.reason,
+            "fingerprint": session.meta.fingerprint,
+            "precision": session.meta.dtype,
+            "features": len(session.meta.feature_names),
+        },
+        "model": {
+            "parameters": sum(parameter.numel() for parameter in parameters),
+            "modules": dict(sorted(Counter(type(module).__name__ for module in session.model.modules()).items())),
+            "switches": dict(session.model.switches),
+            "blocks": {block.name: block.parameters for block in blocks(session.model)},
+        },
+        "probe": probe(session),
+        "loss_terms": session.terms_seen,
+        "data": _data(session),
+        "time": _time(session, seconds),
+        "result": {
+            "epochs": state.epoch,
+            "best_epoch": state.kept[0][0] if state.kept else -1,
+            "val_rank_ic": state.kept[0][1] if state.kept else math.nan,
+            "kept": [list(entry) for entry in state.kept],
+            "checkpoint": session.store.fingerprint,
+        },
+    }
+    return {**card, "warnings": _warnings(session, card)}
+
+
+def _choice(choice: Any) -> dict[str, str]:
+    return {"value": choice.value, "reason": choice.reason}
+
+
+def _optimizer(session: Session) -> dict[str, Any]:
+    # Fabric wraps the optimiser; the card speaks of the one that steps.
+    inner = getattr(session.optimizer, "optimizer", session.optimizer)
+    return {
+        "class": f"{type(inner).__module__}.{type(inner).__name__}",
+        "fused": is_fused(inner),
+        "reason": session.optimizer_reason,
+        "schedule": session.training.schedule.name,
+        "last_lr": float(inner.param_groups[0]["lr"]),
+        "steps": session.state.step,
+        "steps_per_epoch": session.epoch_steps,
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads"
+
+
+def _data(session: Session) -> dict[str, Any]:
+    return {
+        "training_days": len(session.train_batches.days),
+        "dropped_days": session.train_batches.dropped + session.validation_batches.dropped,
+        "training_samples": session.train_batches.samples,
+        "batch_size": session.batches.batch_size,
+        "batches_per_epoch": session.batches_per_epoch,
+        "all_batches_per_epoch": len(session.train_batches),
+        "limited": session.batches_per_epoch < len(session.train_batches),
+    }
+
+
+def _time(session: Session, seconds: float) -> dict[str, Any]:
+    timer = session.timer
+    found: dict[str, Any] = {
+        "seconds": seconds,
+        "first_step_seconds": session.first_step_seconds,
+        "by_part": {name: round(value, 3) for name, value in sorted(timer.seconds.items())},
+        "data_wait_share": timer.share("data"),
+        "samples_per_second": session.ranks.world * session.samples_seen / seconds if seconds else 0.0,
+    }
+    if timer.device_seconds:
+        found["device_by_part"] = {name: round(value, 3) for name, value in sorted(timer.device_seconds.items())}
+    if session.sampler is not None:
+        found["gpu"] = session.sampler.summary()
+    return found
+
+
+def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
+    """Everything in which what was active is not what was asked for."""
+    training, model, state = session.training, session.model, session.state
+    seen, compiled, last = card["probe"], card["compile"], session.phase
+    wanted_steps = session.epoch_ends[state.epoch - 1] if state.epoch else 0
+    kind, asked = card["optimizer"]["class"].rsplit(".", 1)[-1], OPTIMIZERS[training.optimizer.name]
+    rate, planned = card["optimizer"]["last_lr"], planned_rate(session, last, max(state.step - 1, 0))
+    silent = [name for name, weight in _weights(session).items() if weight and name not in session.terms_seen]
+    there = {"normaliser": model.config.normaliser.kind != "none", "graph": len(model.graph.layers) > 0}
+    normaliser_on, graph_on = last.normaliser and there["normaliser"], last.graph and there["graph"]
+    best_epoch = card["result"]["best_epoch"]
+    best = training.phase_of(best_epoch) if state.kept else last
+    left_out = [
+        name
+        for name, exists in there.items()
+        if exists and not getattr(best, name) and any(getattr(phase, name) for phase in training.plan)
+    ]
+    low = card["precision"]["value"] in {"bf16-mixed", "16-mixed"}
+    checks = {
+        f"training.max_batches: only {session.batches_per_epoch} of {len(session.train_batches)} batches an epoch were "
+        "used; this is for debugging, its numbers mean nothing": card["data"]["limited"],
+        "no epoch was trained in this process": not session.terms_seen,
+        f"training.optimizer: {asked} was asked for, {kind} steps": kind != asked,
+        f"training.schedule: the last learning rate is {rate:g}, the plan says {planned:g}": not math.isclose(
+            rate, planned, rel_tol=1e-6
+        ),
+        f"training.accumulation: {state.step} steps were made, {wanted_steps} follow from the plan": state.step
+        != wanted_steps,
+        "training.ema_decay: averaging was asked for, but nothing is averaged": bool(training.ema_decay)
+        and seen["ema_distance"] == 0,
+        f"loss: {', '.join(silent)} has a weight but did not contribute": bool(silent) and bool(session.terms_seen),
+        "training.augmentation: was asked for, but no batch was changed": seen["augmentation_asked"]
+        and not seen["augmentation_changes"],
+        "the normaliser is on, but the scores do not depend on it": normaliser_on
+        and seen["normaliser_effect"] < EFFECT,
+        "the graph is on, but the scores do not depend on it": graph_on and seen["graph_effect"] < EFFECT,
+        f"phase {last.name}: the switches of the model are {dict(model.switches)}": dict(model.switches)
+        != {"normaliser": last.normaliser, "graph": last.graph},
+        f"training.phases: the best epoch, {best_epoch}, is of phase {best.name}: the saved model does not use the "
+        f"{' and the '.join(left_out)}, which other phases switch on": bool(left_out),
+        f"runtime.precision: {card['precision']['value']} was chosen, but the model computes in "
+        f"{seen['activations']}": low == (seen["activations"] == "float32"),
+        f"runtime.attention: {card['attention']['value']} was chosen, {seen['attention_kernel']} computes": card[
+            "attention"
+        ]["value"]
+        not in {"sdpa", seen["attention_kernel"]}
+        and seen["attention_kernel"] != "none",
+        "evaluation is not in evaluation mode: two passes gave different scores": seen["evaluation_noise"] > 0,
+        f"runtime.compile: {compiled['value']} was chosen, but nothing was compiled": compiled["value"] != "none"
+        and not compiled["graphs"],
+        f"runtime.compile: full was chosen, but the graph broke {compiled['breaks']} times": compiled["value"] == "full"
+        and compiled["breaks"] > 0,
+    }
+    return [text for text, wrong in checks.items() if wrong]
+
+
+def _weights(session: Session) -> dict[str, float]:
+    from atft_pipeline.losses.composite import TERMS  # noqa: PLC0415
+
+    config = session.loss_of(session.phase)
+    return {name: getattr(config, name) for name in TERMS}

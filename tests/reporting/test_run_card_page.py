@@ -1,0 +1,52 @@
+from pathlib import Path
+
+from atft_pipeline.reporting.run_card_page import card_page
+from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, ScheduleConfig, TrainingConfig
+from atft_pipeline.training.optim.schedules import planned_rates
+from tests.training.runs import market, run
+
+
+def test_the_page_says_what_was_active_and_limits_in_red(tmp_path: Path) -> None:
+    panel, graphs = market(tmp_path, days=80)
+    result = run(panel, graphs, tmp_path / "a", epochs=2)
+    page = card_page(result.run_card, result.history)
+    assert "Everything that was asked for was active." in page
+    assert "torch.optim.adamw.AdamW" in page
+    assert page.count("<td>main</td>") == 2
+    assert 'class="bad"' not in page
+    limited = run(panel, graphs, tmp_path / "b", epochs=1, max_batches=1)
+    page = card_page(limited.run_card, limited.history)
+    assert '<p class="bad">training.max_batches: only 1 of' in page
+    assert '<span class="bad">yes</span>' in page
+
+
+def test_names_are_escaped() -> None:
+    assert "<script>" not in card_page({"warnings": ["<script>"], "model": {"<script>": "<script>"}}, [])
+
+
+def test_planned_rates_are_those_of_the_steps(tmp_path: Path) -> None:
+    """Phase by phase and step by step: the plan that is drawn is the plan that is trained."""
+    panel, graphs = market(tmp_path, days=80)
+    rates: list[float] = []
+    from atft_pipeline.training import epoch
+
+    original = epoch.optimizer_step
+
+    def watched(*arguments: object) -> object:
+        found = original(*arguments)  # type: ignore[arg-type]
+        rates.append(found[0])
+        return found
+
+    epoch.optimizer_step = watched  # type: ignore[assignment]
+    phases = (PhaseConfig(name="a", epochs=1), PhaseConfig(name="b", epochs=2, lr_factor=0.1))
+    try:
+        settings = {
+            "optimizer": OptimizerConfig(lr=1e-2),
+            "schedule": ScheduleConfig(name="cosine_restarts", first_period=1),
+        }
+        result = run(panel, graphs, tmp_path / "run", epochs=None, phases=phases, patience=0, **settings)
+    finally:
+        epoch.optimizer_step = original
+    plan = TrainingConfig(epochs=None, phases=phases, **settings)  # type: ignore[arg-type]
+    assert rates == planned_rates(plan, result.run_card["optimizer"]["steps_per_epoch"])
+    assert max(rates[len(rates) // 3 :]) <= 0.1 * max(rates) + 1e-12

@@ -1,0 +1,52 @@
+import pytest
+
+from atft_pipeline.errors import ConfigError
+from atft_pipeline.splits.config import WalkForwardConfig
+from atft_pipeline.splits.schemes import CombinatorialPurged, PurgedKFold, WalkForward
+from tests.panel.market import business_days
+
+
+def test_each_name_gives_its_scheme_with_its_parameters() -> None:
+    dates = business_days(400)
+    test = tuple(range(300, 360))
+    first, last = str(dates[300]), str(dates[359])
+    common = {"validation_sessions": 30, "embargo": 7}
+    assert WalkForwardConfig(**common).choose(dates, test) == WalkForward(first_test=first, last_test=last, **common)
+    rolling = WalkForwardConfig(
+        scheme="rolling",
+        train_sessions=100,
+        retrain_every_months=None,
+        retrain_every_sessions=25,
+        first_test="2021-06-01",
+        last_test="2022-01-10",
+        **common,
+    )
+    assert rolling.choose(dates, test) == WalkForward(
+        first_test="2021-06-01",
+        last_test="2022-01-10",
+        train_sessions=100,
+        retrain_every_months=None,
+        retrain_every_sessions=25,
+        **common,
+    )
+    folds = WalkForwardConfig(scheme="purged_kfold", folds=4, **common).choose(dates, test)
+    assert folds == PurgedKFold(folds_count=4, **common)
+    groups = WalkForwardConfig(scheme="combinatorial", groups=5, test_groups=3, **common).choose(dates, test)
+    assert groups == CombinatorialPurged(groups=5, test_groups=3, **common)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"scheme": "rolling"}, "rolling needs it; got None"),
+        ({"train_sessions": 100}, "train_sessions: belongs to the scheme rolling"),
+        ({"scheme": "purged_kfold", "warm_start": True}, "warm_start: would show the model its test"),
+        ({"scheme": "combinatorial", "first_test": "2020-01-01"}, "first_test: with last_test belongs to walk_forward"),
+        ({"first_test": "soon"}, "first_test must be a date such as 2016-02-01, got soon"),
+        ({"retrain_every_months": 0}, "retrain_every_months: must be from 1 to 600, got 0"),
+        ({"embargo": -1}, "embargo: must be from 0"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(given: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        WalkForwardConfig(**given)
