@@ -2,7 +2,8 @@
 
 A class under :func:`config` is a frozen, keyword-only dataclass. YAML, a checkpoint's JSON and a search's trial become
 such an object through :func:`from_mapping`, which refuses unknown keys, wrong types and values out of their limits,
-each with its dotted name.
+each with its dotted name. Keys of earlier versions are refused with what replaced them, by the one table of
+:mod:`atft_pipeline.removed_parameters`.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, dataclass_transform
 
 from atft_pipeline.errors import ConfigError
+from atft_pipeline.removed_parameters import advice
 
 T = TypeVar("T")
 LIMITS = "limits"
@@ -90,7 +92,7 @@ def from_mapping(cls: type[T], mapping: Any, where: str = "") -> T:
     for key, value in mapping.items():
         if key not in fields:
             hint = nearest(str(key), fields, f"known keys: {', '.join(fields)}")
-            wrong.append(f"{prefix}{key}: unknown key; {hint}")
+            wrong.append(f"{prefix}{key}: {advice(cls.__name__, str(key)) or f'unknown key; {hint}'}")
             continue
         try:
             values[key] = _convert(hints[key], value, f"{prefix}{key}")

@@ -20,6 +20,7 @@ from atft_pipeline.model.config import InputSpec
 from atft_pipeline.pipeline_registry import register_pipelines
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.prices.prepared import PreparedConfig
+from atft_pipeline.removed_parameters import REMOVED
 from atft_pipeline.splits.schemes import WalkForward
 from atft_pipeline.training.checkpoint.origin import Origin
 from atft_pipeline.tuning.config import DimensionConfig
@@ -209,3 +210,16 @@ def test_every_wrong_key_of_a_group_carries_the_name_of_the_group() -> None:
     line = parameter_line(str(caught.value))
     assert "training.optimizer.zzz: unknown key" in line
     assert "model.width: must be a whole number, got true" in line
+
+
+@pytest.mark.parametrize("removed", REMOVED)
+def test_a_key_of_an_earlier_version_is_refused_with_what_replaces_it(removed: str) -> None:
+    named = {item.__name__: item for item in classes()}
+    group, key = removed.split(".")
+    assert group in named, "the class that had the key is gone: name its parent's key instead"
+    item = named[group]
+    assert key not in {field.name for field in dataclasses.fields(item)}
+    line = attempt(item, {**REQUIRED.get(item, {}), key: 1})[1]
+    assert line == f"group.{key}: is no longer a parameter; {REMOVED[removed]}"
+    # A line of several wrong keys is cut before each `key: `.
+    assert parameter_line(f"Parameter 'group': {line.removeprefix('group.')}") == f"parameter {line}"
