@@ -40,8 +40,8 @@ def compare(tables: list[pl.LazyFrame], horizon: int) -> list[str]:
         joined = joined.join(table.select(*KEYS, pl.col(score).alias(str(number))), on=KEYS, how="inner")
     rows = joined.collect()
     grid = Grid.of(rows)
-    realised = grid.spread(rows[outcome])
-    scores = [grid.spread(rows[str(number)]) for number in range(len(tables))]
+    realised = grid.to_days(rows[outcome])
+    scores = [grid.to_days(rows[str(number)]) for number in range(len(tables))]
     daily = [rank_ics(values, realised) for values in scores]
     together = np.sum([rank_rows(values) for values in scores], axis=0)
     daily.append(rank_ics(together, realised))

@@ -66,9 +66,9 @@ def main() -> None:
     grid = Grid.of(table)
     scores = 0
     for horizon in HORIZONS:
-        outcome = Outcome(grid.spread(table[f"return_{horizon}"]), horizon)
+        outcome = Outcome(grid.to_days(table[f"return_{horizon}"]), horizon)
         for name in ("score", "ridge", "lightgbm"):
-            daily_metrics(grid.spread(table[f"{name}_{horizon}"]), outcome, 10, 20, 50)
+            daily_metrics(grid.to_days(table[f"{name}_{horizon}"]), outcome, 10, 20, 50)
             scores += 1
     took = time.process_time() - start
     print(f"daily metrics: {took:.1f} s for {scores} scores, {took / scores:.2f} s each")
@@ -79,7 +79,7 @@ def main() -> None:
     result = evaluate(table, EvaluationConfig(), Extras(market=market))
     took = time.process_time() - start
     count = sum(len(part["scores"]) for part in result.metrics["horizons"].values())
-    print(f"whole evaluation: {took:.1f} s for {count} scores, books, slices, intervals")
+    print(f"whole evaluation: {took:.1f} s for {count} scores, portfolios, slices, intervals")
     print(f"peak memory {peak():.1f} GiB, of it {before:.1f} GiB for the tables")
 
 

@@ -45,53 +45,61 @@ def paired(value: Mapping[str, Any] | None) -> str:
 
 
 def scores(metrics: Mapping[str, Any]) -> str:
-    """RankIC of every score at every horizon, the model less it, and the model added to it."""
+    """RankIC of every score at every horizon, the model less it, and its incremental RankIC."""
     rows = [
         [
             horizon if name == "model" else "",
             name,
             number(score["rank_ic"]),
             paired(found["paired"].get(name)),
-            paired(found.get("adds", {}).get(name)),
+            paired(found.get("incremental_ic", {}).get(name)),
         ]
         for horizon, found in metrics["horizons"].items()
         for name, score in found["scores"].items()
     ]
-    return table(("horizon", "score", "RankIC", "model less it (t)", "model added to it (t)"), rows)
+    return table(("horizon", "score", "RankIC", "model less it (t)", "incremental to it (t)"), rows)
 
 
-def books(metrics: Mapping[str, Any]) -> str:
-    """The model's and its rivals' books at the headline horizon."""
+def portfolios(metrics: Mapping[str, Any]) -> str:
+    """The model's and its benchmarks' portfolios at the headline horizon."""
     rows = []
-    for kind, owners in metrics["horizons"][HEADLINE]["books"].items():
-        for owner, book in owners.items():
-            if not isinstance(book, Mapping):
+    for kind, owners in metrics["horizons"][HEADLINE]["portfolios"].items():
+        for owner, portfolio in owners.items():
+            if not isinstance(portfolio, Mapping):
                 continue
-            net = book["net"]
+            net = portfolio["net"]
             rows.append(
                 [
                     kind.replace("_", "-"),
                     owner,
-                    number(book["gross"]["sharpe"], "value", 2),
+                    number(portfolio["gross"]["sharpe"], "value", 2),
                     number(net["sharpe"], "value", 2),
                     number(net["annual_return"], digits=1, scale=100),
-                    f"{100 * net['drawdown']['value']:.1f}",
-                    number(book["turnover"], digits=1, scale=100),
+                    f"{100 * net['max_drawdown']['value']:.1f}",
+                    number(portfolio["turnover"], digits=1, scale=100),
                 ]
             )
-    head = ("book", "score", "Sharpe gross", "Sharpe net", "net % a year", "deepest fall %", "traded % a session")
+    head = (
+        "portfolio",
+        "score",
+        "Sharpe gross",
+        "Sharpe net",
+        "net % a year",
+        "max drawdown %",
+        "turnover % a session",
+    )
     return table(head, rows)
 
 
-def where(metrics: Mapping[str, Any]) -> str:
-    """RankIC by slice at the headline horizon, and the difference to the rival."""
+def slices(metrics: Mapping[str, Any]) -> str:
+    """RankIC by slice at the headline horizon, and the difference to the benchmark."""
     found = metrics["horizons"][HEADLINE]
-    if not found.get("where"):
+    if not found.get("slices"):
         return ""
-    slices = [(group, part) for group in GROUPS for part in found["where"].get(group, [])]
-    slices.append(("styles out", found["where"]["style_neutral"]))
-    rows = [[group, part["name"], number(part["model"]), number(part["difference"])] for group, part in slices]
-    return table(("by", "part", "model", f"less {found['rival']}"), rows)
+    parts = [(group, part) for group in GROUPS for part in found["slices"].get(group, [])]
+    parts.append(("styles out", found["slices"]["style_neutral"]))
+    rows = [[group, part["name"], number(part["model"]), number(part["difference"])] for group, part in parts]
+    return table(("by", "part", "model", f"less {found['benchmark']}"), rows)
 
 
 def folds(metrics: Mapping[str, Any]) -> str:
@@ -110,7 +118,7 @@ def main() -> None:
         metrics = read(path)
         span = f"{metrics['first']} to {metrics['last']}, {metrics['days']} days, {metrics['rows']:,} rows"
         print(f"\n{path.name}: {span}\n")
-        for part in (scores, books, where, *((folds,) if "folds" in metrics else ())):
+        for part in (scores, portfolios, slices, *((folds,) if "folds" in metrics else ())):
             print(part(metrics))
 
 

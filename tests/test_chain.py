@@ -96,7 +96,7 @@ def test_every_baseline_is_judged_on_the_rows_of_the_model(finished: tuple[Path,
     assert {scores[name]["coverage"]["mean"] for name in ("model", "lightgbm", "ridge", "random")} == {1.0}
     assert abs(scores["random"]["rank_ic"]["t"]) < 3
     assert scores["lightgbm"]["rank_ic"]["t"] > 10
-    assert set(metrics["horizons"]["5"]["books"]) == {"long_short", "top_k", "sector_neutral", "beta_neutral"}
+    assert set(metrics["horizons"]["5"]["portfolios"]) == {"long_short", "top_k", "sector_neutral", "beta_neutral"}
     card = json.loads(newest(project, "data/08_reporting/lightgbm_card.json").read_text())
     assert card["training_rows"] <= card["available_rows"]
 
@@ -113,7 +113,7 @@ def test_every_artifact_of_the_run_is_there(finished: tuple[Path, str]) -> None:
         "data/08_reporting/run_card.json",
         "data/08_reporting/evaluation.html",
         "data/08_reporting/lightgbm_card.json",
-        "data/08_reporting/book_wealth.json",
+        "data/08_reporting/portfolio_returns.json",
     ]:
         assert newest(project, artifact).exists()
     assert (project / "mlflow.db").exists()
@@ -188,8 +188,8 @@ def test_numbers_are_made_again_without_fitting_the_baselines_again(finished: tu
     kedro_ok(project, "run", "--pipeline=evaluate", "--from-nodes=collect", settings)
     again = json.loads(newest(project, "data/08_reporting/metrics.json").read_text())
     assert again["predictions"] == first["predictions"]
-    for name, book in again["horizons"]["5"]["books"].items():
-        assert book != first["horizons"]["5"]["books"][name]
+    for name, portfolio in again["horizons"]["5"]["portfolios"].items():
+        assert portfolio != first["horizons"]["5"]["portfolios"][name]
     for made_once in ("model_scores", "baseline_scores", "lightgbm_scores", "reference_scores"):
         assert len(list((project / f"data/07_model_output/{made_once}.parquet").glob("*/*.parquet"))) == 1
 

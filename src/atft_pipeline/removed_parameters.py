@@ -4,6 +4,8 @@ A removed key stays in nobody's way: it is refused like any unknown key, but the
 """
 
 REMOVED: dict[str, str] = {
+    "EvaluationConfig.rivals": "it is called benchmarks",
+    "PortfolioConfig.books": "it is called kinds",
     "EvaluationConfig.styles": "it selected nothing: the styles of the report are always computed from the prices",
 }
 """Advice by ``ConfigClass.key``, the class that had the key: a plain sentence that names what replaces it."""

@@ -8,7 +8,7 @@ import pytest
 
 from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate, fingerprint
-from atft_pipeline.reporting.conclusions import verdict
+from atft_pipeline.reporting.conclusions import conclusions
 from atft_pipeline.reporting.evaluation_table import results_table
 from tests.panel.market import business_days
 
@@ -152,22 +152,22 @@ def test_a_blend_is_the_mean_of_ranks() -> None:
 
 
 def test_what_the_model_adds_to_a_rival() -> None:
-    """The daily RankIC of the mean of both rankings less the rival's own; a copy of the rival adds nothing."""
+    """The daily RankIC of the mean of both rankings less the benchmark's own; a copy of the benchmark adds nothing."""
     table = predictions(days=30)
     result = evaluate(table, EvaluationConfig())
     daily = {
         name: result.daily.filter(pl.col("score") == name)["rank_ic"].to_numpy() for name in ("model+ridge", "ridge")
     }
-    found = result.metrics["horizons"]["1"]["adds"]
+    found = result.metrics["horizons"]["1"]["incremental_ic"]
     assert list(found) == ["ridge"]
     assert found["ridge"]["rank_ic_difference"] == pytest.approx((daily["model+ridge"] - daily["ridge"]).mean())
     assert found["ridge"]["se"] > 0
     copy = evaluate(table.with_columns(score_1=pl.col("ridge_1")), EvaluationConfig())
-    assert copy.metrics["horizons"]["1"]["adds"]["ridge"]["rank_ic_difference"] == 0
+    assert copy.metrics["horizons"]["1"]["incremental_ic"]["ridge"]["rank_ic_difference"] == 0
 
 
 def test_paired_difference_is_on_the_rows_of_both() -> None:
-    """The rival lacks half of the listings: the difference is that of both scores on the other half."""
+    """The benchmark lacks half of the listings: the difference is that of both scores on the other half."""
     table = predictions()
     kept = pl.col("Listing") < "L30"
     half = table.with_columns(ridge_1=pl.when(kept).then("ridge_1"))
@@ -194,9 +194,11 @@ def test_trials_deflate_and_their_table_gives_the_probability_of_overfitting() -
     plain = evaluate(table, EvaluationConfig()).metrics
     many = evaluate(table, EvaluationConfig(trials=1000)).metrics
     study = evaluate(table, EvaluationConfig(groups=8), Extras(trials=trials)).metrics
-    books = [m["horizons"]["1"]["books"]["long_short"]["model"]["deflated_sharpe"] for m in (plain, many, study)]
-    assert books[0]["probability"] > books[1]["probability"]
-    assert [book["trials"] for book in books] == [1, 1000, 10]
+    portfolios = [
+        m["horizons"]["1"]["portfolios"]["long_short"]["model"]["deflated_sharpe"] for m in (plain, many, study)
+    ]
+    assert portfolios[0]["probability"] > portfolios[1]["probability"]
+    assert [portfolio["trials"] for portfolio in portfolios] == [1, 1000, 10]
     assert plain["trials"]["probability_of_overfitting"] is None
     assert 0 < study["trials"]["probability_of_overfitting"]["value"] <= 1
     # One trial, or fewer sessions than the groups need: the number of trials is known, the probability is not.
@@ -207,20 +209,20 @@ def test_trials_deflate_and_their_table_gives_the_probability_of_overfitting() -
 
 def test_the_verdict_names_the_side_and_the_errors() -> None:
     good = evaluate(predictions(skill=0.3), EvaluationConfig()).metrics
-    assert verdict(good)[0].tone == "good"
-    assert "beats ridge by" in verdict(good)[0].text
+    assert conclusions(good)[0].level == "good"
+    assert "beats ridge by" in conclusions(good)[0].text
     swapped = predictions(skill=0.3).rename({"score_1": "ridge_1", "ridge_1": "score_1"})
     bad = evaluate(swapped, EvaluationConfig()).metrics
-    assert verdict(bad)[0].tone == "bad"
+    assert conclusions(bad)[0].level == "bad"
     same = evaluate(predictions(skill=0.1), EvaluationConfig()).metrics
-    assert verdict(same)[0].tone == "open"
+    assert conclusions(same)[0].level == "open"
 
 
 def test_scores_that_know_the_returns_are_an_alarm() -> None:
     known = predictions(skill=0.1).with_columns(score_1=pl.col("return_1"))
-    first = verdict(evaluate(known, EvaluationConfig()).metrics)[0]
-    assert first.tone == "bad"
-    assert "cannot be believed" in first.text
+    first = conclusions(evaluate(known, EvaluationConfig()).metrics)[0]
+    assert first.level == "bad"
+    assert "is implausible" in first.text
     assert "kedro run --pipeline=audit" in first.text
 
 

@@ -5,8 +5,14 @@ import pytest
 from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
 from atft_pipeline.evaluation.grid import Grid
-from atft_pipeline.evaluation.plausibility import Limits, beyond_belief, check_returns, extreme_returns, judge_book
-from atft_pipeline.evaluation.portfolio.backtest import run_book
+from atft_pipeline.evaluation.plausibility import (
+    Limits,
+    check_backtest,
+    check_returns,
+    extreme_returns,
+    implausible_skill,
+)
+from atft_pipeline.evaluation.portfolio.backtest import run_backtest
 from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
 from atft_pipeline.reporting.evaluation_table import results_table
 from tests.evaluation.test_evaluate import predictions
@@ -17,18 +23,18 @@ NAMES = ("GOOD", "BROKEN")
 
 
 def judge(forward: np.ndarray) -> dict:
-    book = run_book(np.tile([0.5, 0.5], (20, 1)), forward, 1, 0.0, overlapping=True)
-    return judge_book(book, DAYS, NAMES, LIMITS)
+    backtest = run_backtest(np.tile([0.5, 0.5], (20, 1)), forward, 1, 0.0, overlapping=True)
+    return check_backtest(backtest, DAYS, NAMES, LIMITS)
 
 
 def test_one_broken_tick_is_named_with_its_day() -> None:
     forward = np.full((20, 2), 0.0001)
     forward[7, 1] = 9.0
     found = judge(forward)
-    assert not found["believable"]
+    assert not found["plausible"]
     assert "BROKEN" in found["reasons"][0]
     assert "2020-01-08" in found["reasons"][0]
-    assert found["makers"][0]["listing"] == "BROKEN"
+    assert found["top_contributors"][0]["listing"] == "BROKEN"
 
 
 def test_a_steady_impossible_gain_is_named() -> None:
@@ -39,7 +45,7 @@ def test_a_steady_impossible_gain_is_named() -> None:
 
 
 def test_ordinary_returns_pass() -> None:
-    assert judge(0.01 * np.random.default_rng(0).standard_normal((20, 2)))["believable"]
+    assert judge(0.01 * np.random.default_rng(0).standard_normal((20, 2)))["plausible"]
 
 
 def test_a_return_below_minus_one_is_refused_by_name() -> None:
@@ -48,7 +54,7 @@ def test_a_return_below_minus_one_is_refused_by_name() -> None:
     wrong = table.with_columns(return_1=pl.when(pl.int_range(pl.len()) == 65).then(-12.5).otherwise("return_1"))
     with pytest.raises(DataError, match=r"below -1 \(a fraction, not per cent\), first L05 on .*-12.5"):
         evaluate(wrong, EvaluationConfig())
-    check_returns(grid, grid.spread(table["return_1"]), 1)
+    check_returns(grid, grid.to_days(table["return_1"]), 1)
 
 
 def test_largest_returns_are_listed() -> None:
@@ -56,12 +62,12 @@ def test_largest_returns_are_listed() -> None:
         return_1=pl.when(pl.int_range(pl.len()) == 65).then(7.0).otherwise("return_1")
     )
     grid = Grid.of(table)
-    first = extreme_returns(grid, grid.spread(table["return_1"]))[0]
+    first = extreme_returns(grid, grid.to_days(table["return_1"]))[0]
     assert first["listing"] == "L05"
     assert first["return"] == 7.0
 
 
-def test_numbers_of_an_impossible_book_are_withheld_everywhere() -> None:
+def test_numbers_of_an_impossible_portfolio_are_withheld_everywhere() -> None:
     """A broken price would have made +1,000 %: no Sharpe ratio of it is shown, the reason is."""
     table = predictions(days=60).with_columns(
         score_1=pl.when(pl.int_range(pl.len()) % 60 == 5).then(100.0).otherwise("score_1"),
@@ -69,12 +75,12 @@ def test_numbers_of_an_impossible_book_are_withheld_everywhere() -> None:
     )
     settings = EvaluationConfig(portfolios=PortfolioConfig(top_k=10, max_weight=1.0))
     metrics = evaluate(table, settings).metrics
-    book = metrics["horizons"]["1"]["books"]["long_short"]["model"]
-    assert not book["believable"]
-    assert "net" not in book
-    assert "L05" in book["reasons"][0]
+    portfolio = metrics["horizons"]["1"]["portfolios"]["long_short"]["model"]
+    assert not portfolio["plausible"]
+    assert "net" not in portfolio
+    assert "L05" in portfolio["reasons"][0]
     text = results_table(metrics)
-    assert "not believable" in text
+    assert "implausible" in text
     assert "L05" in text
 
 
@@ -96,7 +102,7 @@ def test_numbers_of_an_impossible_book_are_withheld_everywhere() -> None:
     ],
 )
 def test_a_skill_beyond_belief_is_an_alarm(rank_ic: float | None, share: dict | None, word: str | None) -> None:
-    found = beyond_belief({"mean": rank_ic, "se": 0.01}, share)
+    found = implausible_skill({"mean": rank_ic, "se": 0.01}, share)
     if word is None:
         assert found is None
     else:

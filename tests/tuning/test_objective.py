@@ -70,10 +70,10 @@ def test_the_default_trial_equals_a_training_of_the_default(shared_market: Marke
     # The kept weights, scored again day by day, say the same.
     daily = outcome.facts["daily_rank_ic"]
     assert sum(daily) / len(daily) == pytest.approx(outcome.values[0], abs=1e-4)
-    # The book's returns belong to the validation days, and their ratio is the Sharpe ratio of the trial.
-    assert len(outcome.facts["book_days"]) == len(daily)
-    book = np.array(outcome.facts["book_returns"])
-    assert book.mean() / book.std(ddof=1) == pytest.approx(outcome.facts["sharpe"], abs=1e-4)
+    # The portfolio's returns belong to the validation days, and their ratio is the Sharpe ratio of the trial.
+    assert len(outcome.facts["portfolio_days"]) == len(daily)
+    earned = np.array(outcome.facts["portfolio_returns"])
+    assert earned.mean() / earned.std(ddof=1) == pytest.approx(outcome.facts["sharpe"], abs=1e-4)
     assert outcome.run_card["optimizer"]["class"] == "torch.optim.adamw.AdamW"
 
 

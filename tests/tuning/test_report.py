@@ -64,7 +64,7 @@ def test_the_returns_of_the_trials_stand_side_by_side(tmp_path: Path) -> None:
     def act(slot: int) -> Outcome:
         if slot == 1:
             return Outcome("FAILED", "epoch 1: the loss is nan", (), (), {"epochs": 1})
-        return complete(0.1, book_days=days, book_returns=[0.01 * slot, -0.02])
+        return complete(0.1, portfolio_days=days, portfolio_returns=[0.01 * slot, -0.02])
 
     config = search_config(3)
     made = scripted(f"sqlite:///{tmp_path}/optuna.db", config, tmp_path, Script(tmp_path, act=act))

@@ -92,11 +92,11 @@ def search_fingerprints(
     """
     rows = features.filter(pl.col("InUniverse"))
     grid = Grid.of(rows)
-    returns = {h: grid.spread(rows[f"return_{h}"]) for h in horizons}
+    returns = {h: grid.to_days(rows[f"return_{h}"]) for h in horizons}
     kinds = ("itself", "level", "z-score")
     threshold = float(-ndtri(settings.family_error / (2 * len(kinds) * max(1, len(names)))))
     for name in names:
-        values = grid.spread(rows[name])
+        values = grid.to_days(rows[name])
         for kind, score in zip(kinds, (values, *_past_scores(values, settings.window)), strict=True):
             yield _examine(name, kind, score, returns, threshold, settings)
 

@@ -19,8 +19,8 @@ class EvaluationConfig:
         min_listings: days with fewer scored and labelled listings are left undefined.
         min_group: listings that a group of listings (a sector, a size bucket) needs on a day.
         top_k: listings of the top-k precision.
-        headline: horizon of the verdict, in sessions; ``None``: 5 where there is one, else the shortest.
-        rivals: scores that the verdict compares the model with, the first being the one of the slices.
+        headline: horizon of the conclusions, in sessions; ``None``: 5 where there is one, else the shortest.
+        benchmarks: scores that the conclusions compare the model with, the first being the one of the slices.
         blends: scores that are blended with the model, as the mean of the ranks of the day.
         size_groups: quantile groups by dollar volume and by volatility.
         universe: listings with the most dollar volume that make the liquid universe.
@@ -31,7 +31,7 @@ class EvaluationConfig:
         ridge: penalties of the linear baseline.
         lightgbm: the tree baseline.
         bootstrap: intervals.
-        portfolios: books.
+        portfolios: how the scores are traded.
     """
 
     deciles: int = within(10, 2, 100)
@@ -39,7 +39,7 @@ class EvaluationConfig:
     min_group: int = within(10, 2, 1_000_000)
     top_k: int = within(50, 1, 1_000_000)
     headline: int | None = within(None, 1, 1000)
-    rivals: tuple[str, ...] = ("lightgbm", "ridge")
+    benchmarks: tuple[str, ...] = ("lightgbm", "ridge")
     blends: tuple[str, ...] = ("lightgbm", "ridge")
     size_groups: int = within(5, 2, 100)
     universe: int = within(1000, 1, 1_000_000)
@@ -57,7 +57,7 @@ class EvaluationConfig:
             f"min_listings: must be at least deciles ({self.deciles}), got {self.min_listings}",
         )
         known = (*BASELINES, *FACTORS)
-        refuse_unknown("rivals", self.rivals, (*known, *(f"model+{name}" for name in BASELINES)))
+        refuse_unknown("benchmarks", self.benchmarks, (*known, *(f"model+{name}" for name in BASELINES)))
         refuse_unknown("blends", self.blends, BASELINES)
         refuse_unknown("portfolios.scores", self.portfolios.scores, ("model", *known))
         require(self.groups % 2 == 0, f"groups: must be even, got {self.groups}")

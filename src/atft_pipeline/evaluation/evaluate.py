@@ -16,10 +16,10 @@ from atft_pipeline.evaluation.grid import Floats, Grid, horizons_of, score_colum
 from atft_pipeline.evaluation.market import FACTORS, Execution, Market, random_scores
 from atft_pipeline.evaluation.metrics import rank_rows
 from atft_pipeline.evaluation.plausibility import check_returns, extreme_returns
-from atft_pipeline.evaluation.portfolio.backtest import Book
-from atft_pipeline.evaluation.portfolio.report import Setting, books_report
+from atft_pipeline.evaluation.portfolio.backtest import Backtest
+from atft_pipeline.evaluation.portfolio.report import Setting, portfolios_report
 from atft_pipeline.evaluation.quantiles import quantile_days
-from atft_pipeline.evaluation.slice_report import Places, groupings_of, where_it_works
+from atft_pipeline.evaluation.slice_report import SliceAxes, groupings_of, rank_ic_by_slice
 from atft_pipeline.evaluation.slices import regime_of
 from atft_pipeline.evaluation.stats.bootstrap import Bootstrap
 from atft_pipeline.evaluation.stats.overfitting import overfitting_probability
@@ -45,10 +45,10 @@ class Extras:
     """What makes an evaluation fuller; all of it may be absent.
 
     Attributes:
-        market: prices on the axes of the predictions: books with costs, factor baselines, styles.
+        market: prices on the axes of the predictions: portfolios with costs, factor baselines, styles.
         label: how the labels were made, ``close_to_close`` or ``open_to_open``.
         reference: scores of training days, for the drift.
-        trials: Date and one column a trial, the return of its book on each session of a study.
+        trials: Date and one column a trial, the return of its portfolio on each session of a study.
         lightgbm: how the tree baseline was fitted, for the record.
     """
 
@@ -117,10 +117,10 @@ class _Evaluator:
         self.sessions = self.grid.days if market is None else market.sessions
         self.rows = np.searchsorted(self.sessions, self.grid.days)
         self.sector, self.sector_names = self._sectors()
-        self.scored = np.isfinite(self.grid.spread(predictions[f"score_{self.horizons[0]}"]))
-        self.places = self._places()
+        self.scored = np.isfinite(self.grid.to_days(predictions[f"score_{self.horizons[0]}"]))
+        self.axes = self._slice_axes()
         self.trials = self._trials()
-        self.paths: dict[int, dict[str, Book]] = {}
+        self.paths: dict[int, dict[str, Backtest]] = {}
 
     def run(self) -> Evaluation:
         """Evaluate all horizons.
@@ -158,7 +158,7 @@ class _Evaluator:
         return Evaluation(report, table, drawn)
 
     def headline(self) -> int:
-        """Horizon of the verdict.
+        """Horizon of the conclusions.
 
         Raises:
             DataError: the one that was asked for is not there.
@@ -175,7 +175,7 @@ class _Evaluator:
     def _horizon(self, horizon: int) -> tuple[Report, dict[str, DailyMetrics]]:
         """Report and daily metrics of one horizon."""
         settings = self.settings
-        returns = self.grid.spread(self.table[f"return_{horizon}"])
+        returns = self.grid.to_days(self.table[f"return_{horizon}"])
         check_returns(self.grid, returns, horizon)
         outcome = Outcome(returns, horizon)
         daily = {
@@ -193,21 +193,21 @@ class _Evaluator:
             for name in settings.blends
             if f"model+{name}" in daily
         }
-        books, self.paths[horizon] = self._books(horizon, daily)
-        rival = next((name for name in settings.rivals if name in daily), None)
+        portfolios, self.paths[horizon] = self._portfolios(horizon, daily)
+        benchmark = next((name for name in settings.benchmarks if name in daily), None)
         report: Report = {
             "hac_lag": hac_lag(horizon, int(np.isfinite(model.values["rank_ic"]).sum())),
             "scores": {name: score_report(metrics, horizon, self.bootstrap) for name, metrics in daily.items()},
             "paired": {name: paired_report(series, horizon, self.bootstrap) for name, series in differences.items()},
             # What the mean of both rankings has more than the other score alone.
-            "adds": {name: paired_report(series, horizon, self.bootstrap) for name, series in added.items()},
-            "books": books,
-            "rival": rival,
-            "where": where_it_works(
+            "incremental_ic": {name: paired_report(series, horizon, self.bootstrap) for name, series in added.items()},
+            "portfolios": portfolios,
+            "benchmark": benchmark,
+            "slices": rank_ic_by_slice(
                 model,
-                None if rival is None else daily[rival],
-                None if rival is None else differences[rival],
-                self.places,
+                None if benchmark is None else daily[benchmark],
+                None if benchmark is None else differences[benchmark],
+                self.axes,
                 horizon,
                 settings.min_group,
             ),
@@ -223,7 +223,7 @@ class _Evaluator:
     def _scores(self, horizon: int) -> dict[str, Floats]:
         """Every score of a horizon on the axes of the grid, the model first, then blends and factors."""
         columns = score_columns(self.table, horizon)
-        found = {name: self.grid.spread(self.table[column]) for name, column in columns.items()}
+        found = {name: self.grid.to_days(self.table[column]) for name, column in columns.items()}
         found |= {
             f"model+{name}": _blend(found["model"], found[name]) for name in self.settings.blends if name in found
         }
@@ -239,8 +239,8 @@ class _Evaluator:
         oracles = [name for name in found if name.startswith("oracle")]
         return {name: found[name] for name in [*(n for n in found if n not in oracles), *oracles]}
 
-    def _books(self, horizon: int, daily: dict[str, DailyMetrics]) -> tuple[Report, dict[str, Book]]:
-        """Books of the model and of the scores that were asked for."""
+    def _portfolios(self, horizon: int, daily: dict[str, DailyMetrics]) -> tuple[Report, dict[str, Backtest]]:
+        """Portfolios of the model and of the scores that were asked for."""
         forward = self._forward()
         if forward is None:
             return {"left_out": "neither prices nor returns of one session are known"}, {}
@@ -259,20 +259,20 @@ class _Evaluator:
             trial_deviation=None if self.trials is None or self.trials.shape[1] < 2 else _deviation(self.trials),
         )
         names = ["model", *(name for name in portfolios.scores if name in daily and name != "model")]
-        report, paths = books_report(
+        report, paths = portfolios_report(
             {name: self._stretch(daily[name].all_ranks) for name in names}, setting, self.bootstrap
         )
         return report, paths
 
     def _forward(self) -> Floats | None:
-        """Return of the session that follows each session, as the books are executed."""
+        """Return of the session that follows each session, as the portfolios are executed."""
         market, wanted = self.extras.market, self.settings.portfolios.execution
         if market is not None:
             label: Execution = "open" if self.extras.label == "open_to_open" else "close"
             return market.forward[label if wanted == "label" else wanted]
         if 1 not in self.horizons:
             return None
-        return self.grid.spread(self.table["return_1"])
+        return self.grid.to_days(self.table["return_1"])
 
     def _stretch(self, values: Floats) -> Floats:
         """From the scored days to all sessions between them; NaN on those that were not scored."""
@@ -294,7 +294,7 @@ class _Evaluator:
             return None, []
         return np.array([names.index(name) for name in by_listing], dtype=np.int64), names
 
-    def _places(self) -> Places:
+    def _slice_axes(self) -> SliceAxes:
         """Groups of cells and days."""
         market = self.extras.market
         sector = None
@@ -302,7 +302,7 @@ class _Evaluator:
             sector = np.where(self.scored, self.sector, -1).astype(np.int8)
         if market is None:
             groupings = groupings_of(sector, self.sector_names, None, None, 2, 1)
-            return Places(self.grid.days, groupings, [], {})
+            return SliceAxes(self.grid.days, groupings, [], {})
 
         def here(values: Floats) -> Floats:
             return np.where(self.scored, values[self.rows], np.nan)
@@ -316,7 +316,7 @@ class _Evaluator:
             self.settings.universe,
         )
         styles = {name: rank_rows(here(values)) for name, values in market.styles.items()}
-        return Places(self.grid.days, groupings, regime_of(market.regime[self.rows]), styles)
+        return SliceAxes(self.grid.days, groupings, regime_of(market.regime[self.rows]), styles)
 
     def _quantiles(self, horizon: int) -> Report | None:
         """Calibration of each level and the score of the quantiles against constant ones."""
@@ -326,8 +326,8 @@ class _Evaluator:
         skill = share_report(days.reference - days.crps, days.reference, horizon, self.bootstrap)
         return {
             "levels": [
-                {"level": level, "below": mean_report(days.below[:, place], horizon, self.bootstrap)}
-                for place, level in enumerate(days.levels)
+                {"level": level, "below": mean_report(days.below[:, position], horizon, self.bootstrap)}
+                for position, level in enumerate(days.levels)
             ],
             "crps": mean_report(days.crps, horizon, self.bootstrap),
             "reference": mean_report(days.reference, horizon, self.bootstrap),

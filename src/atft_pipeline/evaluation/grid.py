@@ -63,7 +63,7 @@ class Grid:
             )
         return cls(dates.astype("datetime64[D]"), tuple(names.to_list()), day.astype(np.int64), listing)
 
-    def spread(self, column: pl.Series) -> Floats:
+    def to_days(self, column: pl.Series) -> Floats:
         """Lay a numeric column [R] out as [D, N]; absent, null and non-finite cells are NaN."""
         values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
         laid = np.full((len(self.days), len(self.listings)), np.nan)

@@ -1,7 +1,7 @@
-"""What an evaluation needs of the prices: returns to mark books with, simple factors as baselines, styles.
+"""What an evaluation needs of the prices: returns to mark portfolios with, simple factors as baselines, styles.
 
 T sessions from the first to the last scored day, N listings. Factors and styles of a day read prices up to that day
-only; the forward return is what a book earns over the session that follows.
+only; the forward return is what a portfolio earns over the session that follows.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ import numpy as np
 
 from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.grid import Dates, Floats, Grid
-from atft_pipeline.evaluation.portfolio.backtest import Book
+from atft_pipeline.evaluation.portfolio.backtest import Backtest
 
 SHOWN = 5
 # Mean daily RankICs that no honest ranking of a market has; where an oracle is known, its share says more.
@@ -21,11 +21,11 @@ ERRORS = 2.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What is still believed.
+    """Beyond these a backtest is implausible.
 
     Attributes:
-        session: largest gain or loss of a book in one session.
-        year: largest gain or loss of a book a year, simple.
+        session: largest gain or loss of a portfolio in one session.
+        year: largest gain or loss of a portfolio a year, simple.
         sessions_a_year: sessions of a year.
     """
 
@@ -50,8 +50,8 @@ def check_returns(grid: Grid, returns: Floats, horizon: int) -> None:
         )
 
 
-def beyond_belief(rank_ic: Mapping[str, Any], share: Mapping[str, Any] | None) -> str | None:
-    """Say why a skill cannot be believed: more than the oracle knows, or more than any market gives away.
+def implausible_skill(rank_ic: Mapping[str, Any], share: Mapping[str, Any] | None) -> str | None:
+    """Say why a skill is implausible: more than the oracle knows, or more than any market gives away.
 
     Args:
         rank_ic: ``mean`` and ``se`` of the daily RankIC, each a number or ``None``.
@@ -81,38 +81,40 @@ def extreme_returns(grid: Grid, returns: Floats) -> list[dict[str, Any]]:
     ]
 
 
-def judge_book(book: Book, sessions: Dates, listings: tuple[str, ...], limits: Limits) -> dict[str, Any]:
-    """Say whether the path of a book can be believed, and who made its return.
+def check_backtest(backtest: Backtest, sessions: Dates, listings: tuple[str, ...], limits: Limits) -> dict[str, Any]:
+    """Sanity check of a backtest, with the listings that contributed most to its return.
 
     Returns:
-        believable, reasons (one line each, naming listings) and ``makers``: the listings with the largest
+        plausible, reasons (one line each, naming listings) and ``top_contributors``: the listings with the largest
         contributions and their share of the whole return.
     """
-    known = np.flatnonzero(np.isfinite(book.gross))
+    known = np.flatnonzero(np.isfinite(backtest.gross))
     reasons = [
-        f"{book.gross[session]:+.1%} in the session after {sessions[session]}, most of it from "
-        f"{listings[book.largest[session]]}; limit {limits.session:.0%}"
-        for session in known[np.abs(book.gross[known]) > limits.session][:SHOWN]
+        f"{backtest.gross[session]:+.1%} in the session after {sessions[session]}, most of it from "
+        f"{listings[backtest.largest[session]]}; limit {limits.session:.0%}"
+        for session in known[np.abs(backtest.gross[known]) > limits.session][:SHOWN]
     ]
-    year = float(book.gross[known].mean()) * limits.sessions_a_year if known.size else 0.0
-    makers = _makers(book, listings)
+    year = float(backtest.gross[known].mean()) * limits.sessions_a_year if known.size else 0.0
+    top_contributors = _top_contributors(backtest, listings)
     if abs(year) > limits.year:
-        names = ", ".join(f"{maker['listing']} ({maker['contribution']:+.1%})" for maker in makers)
+        names = ", ".join(
+            f"{contributor['listing']} ({contributor['contribution']:+.1%})" for contributor in top_contributors
+        )
         reasons.append(f"{year:+.0%} a year, most of it from {names}; limit {limits.year:.0%}")
-    return {"believable": not reasons, "reasons": reasons, "makers": makers}
+    return {"plausible": not reasons, "reasons": reasons, "top_contributors": top_contributors}
 
 
-def _makers(book: Book, listings: tuple[str, ...]) -> list[dict[str, Any]]:
+def _top_contributors(backtest: Backtest, listings: tuple[str, ...]) -> list[dict[str, Any]]:
     """Listings with the largest contributions, and their share of the sum of all absolute contributions."""
-    size = np.abs(book.contribution)
+    size = np.abs(backtest.contribution)
     total = float(size.sum())
     order = np.argsort(-size)[:SHOWN]
     return [
         {
-            "listing": listings[place],
-            "contribution": float(book.contribution[place]),
-            "share": float(size[place]) / total if total > 0 else 0.0,
+            "listing": listings[position],
+            "contribution": float(backtest.contribution[position]),
+            "share": float(size[position]) / total if total > 0 else 0.0,
         }
-        for place in order
-        if size[place] > 0
+        for position in order
+        if size[position] > 0
     ]

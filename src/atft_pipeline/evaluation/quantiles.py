@@ -70,12 +70,12 @@ def quantile_days(table: pl.DataFrame, grid: Grid, horizon: int) -> QuantileDays
     below, score, reference = np.empty((D, len(levels))), np.zeros(D), np.zeros(D)
     everything = np.quantile(target[known], levels) if known.any() else np.zeros(len(levels))
     crossed = np.zeros(len(target), dtype=bool)
-    for place, (level, weight) in enumerate(zip(levels, level_weights(levels), strict=True)):
-        quantile = values[place][known]
-        below[:, place] = np.bincount(day, weights=target[known] <= quantile, minlength=D) / count
+    for position, (level, weight) in enumerate(zip(levels, level_weights(levels), strict=True)):
+        quantile = values[position][known]
+        below[:, position] = np.bincount(day, weights=target[known] <= quantile, minlength=D) / count
         score += 2 * weight * np.bincount(day, weights=pinball(target[known], quantile, level), minlength=D)
-        constant = np.full(day.size, everything[place])
+        constant = np.full(day.size, everything[position])
         reference += 2 * weight * np.bincount(day, weights=pinball(target[known], constant, level), minlength=D)
-        if place:
-            crossed |= values[place] < values[place - 1]
+        if position:
+            crossed |= values[position] < values[position - 1]
     return QuantileDays(tuple(levels.tolist()), below, score / count, reference / count, float(crossed.mean()))

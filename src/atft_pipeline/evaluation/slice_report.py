@@ -1,4 +1,4 @@
-"""The section "where it works" of one horizon: the model and one rival, by time, group and style."""
+"""RankIC by slice at one horizon: the model and one benchmark, by time, group and style."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from atft_pipeline.evaluation.summary import Report, mean_report
 
 
 @dataclass(frozen=True)
-class Places:
+class SliceAxes:
     """What cells and days belong to, on the axes of the predictions.
 
     Attributes:
@@ -57,7 +57,7 @@ def groupings_of(
         universe: listings with the most dollar volume that make the liquid universe.
     """
     found: dict[str, Grouping] = {}
-    names = [f"{place + 1} of {groups}" for place in range(groups)]
+    names = [f"{position + 1} of {groups}" for position in range(groups)]
     if sector is not None:
         found["sector"] = Grouping.of(sector, sector_names)
     if dollar_volume is not None:
@@ -68,16 +68,21 @@ def groupings_of(
     return found
 
 
-def where_it_works(
-    model: DailyMetrics, rival: DailyMetrics | None, difference: Floats | None, places: Places, horizon: int, least: int
+def rank_ic_by_slice(
+    model: DailyMetrics,
+    benchmark: DailyMetrics | None,
+    difference: Floats | None,
+    axes: SliceAxes,
+    horizon: int,
+    least: int,
 ) -> Report:
-    """RankIC of the model, and its difference to the rival, in every slice.
+    """RankIC of the model, and its difference to the benchmark, in every slice.
 
     Args:
         model: daily metrics of the model.
-        rival: of the score to compare with; ``None``: no comparison.
+        benchmark: of the score to compare with; ``None``: no comparison.
         difference: the paired daily difference of the two over all listings [D].
-        places: what cells and days belong to.
+        axes: what cells and days belong to.
         horizon: sessions ahead.
         least: listings that a group needs on a day.
 
@@ -86,28 +91,30 @@ def where_it_works(
     """
     daily = model.values["rank_ic"]
     report: Report = {
-        "year": _by_day(daily, difference, years_of(places.days), horizon),
-        "month": _by_day(daily, difference, months_of(places.days), horizon),
+        "year": _by_day(daily, difference, years_of(axes.days), horizon),
+        "month": _by_day(daily, difference, months_of(axes.days), horizon),
     }
-    if places.regime:
-        report["regime"] = _by_day(daily, difference, places.regime, horizon)
+    if axes.regime:
+        report["regime"] = _by_day(daily, difference, axes.regime, horizon)
     returns = model.realised.ranks
-    for kind, grouping in places.groupings.items():
-        both = [model.ranks] if rival is None else [model.ranks, rival.ranks]
+    for kind, grouping in axes.groupings.items():
+        both = [model.ranks] if benchmark is None else [model.ranks, benchmark.ranks]
         within, *other = rank_ic_within(grouping, both, returns, least)
         report[kind] = [
-            _row(name, within[:, place], within[:, place] - other[0][:, place] if other else None, horizon)
-            for place, name in enumerate(grouping.names)
+            _row(name, within[:, position], within[:, position] - other[0][:, position] if other else None, horizon)
+            for position, name in enumerate(grouping.names)
         ]
-    if places.styles:
-        report["style_neutral"] = _style_neutral(model, rival, places.styles, horizon)
+    if axes.styles:
+        report["style_neutral"] = _style_neutral(model, benchmark, axes.styles, horizon)
     return report
 
 
-def _style_neutral(model: DailyMetrics, rival: DailyMetrics | None, styles: dict[str, Floats], horizon: int) -> Report:
+def _style_neutral(
+    model: DailyMetrics, benchmark: DailyMetrics | None, styles: dict[str, Floats], horizon: int
+) -> Report:
     """RankIC of what the styles do not explain, of both scores."""
     pure = _neutral_rank_ic(model.ranks, model.realised, styles)
-    other = None if rival is None else _neutral_rank_ic(rival.ranks, rival.realised, styles)
+    other = None if benchmark is None else _neutral_rank_ic(benchmark.ranks, benchmark.realised, styles)
     row = _row("style-neutral", pure, None if other is None else pure - other, horizon)
     return {"styles": list(styles), **row}
 
@@ -128,7 +135,7 @@ def _by_day(daily: Floats, difference: Floats | None, labels: Sequence[str], hor
 
 
 def _row(name: str, daily: Floats, difference: Floats | None, horizon: int) -> Report:
-    """Name, RankIC and its difference to the rival."""
+    """Name, RankIC and its difference to the benchmark."""
     return {
         "name": name,
         "model": mean_report(daily, horizon),

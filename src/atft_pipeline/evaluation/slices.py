@@ -1,4 +1,4 @@
-"""Where a score works: RankIC within groups of listings and over stretches of time, and beside known styles.
+"""Slices of an evaluation: RankIC within groups of listings and over stretches of time, and beside known styles.
 
 D days, N listings, K groups, W the most members of a group on a day.
 """
@@ -40,9 +40,9 @@ class Grouping:
         key = day * K + labels[day, column]
         order = np.argsort(key, kind="stable")
         count = np.bincount(key, minlength=D * K)
-        place = np.arange(key.size) - np.repeat(np.cumsum(count) - count, count)
+        position = np.arange(key.size) - np.repeat(np.cumsum(count) - count, count)
         index = np.full((D * K, max(int(count.max(initial=1)), 1)), -1, dtype=np.int64)
-        index[key[order], place] = (day * labels.shape[1] + column)[order]
+        index[key[order], position] = (day * labels.shape[1] + column)[order]
         return cls(tuple(names), index)
 
     def take(self, values: Floats) -> Floats:
@@ -76,8 +76,8 @@ def quantile_labels(values: Floats, groups: int) -> Labels:
     """Quantile group of each cell among its day's known values, 0 = lowest; -1 where not known [D, N]."""
     ranks = rank_rows(values)
     count = np.isfinite(ranks).sum(axis=1, keepdims=True)
-    place = np.floor((np.nan_to_num(ranks, nan=1.0) - 1) * groups / np.maximum(count, 1))
-    return np.where(np.isfinite(ranks), np.clip(place, 0, groups - 1), -1).astype(np.int8)
+    position = np.floor((np.nan_to_num(ranks, nan=1.0) - 1) * groups / np.maximum(count, 1))
+    return np.where(np.isfinite(ranks), np.clip(position, 0, groups - 1), -1).astype(np.int8)
 
 
 def largest_labels(values: Floats, count: int) -> Labels:
@@ -101,14 +101,14 @@ def style_neutral(ranks: Floats, styles: Sequence[Floats]) -> Floats:
     count = np.maximum(present.sum(axis=1, keepdims=True), 1)
     columns = []
     for style in styles:
-        placed = centre_rows(np.where(present, style, np.nan)).values
-        columns.append(placed / count)
+        centred = centre_rows(np.where(present, style, np.nan)).values
+        columns.append(centred / count)
     y = centre_rows(ranks).values / count
     gram = np.array([[np.einsum("dn,dn->d", left, right) for right in columns] for left in columns]).transpose(2, 0, 1)
     moment = np.array([np.einsum("dn,dn->d", column, y) for column in columns]).T
     slopes = np.einsum("dij,dj->di", np.linalg.pinv(gram, hermitian=True), moment)
-    for place, column in enumerate(columns):
-        y -= slopes[:, place, None] * column
+    for position, column in enumerate(columns):
+        y -= slopes[:, position, None] * column
     return np.where(present, y, np.nan)
 
 
@@ -129,5 +129,5 @@ def regime_of(level: Floats) -> list[str]:
     if not known.any():
         return ["unknown"] * level.size
     edges = np.quantile(level[known], [1 / 3, 2 / 3])
-    place = np.searchsorted(edges, np.nan_to_num(level), side="right")
-    return [names[int(number)] if ok else "unknown" for number, ok in zip(place, known, strict=True)]
+    position = np.searchsorted(edges, np.nan_to_num(level), side="right")
+    return [names[int(number)] if ok else "unknown" for number, ok in zip(position, known, strict=True)]

@@ -1,4 +1,4 @@
-"""Figures of books, comparisons, slices, calibration and drift; and the set of all figures of an evaluation."""
+"""Figures of portfolios, comparisons, slices, calibration and drift; and the set of all figures of an evaluation."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from atft_pipeline.evaluation.grid import Dates, Floats
-from atft_pipeline.evaluation.portfolio.backtest import Book
+from atft_pipeline.evaluation.portfolio.backtest import Backtest
 from atft_pipeline.reporting.theme import (
     MUTED,
     SPARE_COLOURS,
@@ -19,7 +19,7 @@ from atft_pipeline.reporting.theme import (
 )
 
 WIDE = 1.96
-BOOK_NAMES = {
+PORTFOLIO_NAMES = {
     "long_short": "long-short deciles",
     "top_k": "long-only top k",
     "sector_neutral": "sector-neutral",
@@ -29,15 +29,15 @@ SLICES = ("year", "regime", "size", "volatility", "universe", "sector")
 
 
 def all_figures(
-    metrics: dict[str, Any], daily: pl.DataFrame, sessions: Dates, paths: dict[str, Book]
+    metrics: dict[str, Any], daily: pl.DataFrame, sessions: Dates, paths: dict[str, Backtest]
 ) -> dict[str, go.Figure]:
     """Every figure of the headline horizon by name.
 
     Args:
         metrics: of an evaluation.
         daily: its daily table.
-        sessions: axis of the books [T].
-        paths: the model's books at the headline horizon.
+        sessions: axis of the portfolios [T].
+        paths: the model's portfolios at the headline horizon.
     """
     horizon = metrics["headline"]
     part = metrics["horizons"][str(horizon)]
@@ -45,9 +45,9 @@ def all_figures(
         "cumulative_rank_ic": cumulative_rank_ic(daily, horizon),
         "decile_returns": decile_returns(metrics, horizon),
         "paired_differences": paired_differences(metrics),
-        "book_wealth": book_wealth(sessions, paths, horizon),
+        "portfolio_returns": portfolio_returns(sessions, paths, horizon),
         "rank_ic_by_month": rank_ic_by_month(part, horizon),
-        "where_it_works": where_it_works(part, horizon),
+        "rank_ic_by_slice": rank_ic_by_slice(part, horizon),
         "calibration": calibration(part, horizon),
         "score_drift": score_drift(part, horizon),
     }
@@ -58,16 +58,16 @@ def paired_differences(metrics: dict[str, Any]) -> go.Figure:
     drawn = figure("Model less baseline, same rows and days", "difference of mean daily RankIC, 95 % interval", "")
     horizons = list(metrics["horizons"])
     names = [name for name in metrics["horizons"][horizons[0]]["paired"] if not name.startswith("oracle")]
-    for place, horizon in enumerate(horizons):
+    for position, horizon in enumerate(horizons):
         paired = metrics["horizons"][horizon]["paired"]
         shown = [name for name in names if name in paired and paired[name]["rank_ic_difference"] is not None]
-        shift = 0.6 * ((place + 0.5) / len(horizons) - 0.5)
+        shift = 0.6 * ((position + 0.5) / len(horizons) - 0.5)
         drawn.add_scatter(
             x=[paired[name]["rank_ic_difference"] for name in shown],
             y=[names.index(name) + shift for name in shown],
             error_x={"array": [WIDE * (paired[name]["se"] or 0.0) for name in shown], "thickness": 1.6, "width": 3},
             mode="markers",
-            marker={"size": 7, "color": _shade(place, len(horizons))},
+            marker={"size": 7, "color": _shade(position, len(horizons))},
             name=_sessions(int(horizon)),
             customdata=shown,
             hovertemplate="less %{customdata}: %{x:+.4f}<extra>" + _sessions(int(horizon)) + "</extra>",
@@ -78,14 +78,16 @@ def paired_differences(metrics: dict[str, Any]) -> go.Figure:
     return drawn.update_yaxes(**ticks, zeroline=False)
 
 
-def book_wealth(sessions: Dates, paths: dict[str, Book], horizon: int) -> go.Figure:
-    """Sum of the session returns of the model's books after costs; dotted before costs."""
-    drawn = figure(f"Books of the model, held {_sessions(horizon)}", "", "sum of returns, % (dotted: before costs)")
+def portfolio_returns(sessions: Dates, paths: dict[str, Backtest], horizon: int) -> go.Figure:
+    """Sum of the session returns of the model's portfolios after costs; dotted before costs."""
+    drawn = figure(
+        f"Portfolios of the model, held {_sessions(horizon)}", "", "sum of returns, % (dotted: before costs)"
+    )
     dates = sessions.astype("datetime64[D]").tolist()
-    for place, (name, book) in enumerate(paths.items()):
-        shade = colour("model") if name == "long_short" else SPARE_COLOURS[place % len(SPARE_COLOURS)]
-        label = BOOK_NAMES.get(name, name)
-        for series, dash, words in ((book.net, "solid", "after costs"), (book.gross, "dot", "before costs")):
+    for position, (name, backtest) in enumerate(paths.items()):
+        shade = colour("model") if name == "long_short" else SPARE_COLOURS[position % len(SPARE_COLOURS)]
+        label = PORTFOLIO_NAMES.get(name, name)
+        for series, dash, words in ((backtest.net, "solid", "after costs"), (backtest.gross, "dot", "before costs")):
             drawn.add_scatter(
                 x=dates,
                 y=100 * np.cumsum(np.nan_to_num(series)),
@@ -101,7 +103,7 @@ def book_wealth(sessions: Dates, paths: dict[str, Book], horizon: int) -> go.Fig
 
 def rank_ic_by_month(part: dict[str, Any], horizon: int) -> go.Figure:
     """Mean RankIC of the model in each month, with 95 % intervals."""
-    rows = part["where"]["month"]
+    rows = part["slices"]["month"]
     drawn = figure(f"RankIC by month, {_sessions(horizon)}", "", "mean daily RankIC")
     values = [row["model"]["mean"] for row in rows]
     drawn.add_bar(
@@ -115,19 +117,19 @@ def rank_ic_by_month(part: dict[str, Any], horizon: int) -> go.Figure:
     return drawn.update_layout(bargap=0.3, height=340, margin_t=56).update_xaxes(type="category", nticks=24)
 
 
-def where_it_works(part: dict[str, Any], horizon: int) -> go.Figure:
+def rank_ic_by_slice(part: dict[str, Any], horizon: int) -> go.Figure:
     """RankIC of the model in each slice, with 95 % intervals."""
-    drawn = figure(f"Where it works, {_sessions(horizon)}", "mean daily RankIC within the slice, 95 % interval", "")
+    drawn = figure(f"RankIC by slice, {_sessions(horizon)}", "mean daily RankIC within the slice, 95 % interval", "")
     rows = 0
-    for place, kind in enumerate(kind for kind in SLICES if part["where"].get(kind)):
-        found = [row for row in part["where"][kind] if row["model"]["mean"] is not None]
+    for position, kind in enumerate(kind for kind in SLICES if part["slices"].get(kind)):
+        found = [row for row in part["slices"][kind] if row["model"]["mean"] is not None]
         rows += len(found)
         drawn.add_scatter(
             x=[row["model"]["mean"] for row in found],
             y=[f"{kind}: {row['name']}" for row in found],
             error_x={"array": [WIDE * (row["model"]["se"] or 0.0) for row in found], "thickness": 1.4, "width": 3},
             mode="markers",
-            marker={"size": 8, "color": (colour("model"), *SPARE_COLOURS)[place]},
+            marker={"size": 8, "color": (colour("model"), *SPARE_COLOURS)[position]},
             name=kind,
             hovertemplate="%{y}: %{x:.4f}<extra></extra>",
         )
@@ -223,6 +225,6 @@ def _sessions(horizon: int) -> str:
     return "1 session" if horizon == 1 else f"{horizon} sessions"
 
 
-def _shade(place: int, count: int) -> str:
+def _shade(position: int, count: int) -> str:
     """A blue, lighter for shorter horizons."""
-    return transparent(colour("model"), round(0.4 + 0.6 * (place + 1) / count, 2))
+    return transparent(colour("model"), round(0.4 + 0.6 * (position + 1) / count, 2))

@@ -1,4 +1,4 @@
-"""The evaluation as one HTML page that needs no network: verdict first, then the evidence."""
+"""The evaluation as one HTML page that needs no network: conclusions first, then the evidence."""
 
 from typing import Any
 
@@ -8,8 +8,14 @@ from markupsafe import Markup
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from atft_pipeline.reporting.conclusions import NAMES, verdict
-from atft_pipeline.reporting.evaluation_figures import BOOK_NAMES, SLICES, edge_attention, importance, lag_attention
+from atft_pipeline.reporting.conclusions import NAMES, conclusions
+from atft_pipeline.reporting.evaluation_figures import (
+    PORTFOLIO_NAMES,
+    SLICES,
+    edge_attention,
+    importance,
+    lag_attention,
+)
 
 COLUMNS = (
     ("rank_ic", "RankIC", 1.0, 4),
@@ -53,10 +59,10 @@ def report_page(
         metrics=metrics,
         part=metrics["horizons"][horizon],
         horizon=horizon,
-        sentences=verdict(metrics),
+        conclusions=conclusions(metrics),
         columns=COLUMNS,
-        books=BOOK_NAMES,
-        slices=SLICES,
+        portfolios=PORTFOLIO_NAMES,
+        kinds=SLICES,
         names=NAMES,
         figures={name: plot(drawn) for name, drawn in figures.items()},
         explanation=_explanation(explanation),

@@ -6,10 +6,10 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from atft_pipeline.reporting.conclusions import verdict
+from atft_pipeline.reporting.conclusions import conclusions
 from atft_pipeline.reporting.console import WIDTH, terminal_text
 
-BOOKS = {
+PORTFOLIOS = {
     "long_short": "long-short",
     "top_k": "long-only",
     "sector_neutral": "sector-neutral",
@@ -19,24 +19,22 @@ BOOKS = {
 
 # What a terminal shows of the horizons that are not the headline; everything is in the report.
 BRIEF_SCORES = ("model", "ridge", "lightgbm", "oracle")
-BRIEF_BOOKS = ("long_short", "top_k")
+BRIEF_PORTFOLIOS = ("long_short", "top_k")
 
 
 def results_table(metrics: dict[str, Any]) -> str:
-    """Lay the main numbers out in at most 120 columns: scores, books, verdict; all of them at the headline horizon.
+    """Lay the main numbers out in at most 120 columns: scores, portfolios, conclusions; all at the headline horizon.
 
     Args:
         metrics: of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
     """
     head = f"{metrics['days']} days, {metrics['rows']:,} rows, {metrics['first']} to {metrics['last']}"
     tables = [_scores(metrics)]
-    if any("long_short" in report["books"] for report in metrics["horizons"].values()):
-        tables.append(_books(metrics))
+    if any("long_short" in report["portfolios"] for report in metrics["horizons"].values()):
+        tables.append(_portfolios(metrics))
     # Later lines of a sentence stand below its text.
-    sentences = [
-        fill(f"{sentence.tone:>5}  {sentence.text}", WIDTH, subsequent_indent=" " * 7) for sentence in verdict(metrics)
-    ]
-    return terminal_text([head, *tables, *sentences])
+    lines = [fill(f"{item.level:>5}  {item.text}", WIDTH, subsequent_indent=" " * 7) for item in conclusions(metrics)]
+    return terminal_text([head, *tables, *lines])
 
 
 def _table(caption: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
@@ -68,39 +66,41 @@ def _scores(metrics: dict[str, Any]) -> Table:
     return table
 
 
-def _books(metrics: dict[str, Any]) -> Table:
-    """One row for each horizon and book of the model."""
-    caption = "the model's books; net of costs; fall and capacity: see the report for their intervals"
-    columns = ("Sharpe gross", "Sharpe net", "net % a year", "deepest fall %", "traded % a session", "capacity M")
-    table = _table(caption, ("book",), columns)
+def _portfolios(metrics: dict[str, Any]) -> Table:
+    """One row for each horizon and portfolio of the model."""
+    caption = "the model's portfolios; net of costs; intervals of drawdown and capacity: see the report"
+    columns = ("Sharpe gross", "Sharpe net", "net % a year", "max drawdown %", "turnover % a session", "capacity M")
+    table = _table(caption, ("portfolio",), columns)
     for horizon, report in metrics["horizons"].items():
         brief = horizon != str(metrics["headline"])
         built = [
             (kind, rows["model"])
-            for kind, rows in report["books"].items()
-            if "model" in rows and (kind in BRIEF_BOOKS or not brief)
+            for kind, rows in report["portfolios"].items()
+            if "model" in rows and (kind in BRIEF_PORTFOLIOS or not brief)
         ]
-        for position, (kind, book) in enumerate(built):
-            label = (horizon if position == 0 else "", BOOKS[kind])
-            table.add_row(*label, *(_book_cells(book) if book["believable"] else ["not believable", *[""] * 5]))
+        for position, (kind, portfolio) in enumerate(built):
+            label = (horizon if position == 0 else "", PORTFOLIOS[kind])
+            table.add_row(
+                *label, *(_portfolio_cells(portfolio) if portfolio["plausible"] else ["implausible", *[""] * 5])
+            )
         table.add_section()
     return table
 
 
-def _book_cells(book: dict[str, Any]) -> list[str]:
-    """The cells of one book."""
-    net, capacity = book["net"], book.get("capacity")
+def _portfolio_cells(portfolio: dict[str, Any]) -> list[str]:
+    """The cells of one portfolio."""
+    net, capacity = portfolio["net"], portfolio.get("capacity")
     return [
-        with_error(book["gross"]["sharpe"]["value"], book["gross"]["sharpe"]["se"], 2),
+        with_error(portfolio["gross"]["sharpe"]["value"], portfolio["gross"]["sharpe"]["se"], 2),
         with_error(net["sharpe"]["value"], net["sharpe"]["se"], 2),
         with_error(net["annual_return"]["mean"], net["annual_return"]["se"], 1, 100),
-        _fall(net["drawdown"]),
-        with_error(book["turnover"]["mean"], book["turnover"]["se"], 1, 100),
+        _drawdown(net["max_drawdown"]),
+        with_error(portfolio["turnover"]["mean"], portfolio["turnover"]["se"], 1, 100),
         with_error(capacity["mean"], capacity["se"], 1, 1e-6) if capacity else "–",
     ]
 
 
-def _fall(row: dict[str, Any]) -> str:
+def _drawdown(row: dict[str, Any]) -> str:
     """A drawdown with its interval."""
     return f"{_percent(row['value'])} [{_percent(row['low'])}, {_percent(row['high'])}]"
 

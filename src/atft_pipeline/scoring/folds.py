@@ -131,9 +131,9 @@ def rank_ics(predictions: pl.DataFrame, min_listings: int) -> dict[str, dict[str
     grid = Grid.of(predictions)
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for horizon in horizons_of(predictions):
-        returns = grid.spread(predictions[f"return_{horizon}"])
+        returns = grid.to_days(predictions[f"return_{horizon}"])
         for name, column in score_columns(predictions, horizon).items():
-            left, right = common(grid.spread(predictions[column]), returns, min_listings)
+            left, right = common(grid.to_days(predictions[column]), returns, min_listings)
             value = estimate(correlation_rows(rank_rows(left), rank_rows(right)), horizon)
             found.setdefault(str(horizon), {})[name] = {
                 "mean": number(value.mean),

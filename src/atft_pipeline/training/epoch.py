@@ -42,7 +42,7 @@ def train_epoch(session: Session, phase: PhaseConfig, loss: CompositeLoss) -> Re
     sums = Sums()
     if state.done:
         sums.unpack(state.sums, session.device)
-        loss.remember(state.book)
+        loss.remember(state.loss_memory)
     groups = session.groups(state.epoch)
     mine = [plan for group in groups[state.done :] for plan in session.share_of(group)]
     batches = session.timer.waiting(session.source.build_all(mine))

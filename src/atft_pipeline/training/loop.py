@@ -176,7 +176,7 @@ def run_epochs(session: Session) -> Iterator[Record]:
                 summary, spread = validate(session)
             refuse_collapse(spread, state.epoch + 1)
             state.epoch += 1
-            state.done, state.sums, state.book = 0, {}, None
+            state.done, state.sums, state.loss_memory = 0, {}, None
             record = {
                 "epoch": state.epoch,
                 "phase": phase.name,

@@ -181,7 +181,7 @@ class Session:
         self.last_save = time.monotonic()
         state = self.state
         if self.ranks.first:
-            state.sums, state.book = sums.pack(), loss.memory
+            state.sums, state.loss_memory = sums.pack(), loss.memory
             self.store.save(state, self.model, self.optimizer)
         if self.stop:
             self.ranks.wait()

@@ -150,7 +150,7 @@ class HpoConfig:
             parameters and space, so that whatever changes them begins another one.
         seed: of the sampler. Trial n trains with ``training.seed + n``; trial 0 is the default configuration.
         objective: what is maximised: mean validation RankIC over the horizons (``rank_ic``), or the Sharpe ratio a day
-            of the soft book at the shortest horizon (``sharpe``), both of the epoch that is kept.
+            of the soft portfolio at the shortest horizon (``sharpe``), both of the epoch that is kept.
         second_objective: searched for as well; the study then keeps the Pareto front and prunes nothing. ``seconds``
             (of an epoch) and ``parameters`` (of the model) are minimised.
         space: dimensions.

@@ -177,8 +177,8 @@ class Objective:
         skill = daily_skill(checkpoint, market.resident, market.graphs, market.split.validation, settings.runtime)
         return {
             "daily_rank_ic": np.round(skill.rank_ic, 6).tolist(),
-            "book_days": [str(day) for day in market.panel.dates[skill.days]],
-            "book_returns": np.round(skill.book, 8).tolist(),
+            "portfolio_days": [str(day) for day in market.panel.dates[skill.days]],
+            "portfolio_returns": np.round(skill.portfolio_returns, 8).tolist(),
             "sharpe": skill.sharpe,
         }
 

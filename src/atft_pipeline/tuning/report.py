@@ -128,7 +128,7 @@ def parameters_of(trial: FrozenTrial, config: HpoConfig) -> dict[str, Any]:
 
 
 def returns_table(trials: list[FrozenTrial]) -> pl.DataFrame:
-    """Daily return of each trial's soft book on the validation days: Date and ``trial_{number}``.
+    """Daily return of each trial's soft portfolio on the validation days: Date and ``trial_{number}``.
 
     Whoever judges the winner needs them: its Sharpe ratio is the best of so many. Trials without kept weights, which
     failed before they had any, have none.
@@ -137,9 +137,9 @@ def returns_table(trials: list[FrozenTrial]) -> pl.DataFrame:
     days: list[str] = []
     for _, trial in slots(trials):
         facts = trial.user_attrs
-        if facts.get("book_returns") and facts["book_days"] == (days or facts["book_days"]):
-            days = facts["book_days"]
-            columns[f"trial_{trial.number}"] = facts["book_returns"]
+        if facts.get("portfolio_returns") and facts["portfolio_days"] == (days or facts["portfolio_days"]):
+            days = facts["portfolio_days"]
+            columns[f"trial_{trial.number}"] = facts["portfolio_returns"]
     return pl.DataFrame({"Date": pl.Series(days, dtype=pl.String).str.to_date(), **columns})
 
 

@@ -26,14 +26,14 @@ class Skill:
         by_horizon: [T, Q] daily RankIC, NaN where undefined.
         summary: mean and error of each horizon.
         days: day indices [T].
-        book: [T] return of the soft book at the shortest horizon; 0 on a day without labels.
-        sharpe: of the book, a day, not annualised.
+        portfolio_returns: [T] return of the soft portfolio at the shortest horizon; 0 on a day without labels.
+        sharpe: of that portfolio, a day, not annualised.
     """
 
     by_horizon: npt.NDArray[np.float64]
     summary: RankICSummary
     days: npt.NDArray[np.int64]
-    book: npt.NDArray[np.float64]
+    portfolio_returns: npt.NDArray[np.float64]
     sharpe: float
 
     @property

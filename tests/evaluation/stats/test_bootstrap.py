@@ -84,7 +84,7 @@ def test_missing_days_and_short_series() -> None:
 
 
 def test_drawdown_of_steady_gain_is_zero() -> None:
-    interval = Bootstrap(BootstrapConfig()).drawdown(np.full(50, 0.01), 1)
+    interval = Bootstrap(BootstrapConfig()).max_drawdown(np.full(50, 0.01), 1)
     assert interval.low == interval.high == 0
 
 

@@ -47,7 +47,7 @@ def test_waiting_counts_what_the_source_takes() -> None:
     assert timer.share("data") == 1.0
 
 
-def test_samples_of_a_gpu_are_booked_to_the_running_part() -> None:
+def test_samples_of_a_gpu_are_counted_to_the_running_part() -> None:
     timer = PartTimer()
     busy = {"forward": 0.9, "data": 0.0}
     sampler = GpuSampler(lambda: Sample(busy.get(timer.current, 0.5), 2.0, 300.0), lambda: timer.current, 0.005)

@@ -1,4 +1,8 @@
-"""What a book earns: sleeves that are held for the horizon, marked every session, with costs and capacity.
+"""What a portfolio earns, marked every session, with costs and capacity.
+
+A sleeve is the sub-portfolio formed on one session and held for the horizon: with h of them, each with 1/h of the
+capital, the portfolio overlaps as in Jegadeesh and Titman (1993).
+
 
 T sessions, N listings, h sessions of the horizon. Returns are fractions of one unit of capital, as are turnover and
 exposure; costs are given in basis points of the traded notional.
@@ -12,23 +16,23 @@ from atft_pipeline.evaluation.grid import Floats, Ints
 
 
 @dataclass(frozen=True)
-class Book:
-    """The path of a book; NaN on sessions on which it is not complete or whose return is not known.
+class Backtest:
+    """The path of a portfolio; NaN on sessions on which it is not complete or whose return is not known.
 
     Attributes:
         gross: return of each session before costs [T].
         cost: cost of each session's trades [T].
-        traded: notional bought and sold in each session [T].
+        turnover: notional bought and sold in each session [T].
         exposure: sum of the absolute weights [T].
         net_exposure: sum of the weights [T].
         beta: sum of the weights times beta; NaN without betas [T].
         contribution: return earned by each listing over the path [N].
-        largest: listing that moved the book most in each session [T].
+        largest: listing that moved the portfolio most in each session [T].
     """
 
     gross: Floats
     cost: Floats
-    traded: Floats
+    turnover: Floats
     exposure: Floats
     net_exposure: Floats
     beta: Floats
@@ -41,10 +45,10 @@ class Book:
         return self.gross - self.cost
 
 
-def run_book(
+def run_backtest(
     weights: Floats, forward: Floats, horizon: int, cost_bp: float, *, overlapping: bool, beta: Floats | None = None
-) -> Book:
-    """Hold every sleeve for ``horizon`` sessions and mark the book each session.
+) -> Backtest:
+    """Hold every sleeve for ``horizon`` sessions and mark the portfolio each session.
 
     The sleeve of session t is bought with 1/h of the capital (all of it, every h sessions, without overlap) and then
     left alone: its weights drift with the prices. What an ending and a beginning sleeve both hold is not traded.
@@ -74,7 +78,7 @@ def run_book(
         elif session % horizon == 0:
             sleeves[0] = weights[session]
         held = sleeves.sum(axis=0)
-        # Before every sleeve is open the book is not the book yet.
+        # Until every sleeve is open only part of the capital is invested: such a session's return is left undefined.
         if not known[session] or (overlapping and session < horizon - 1):
             continue
         earned = held * (growth[session] - 1.0)
@@ -84,8 +88,8 @@ def run_book(
         series[:, session] = earned.sum(), traded * cost_bp / 1e4, traded, *exposure, net_beta
         contribution += earned
         largest[session] = int(np.abs(earned).argmax())
-    gross, cost, traded_all, size, net, slope = series
-    return Book(gross, cost, traded_all, size, net, slope, contribution, largest)
+    gross, cost, turnover, size, net, slope = series
+    return Backtest(gross, cost, turnover, size, net, slope, contribution, largest)
 
 
 def capacity(
@@ -112,13 +116,13 @@ def capacity(
         size = np.abs(weights[session, held])
         bearable = participation * np.nan_to_num(dollar_volume[session, held]) / (size * share)
         order = np.argsort(bearable)
-        place = np.searchsorted(np.cumsum(size[order]), 0.05 * size.sum())
-        result[session] = bearable[order[min(place, held.size - 1)]]
+        position = np.searchsorted(np.cumsum(size[order]), 0.05 * size.sum())
+        result[session] = bearable[order[min(position, held.size - 1)]]
     return result
 
 
-def drawdown(returns: Floats) -> float:
-    """Deepest fall of the compounded value below its highest point so far, zero or negative; NaN without returns."""
+def max_drawdown(returns: Floats) -> float:
+    """Largest fall of the compounded value below its highest point so far, zero or negative; NaN without returns."""
     defined = returns[np.isfinite(returns)]
     if defined.size == 0:
         return float("nan")

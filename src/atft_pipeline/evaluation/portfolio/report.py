@@ -1,4 +1,4 @@
-"""Books of the scores of one horizon, judged and summarised."""
+"""Portfolios of the scores of one horizon, judged and summarised."""
 
 import math
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from atft_pipeline.evaluation.grid import Dates, Floats
-from atft_pipeline.evaluation.plausibility import Limits, judge_book
-from atft_pipeline.evaluation.portfolio.backtest import Book, capacity, drawdown, run_book
-from atft_pipeline.evaluation.portfolio.weights import Kind, PortfolioConfig, book_weights
+from atft_pipeline.evaluation.plausibility import Limits, check_backtest
+from atft_pipeline.evaluation.portfolio.backtest import Backtest, capacity, max_drawdown, run_backtest
+from atft_pipeline.evaluation.portfolio.weights import Kind, PortfolioConfig, portfolio_weights
 from atft_pipeline.evaluation.stats.bootstrap import Bootstrap
 from atft_pipeline.evaluation.stats.overfitting import deflated_sharpe
 from atft_pipeline.evaluation.stats.significance import estimate
@@ -18,7 +18,7 @@ from atft_pipeline.evaluation.summary import Report, mean_report, number, ratio_
 
 @dataclass(frozen=True)
 class Setting:
-    """What books of a horizon share.
+    """What portfolios of a horizon share.
 
     Attributes:
         portfolios: how they are built.
@@ -52,7 +52,7 @@ class Setting:
         return self.portfolios.sleeves == "overlapping"
 
     def why_not(self, kind: Kind) -> str | None:
-        """Reason that a book cannot be built, ``None`` where it can."""
+        """Reason that a portfolio cannot be built, ``None`` where it can."""
         if kind == "sector_neutral" and self.sector is None:
             return "no sectors are known"
         if kind == "beta_neutral" and self.beta is None:
@@ -60,20 +60,22 @@ class Setting:
         return None
 
 
-def books_report(ranks: dict[str, Floats], setting: Setting, bootstrap: Bootstrap) -> tuple[Report, dict[str, Book]]:
-    """Build every book of the model, and the two plain ones of the other scores.
+def portfolios_report(
+    ranks: dict[str, Floats], setting: Setting, bootstrap: Bootstrap
+) -> tuple[Report, dict[str, Backtest]]:
+    """Build every portfolio of the model, and the two plain ones of the other scores.
 
     Args:
         ranks: of the scores within their session by name, the model first [T, N].
-        setting: what the books share.
+        setting: what the portfolios share.
         bootstrap: of the intervals.
 
     Returns:
-        Report by book and score, and the paths of the model's believable books.
+        Report by portfolio and score, and the paths of the model's plausible portfolios.
     """
     report: Report = {}
-    paths: dict[str, Book] = {}
-    for kind in setting.portfolios.books:
+    paths: dict[str, Backtest] = {}
+    for kind in setting.portfolios.kinds:
         reason = setting.why_not(kind)
         if reason is not None:
             report[kind] = {"left_out": reason}
@@ -82,21 +84,21 @@ def books_report(ranks: dict[str, Floats], setting: Setting, bootstrap: Bootstra
         built = {name: _build(kind, ranks[name], setting) for name in names}
         report[kind] = {name: _summarise(*pair, setting, bootstrap) for name, pair in built.items()}
         model = report[kind]["model"]
-        if model["believable"]:
+        if model["plausible"]:
             paths[kind] = built["model"][0]
-            model["net_less"] = {
+            model["net_difference"] = {
                 name: _difference(built["model"][0], built[name][0], setting, bootstrap)
                 for name in names
-                if name != "model" and report[kind][name]["believable"]
+                if name != "model" and report[kind][name]["plausible"]
             }
     return report, paths
 
 
-def _build(kind: Kind, ranks: Floats, setting: Setting) -> tuple[Book, Floats]:
-    """Path and weights of one book."""
+def _build(kind: Kind, ranks: Floats, setting: Setting) -> tuple[Backtest, Floats]:
+    """Path and weights of one portfolio."""
     settings = setting.portfolios
-    weights = book_weights(kind, ranks, settings, setting.deciles, setting.sector, setting.beta)
-    book = run_book(
+    weights = portfolio_weights(kind, ranks, settings, setting.deciles, setting.sector, setting.beta)
+    backtest = run_backtest(
         weights,
         setting.forward,
         setting.horizon,
@@ -104,28 +106,28 @@ def _build(kind: Kind, ranks: Floats, setting: Setting) -> tuple[Book, Floats]:
         overlapping=setting.overlapping,
         beta=setting.beta,
     )
-    return book, weights
+    return backtest, weights
 
 
-def _summarise(book: Book, weights: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
-    """All numbers of one book; those of a book that is not believed are withheld."""
+def _summarise(backtest: Backtest, weights: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
+    """All numbers of one portfolio; those of an implausible one are withheld."""
     settings, horizon = setting.portfolios, setting.horizon
     limits = Limits(settings.max_session_return, settings.max_annual_return, settings.sessions_a_year)
-    report = judge_book(book, setting.sessions, setting.listings, limits)
-    if not report["believable"]:
+    report = check_backtest(backtest, setting.sessions, setting.listings, limits)
+    if not report["plausible"]:
         return report
-    report |= {name: _path(getattr(book, name), setting, bootstrap) for name in ("gross", "net")}
-    report["turnover"] = mean_report(book.traded, horizon, bootstrap)
-    report["exposure"] = mean_report(book.exposure, horizon)
-    report["net_exposure"] = mean_report(book.net_exposure, horizon)
-    report["beta"] = mean_report(book.beta, horizon)
+    report |= {name: _path(getattr(backtest, name), setting, bootstrap) for name in ("gross", "net")}
+    report["turnover"] = mean_report(backtest.turnover, horizon, bootstrap)
+    report["exposure"] = mean_report(backtest.exposure, horizon)
+    report["net_exposure"] = mean_report(backtest.net_exposure, horizon)
+    report["beta"] = mean_report(backtest.beta, horizon)
     report["listings_held"] = mean_report((weights != 0).sum(axis=1).astype(np.float64), horizon)
     if setting.dollar_volume is not None:
         bearable = capacity(
             weights, setting.dollar_volume, settings.participation, horizon, overlapping=setting.overlapping
         )
         report["capacity"] = mean_report(bearable, horizon, bootstrap)
-    luck = deflated_sharpe(book.net, setting.trials, setting.trial_deviation)
+    luck = deflated_sharpe(backtest.net, setting.trials, setting.trial_deviation)
     report["deflated_sharpe"] = {
         "probability": number(luck.probability),
         "benchmark": number(luck.benchmark * math.sqrt(settings.sessions_a_year)),
@@ -142,15 +144,19 @@ def _path(returns: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
     # Delta method: the error of a deviation is that of the variance over twice the deviation.
     spread = estimate((known - known.mean()) ** 2, horizon) if known.size > 1 else None
     error = spread.se / (2 * deviation) if spread is not None and deviation > 0 else math.nan
-    fall = bootstrap.drawdown(returns, horizon)
+    interval = bootstrap.max_drawdown(returns, horizon)
     return {
         "annual_return": mean_report(year * returns, horizon, bootstrap),
         "volatility": {"value": number(math.sqrt(year) * deviation), "se": number(math.sqrt(year) * error)},
         "sharpe": ratio_report(returns, horizon, bootstrap, math.sqrt(year)),
-        "drawdown": {"value": number(drawdown(returns)), "low": number(fall.low), "high": number(fall.high)},
+        "max_drawdown": {
+            "value": number(max_drawdown(returns)),
+            "low": number(interval.low),
+            "high": number(interval.high),
+        },
     }
 
 
-def _difference(model: Book, other: Book, setting: Setting, bootstrap: Bootstrap) -> Report:
-    """Annual net return of the model's book less that of another score's, session by session."""
+def _difference(model: Backtest, other: Backtest, setting: Setting, bootstrap: Bootstrap) -> Report:
+    """Annual net return of the model's portfolio less that of another score's, session by session."""
     return mean_report(setting.portfolios.sessions_a_year * (model.net - other.net), setting.horizon, bootstrap)

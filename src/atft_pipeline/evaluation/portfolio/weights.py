@@ -1,6 +1,6 @@
-"""Target weights of books that trade on scores.
+"""Target weights of portfolios that trade on scores.
 
-T sessions, N listings. Weights are fractions of one unit of capital: a long-short book is long 1 and short 1.
+T sessions, N listings. Weights are fractions of one unit of capital: a long-short portfolio is long 1 and short 1.
 """
 
 from typing import Literal
@@ -19,14 +19,14 @@ LEAST = 4  # listings that a sector needs on a day to be traded against itself
 
 @config
 class PortfolioConfig:
-    """How books are built, paid for and believed.
+    """How portfolios are built and traded, and which results are implausible.
 
     Attributes:
-        books: ``long_short`` buys the top and sells the bottom bucket of scores; ``top_k`` buys the k best;
+        kinds: ``long_short`` buys the top and sells the bottom bucket of scores; ``top_k`` buys the k best;
             ``sector_neutral`` does the first within each sector; ``beta_neutral`` removes the first one's beta.
-        top_k: listings of the long-only book.
-        scores: whose books are built, of those that there are.
-        sleeves: ``overlapping`` opens 1/h of the book every session (Jegadeesh and Titman 1993); ``non_overlapping``
+        top_k: listings of the long-only portfolio.
+        scores: whose portfolios are built, of those that there are.
+        sleeves: ``overlapping`` opens 1/h of it every session (Jegadeesh and Titman 1993); ``non_overlapping``
             trades all of it every h sessions.
         execution: ``close``: at the close that the score is made of, ``open``: at the next open, ``label``: as the
             labels were made.
@@ -34,11 +34,11 @@ class PortfolioConfig:
         max_weight: largest weight of a listing, as a fraction of one unit of capital.
         participation: share of a listing's mean daily dollar volume that may be traded, for the capacity.
         sessions_a_year: for annual figures.
-        max_session_return: a book that earns or loses more in one session, as a fraction, is not believed.
-        max_annual_return: nor is one that earns or loses more a year.
+        max_session_return: a portfolio that earns or loses more in one session, as a fraction, is implausible.
+        max_annual_return: so is one that earns or loses more a year.
     """
 
-    books: tuple[Kind, ...] = KINDS
+    kinds: tuple[Kind, ...] = KINDS
     top_k: int = within(50, 1, 1_000_000)
     scores: tuple[str, ...] = ("model", "lightgbm", "ridge")
     sleeves: Literal["overlapping", "non_overlapping"] = "overlapping"
@@ -51,7 +51,7 @@ class PortfolioConfig:
     max_annual_return: float = within(10.0, 0.01, 1000000.0)
 
 
-def book_weights(
+def portfolio_weights(
     kind: Kind,
     ranks: Floats,
     settings: PortfolioConfig,
@@ -62,7 +62,7 @@ def book_weights(
     """Weights on each session; 0 where not held [T, N].
 
     Args:
-        kind: which book.
+        kind: which portfolio.
         ranks: of the scores within their session [T, N], NaN where not scored. Whether a label will be known plays no
             part.
         settings: sizes and limits.

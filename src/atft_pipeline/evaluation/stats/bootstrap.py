@@ -162,7 +162,7 @@ class Bootstrap:
         drawn = np.where(deviation > 1e-12, (level + mean) / np.maximum(deviation, 1e-12), np.nan)
         return self._interval(scale * drawn, block)
 
-    def drawdown(self, returns: Floats, horizon: int) -> Interval:
+    def max_drawdown(self, returns: Floats, horizon: int) -> Interval:
         """Interval of the deepest drawdown of compounded returns [D]."""
         defined = returns[np.isfinite(returns)]
         if defined.size < 2:

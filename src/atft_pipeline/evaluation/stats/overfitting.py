@@ -61,7 +61,7 @@ class DeflatedSharpe:
 
 
 def deflated_sharpe(returns: Floats, trials: int, trial_deviation: float | None = None) -> DeflatedSharpe:
-    """Deflate the Sharpe ratio of a book for the number of trials it was chosen from.
+    """Deflate the Sharpe ratio of a portfolio for the number of trials it was chosen from.
 
     Args:
         returns: of each period; NaN is left out.

@@ -29,11 +29,11 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
             }
         for name, paired in report["paired"].items():
             found |= {f"paired_t_{horizon}/{name}": paired["t"]}
-        book = report["books"].get("long_short", {}).get("model")
-        if book is not None and book["believable"]:
+        portfolio = report["portfolios"].get("long_short", {}).get("model")
+        if portfolio is not None and portfolio["plausible"]:
             found |= {
-                f"net_sharpe_{horizon}": book["net"]["sharpe"]["value"],
-                f"net_sharpe_se_{horizon}": book["net"]["sharpe"]["se"],
+                f"net_sharpe_{horizon}": portfolio["net"]["sharpe"]["value"],
+                f"net_sharpe_se_{horizon}": portfolio["net"]["sharpe"]["se"],
             }
     named = {name.replace("+", "_and_"): value for name, value in found.items()}
     return {name: value for name, value in named.items() if value is not None and math.isfinite(value)}

@@ -119,7 +119,7 @@ def shared_study(storage: str, name: str, fingerprint: str, config: HpoConfig) -
 
 
 def tabulate_study(finished: FinishedStudy, storage: str, hpo: Params[HpoConfig]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Table of every trial and the daily returns of their books, however the trials ended."""
+    """Table of every trial and the daily returns of their portfolios, however the trials ended."""
     shared = shared_study(storage, finished.name, finished.fingerprint, hpo.root)
     with explained(storage):
         trials = shared.study.get_trials(deepcopy=False)

@@ -40,7 +40,8 @@ class TrainingState:
         history: one record an epoch.
         kept: epochs whose weights are kept and their validation RankIC, the best first.
         sums: packed sums of the running epoch, see :class:`Sums`.
-        book: what the loss remembers of the running epoch.
+        loss_memory: returns of the running epoch's last days that the Sharpe term goes on from, see
+            :attr:`CompositeLoss.memory`.
         ema: averaged weights by name, empty without averaging.
         read: days whose batches were built, for training and validation.
     """
@@ -54,7 +55,7 @@ class TrainingState:
     history: list[dict[str, Any]] = field(default_factory=list)
     kept: list[tuple[int, float]] = field(default_factory=list)
     sums: dict[str, Any] = field(default_factory=dict)
-    book: Tensor | None = None
+    loss_memory: Tensor | None = None
     ema: dict[str, Tensor] = field(default_factory=dict)
     read: dict[str, set[int]] = field(default_factory=lambda: {"train": set(), "validation": set()})
 
@@ -115,8 +116,8 @@ class StateStore:
         everything["random/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             everything["random/cuda"] = torch.cuda.get_rng_state()
-        if state.book is not None:
-            everything["book/past"] = state.book
+        if state.loss_memory is not None:
+            everything["loss/memory"] = state.loss_memory
         document = {"fingerprint": self.fingerprint, "optimizer": values}
         document |= {name: getattr(state, name) for name in PLAIN}
         document["read"] = {part: sorted(days) for part, days in state.read.items()}
@@ -155,7 +156,7 @@ class StateStore:
                 setattr(state, name, document[name])
             state.kept = [(int(epoch), float(value)) for epoch, value in state.kept]
             state.read = {part: set(days) for part, days in document["read"].items()}
-            state.book = tensors.get("book/past")
+            state.loss_memory = tensors.get("loss/memory")
             within = f", step {state.done} of the next" if state.done else ""
             log.info("resumed after epoch %d%s", state.epoch, within)
             return

@@ -47,7 +47,7 @@ def nvml_reader(index: int) -> Callable[[], Sample] | None:
 
 
 class GpuSampler:
-    """Samples a GPU in a thread while it is open, and books each sample to the part that then runs.
+    """Samples a GPU in a thread while it is open, and counts each sample to the part that then runs.
 
     Args:
         read: gives one sample.
