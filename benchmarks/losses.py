@@ -10,8 +10,10 @@ from collections.abc import Callable
 import torch
 
 from atft_pipeline.losses.masked import correlation
-from atft_pipeline.losses.ranks import RANKS, SoftRank, hard_rank
+from atft_pipeline.losses.ranks import SoftRank, hard_rank, pairwise_rank, straight_through_rank
 from atft_pipeline.process import keep_freed_memory
+
+RANKS: dict[str, SoftRank] = {"straight_through": straight_through_rank, "pairwise": pairwise_rank}
 
 
 def gradient(rank: SoftRank, score: torch.Tensor, target_rank: torch.Tensor) -> torch.Tensor:

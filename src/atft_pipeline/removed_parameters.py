@@ -7,6 +7,20 @@ REMOVED: dict[str, str] = {
     "EvaluationConfig.rivals": "it is called benchmarks",
     "PortfolioConfig.books": "it is called kinds",
     "EvaluationConfig.styles": "it selected nothing: the styles of the report are always computed from the prices",
+    "LossConfig.mse": "use loss.huber, which is squared up to one unit of the target",
+    "LossConfig.listnet": "use loss.rank_ic or loss.spearman",
+    "LossConfig.day_book": "use loss.sharpe",
+    "LossConfig.collapse": "a training whose scores collapse stops by itself",
+    "LossConfig.spread_floor": "it is the constant SPREAD_FLOOR in losses/composite.py",
+    "LossConfig.huber_delta": "it is the constant HUBER_DELTA in losses/base.py",
+    "LossConfig.rank": "loss.rank_ic takes straight-through ranks and loss.spearman pairwise ones",
+    "LossConfig.sharpe_days": "it is the constant SHARPE_DAYS in losses/composite.py",
+    "LossConfig.min_listings": "it is the constant MIN_LISTINGS in losses/composite.py",
+    "NormaliserConfig.slice_length": "it is the constant SLICE_LENGTH in model/normaliser.py",
+    "NormaliserConfig.windows": "it is the constant WINDOWS in model/normaliser.py",
+    "NormaliserConfig.variance_floor": "it is the constant VARIANCE_FLOOR in model/moments.py",
+    "GraphAttentionConfig.edge_dropout": "use model.graph.dropout, which drops attention weights",
+    "GraphAttentionConfig.gate_floor": "it is the constant GATE_FLOOR in model/graph_attention.py",
 }
 """Advice by ``ConfigClass.key``, the class that had the key: a plain sentence that names what replaces it."""
 

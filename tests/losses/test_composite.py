@@ -7,6 +7,7 @@ from torch import Tensor
 
 from atft_pipeline.config import from_mapping
 from atft_pipeline.errors import ConfigError
+from atft_pipeline.losses import composite, portfolio
 from atft_pipeline.losses.composite import TERMS, CompositeLoss, LossConfig
 
 HORIZONS = (1, 5)
@@ -51,7 +52,7 @@ def source(name: str, output: Output) -> Tensor:
 @pytest.mark.parametrize("name", TERMS)
 def test_one_step_against_the_gradient_improves_each_term(name: str) -> None:
     given = batch()
-    loss = CompositeLoss(only(name, spread_floor=1.0), HORIZONS, LEVELS)
+    loss = CompositeLoss(only(name), HORIZONS, LEVELS)
     before = loss(*given)
     read = source(name, given.output)
     (gradient,) = torch.autograd.grad(before.total, read)
@@ -80,7 +81,7 @@ def test_rows_without_label_count_nothing(name: str) -> None:
     torch.testing.assert_close(loss(given.output, *disturbed, given.label_mask).total, expected)
 
 
-@pytest.mark.parametrize("name", ["rank_ic", "ic", "sharpe", "day_book", "listnet", "spearman"])
+@pytest.mark.parametrize("name", ["rank_ic", "ic", "sharpe", "spearman"])
 def test_cross_sectional_terms_ignore_the_level_of_a_day(name: str) -> None:
     given = batch()
     loss = CompositeLoss(only(name), HORIZONS, LEVELS)
@@ -90,7 +91,7 @@ def test_cross_sectional_terms_ignore_the_level_of_a_day(name: str) -> None:
     torch.testing.assert_close(loss(shifted, *given[1:]).total, expected, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["rank_ic", "ic", "listnet", "spearman"])
+@pytest.mark.parametrize("name", ["rank_ic", "ic", "spearman"])
 def test_cross_sectional_terms_ignore_a_constant_shift_of_the_targets(name: str) -> None:
     given = batch()
     loss = CompositeLoss(only(name), HORIZONS, LEVELS)
@@ -103,7 +104,7 @@ def test_cross_sectional_terms_ignore_a_constant_shift_of_the_targets(name: str)
 @pytest.mark.parametrize("name", [name for name in TERMS if name != "rank_ic"])
 def test_gradients_agree_with_finite_differences(name: str) -> None:
     given = batch(listings=12)
-    loss = CompositeLoss(only(name, spread_floor=1.0), HORIZONS, LEVELS)
+    loss = CompositeLoss(only(name), HORIZONS, LEVELS)
     read = source(name, given.output)
     (gradient,) = torch.autograd.grad(loss(*given).total, read)
     field = {"quantile": "quantiles", "student_t": "student_t"}.get(name, "score")
@@ -178,14 +179,27 @@ def test_days_with_too_few_labels_count_nothing() -> None:
 
 
 def test_sharpe_remembers_the_days_before_and_forgets_at_reset() -> None:
-    config = only("sharpe", sharpe_days=10)
-    loss = CompositeLoss(config, HORIZONS)
+    loss = CompositeLoss(only("sharpe"), HORIZONS)
     first, second = batch(1), batch(2)
     fresh = loss(*second).total
     loss.reset()
     loss(*first)
     after_first = loss(*second).total
+    days = [
+        portfolio.portfolio_returns(*(part.transpose(1, 2) for part in (b.output.score, b.returns, b.label_mask)))
+        for b in (first, second)
+    ]
+    expected = portfolio.sharpe(torch.cat(days), torch.ones(12, dtype=torch.bool)).mean()
+    torch.testing.assert_close(after_first, expected)
     assert not torch.allclose(fresh, after_first)
+    # Days that lie further back than the Sharpe ratio looks are forgotten.
+    for _ in range(composite.SHARPE_DAYS // 6 + 1):
+        loss(*second)
+    many = loss(*second).total
+    loss.reset()
+    for _ in range(composite.SHARPE_DAYS // 6 + 2):
+        forgotten = loss(*second).total
+    torch.testing.assert_close(many, forgotten)
     loss.reset()
     torch.testing.assert_close(loss(*second).total, fresh)
 
@@ -197,19 +211,11 @@ def test_a_head_that_is_missing_is_named() -> None:
             CompositeLoss(only(name), HORIZONS)(Output(given.output.score), *given[1:])
 
 
-def test_collapse_guard_acts_below_its_floor_only() -> None:
-    given = batch()
-    wide = CompositeLoss(only("collapse", spread_floor=0.01), HORIZONS)(*given)
-    narrow = CompositeLoss(only("collapse", spread_floor=1.0), HORIZONS)(*given)
-    assert wide.total == 0
-    assert 0 < narrow.total < 1
-
-
 def test_spread_of_the_scores_is_reported() -> None:
     given = batch()
     flat = given.output.score.detach().clone()
     flat[0] = 0.0
-    result = CompositeLoss(LossConfig(spread_floor=0.05), HORIZONS)(Output(flat), *given[1:])
+    result = CompositeLoss(LossConfig(), HORIZONS)(Output(flat), *given[1:])
     assert result.narrow.item() == pytest.approx(1 / 6)
     assert result.spread.item() == pytest.approx(0.1 * 5 / 6, rel=0.1)
 
@@ -230,7 +236,7 @@ def test_days_count_by_their_regimes() -> None:
         CompositeLoss(only("huber", regime_weights=weights), HORIZONS)(*given)
 
 
-def test_turnover_is_charged_to_the_book() -> None:
+def test_turnover_is_charged_to_the_portfolio() -> None:
     given = batch(days=3)
     days, listing = torch.arange(3), torch.arange(40).expand(3, 40)
     free, dear = (
@@ -246,8 +252,6 @@ def test_turnover_is_charged_to_the_book() -> None:
     "change",
     [
         {"huber": -1.0},
-        {"huber_delta": 0.0},
-        {"sharpe_days": 1},
         {"turnover_cost": 0.001},
         {"regime_weights": {"a": (1.0,)}},
     ],

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from atft_pipeline.losses.masked import correlation
-from atft_pipeline.losses.ranks import RANKS, hard_rank, pairwise_rank, window_rank
+from atft_pipeline.losses.ranks import SoftRank, hard_rank, pairwise_rank, straight_through_rank
 
 
 def scores(days: int = 3, listings: int = 50, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -23,7 +23,7 @@ def test_hard_ranks_are_those_of_scipy(values: list[int]) -> None:
 
 def test_masked_listings_have_no_rank_and_change_none() -> None:
     x, mask = scores()
-    for rank in (hard_rank, *RANKS.values()):
+    for rank in (hard_rank, straight_through_rank, pairwise_rank):
         found = rank(x, mask)
         assert (found[~mask] == 0).all()
         for day in range(3):
@@ -34,23 +34,16 @@ def test_masked_listings_have_no_rank_and_change_none() -> None:
 def test_straight_through_is_exact_and_soft_ranks_approach_it() -> None:
     x, mask = scores()
     exact = hard_rank(x, mask)
-    torch.testing.assert_close(RANKS["straight_through"](x, mask), exact)
+    torch.testing.assert_close(straight_through_rank(x, mask), exact)
     torch.testing.assert_close(pairwise_rank(x, mask, temperature=1e-4), exact, atol=1e-3, rtol=0)
-    torch.testing.assert_close(window_rank(x, mask, half_window=8, temperature=1e-4), exact, atol=1e-3, rtol=0)
 
 
-def test_a_window_over_all_is_the_pairwise_rank() -> None:
-    x, mask = scores()
-    torch.testing.assert_close(window_rank(x, mask, half_window=60), pairwise_rank(x, mask), atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", RANKS)
-def test_gradient_points_where_the_pairwise_one_does(name: str) -> None:
+def test_gradient_points_where_the_pairwise_one_does() -> None:
     x, _ = scores(1, 400)
     mask = torch.ones_like(x, dtype=torch.bool)
     target = hard_rank(0.3 * x + torch.randn(1, 400, generator=torch.Generator().manual_seed(5)), mask)
     gradients = []
-    for rank in (RANKS[name], pairwise_rank):
+    for rank in (straight_through_rank, pairwise_rank):
         score = x.clone().requires_grad_()
         correlation(rank(score, mask), target, mask).sum().backward()
         assert score.grad is not None
@@ -59,10 +52,10 @@ def test_gradient_points_where_the_pairwise_one_does(name: str) -> None:
     assert cosine > 0.85
 
 
-@pytest.mark.parametrize("name", RANKS)
-def test_ranks_do_not_depend_on_scale_or_level(name: str) -> None:
+@pytest.mark.parametrize("rank", [straight_through_rank, pairwise_rank])
+def test_ranks_do_not_depend_on_scale_or_level(rank: SoftRank) -> None:
     x, mask = scores()
-    torch.testing.assert_close(RANKS[name](100 * x + 7, mask), RANKS[name](x, mask), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(rank(100 * x + 7, mask), rank(x, mask), atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.slow

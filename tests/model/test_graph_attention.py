@@ -101,11 +101,3 @@ def test_a_listing_without_neighbours_passes_unchanged() -> None:
     x = torch.randn(12, 8)
     out = stack(x, given_inputs.neighbors, given_inputs.edge_attr)
     assert torch.equal(out[10], x[10])
-
-
-def test_edge_dropout_acts_in_training_only() -> None:
-    given_inputs = inputs(spec(), days=64, listings=12)
-    x = torch.randn(64 * 12, 8)
-    edges_dropped = GraphAttention(GraphAttentionConfig(layers=1, heads=2, dropout=0.0, edge_dropout=0.9), 8, 3)
-    assert not torch.equal(edges_dropped.train()(x, *given_inputs[3:5]), edges_dropped.eval()(x, *given_inputs[3:5]))
-    assert torch.equal(edges_dropped.eval()(x, *given_inputs[3:5]), edges_dropped.eval()(x, *given_inputs[3:5]))

@@ -2,12 +2,16 @@ import numpy as np
 import pytest
 import torch
 
+from atft_pipeline.model import moments
 from atft_pipeline.model.config import NormaliserConfig
 from atft_pipeline.model.fan import FAN, fourier_bases, strongest
-from atft_pipeline.model.normalisers import build_normaliser
+from atft_pipeline.model.moments import VARIANCE_FLOOR
+from atft_pipeline.model.multi_window import MultiWindow
+from atft_pipeline.model.normaliser import build_normaliser
+from atft_pipeline.model.san import SAN
 
-KINDS = ("fan", "san", "multi_window", "revin", "none")
-SCALING = ("san", "multi_window", "revin")
+KINDS = ("fan", "san", "multi_window", "none")
+SCALING = ("san", "multi_window")
 
 
 def reference_split(x: np.ndarray, top_k: int) -> np.ndarray:
@@ -70,7 +74,7 @@ def test_last_step_is_covered(kind: str, length: int) -> None:
 @pytest.mark.parametrize("slice_length", [2, 3, 5, 7, 60])
 def test_every_slice_length_covers_every_step(slice_length: int) -> None:
     for length in range(5, 61):
-        normaliser = build_normaliser(NormaliserConfig(kind="san", slice_length=slice_length), 1, length, 4)
+        normaliser = SAN(1, length, 4, slice_length, 8)
         groups = normaliser.get_buffer("moments.groups")
         assert torch.equal(groups.sum(dim=0), torch.ones(length))
         assert (groups.sum(dim=1) >= min(slice_length, length)).all()
@@ -86,8 +90,9 @@ def test_constant_series_stay_at_zero(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", SCALING)
-def test_scale_and_level_are_removed_and_absent_steps_do_not_count(kind: str) -> None:
-    normaliser = build_normaliser(NormaliserConfig(kind=kind, variance_floor=1e-9), 1, 20, 8)  # type: ignore[arg-type]
+def test_scale_and_level_are_removed_and_absent_steps_do_not_count(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "VARIANCE_FLOOR", 1e-9)
+    normaliser = build_normaliser(NormaliserConfig(kind=kind), 1, 20, 8)  # type: ignore[arg-type]
     x = torch.randn(1, 20, 1).double().float()
     mask = torch.ones(1, 20, dtype=torch.bool)
     mask[0, :6] = False
@@ -98,13 +103,14 @@ def test_scale_and_level_are_removed_and_absent_steps_do_not_count(kind: str) ->
     )
 
 
-def test_revin_equals_the_formula() -> None:
+def test_a_slice_as_long_as_the_window_is_the_z_score_of_the_window() -> None:
     x = torch.randn(3, 20, 2)
-    normaliser = build_normaliser(NormaliserConfig(kind="revin", variance_floor=0.01), 2, 20, 8)
-    expected = (x - x.mean(dim=1, keepdim=True)) / (x.var(dim=1, unbiased=False, keepdim=True) + 0.01).sqrt()
-    torch.testing.assert_close(
-        normaliser(x, torch.ones(3, 20, dtype=torch.bool)).sequence, expected, atol=1e-5, rtol=1e-4
-    )
+    expected = (x - x.mean(dim=1, keepdim=True)) / (x.var(dim=1, unbiased=False, keepdim=True) + VARIANCE_FLOOR).sqrt()
+    found = SAN(2, 20, 8, 20, 4)(x, torch.ones(3, 20, dtype=torch.bool)).sequence
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    # The last step of a trailing window over everything is the same, whatever the mixture weighs.
+    last = MultiWindow(2, 20, 8, (20, 40))(x, torch.ones(3, 20, dtype=torch.bool)).sequence[:, -1]
+    torch.testing.assert_close(last, expected[:, -1], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from atft_pipeline.model.config import SelectionConfig
 from atft_pipeline.model.variable_selection import GRNSelection, LinearSelection, SelectionWeights
 
 
@@ -48,7 +49,7 @@ def test_grn_selection_transforms_each_variable_by_itself() -> None:
 
 def test_weights_are_a_softmax_that_starts_nearly_even() -> None:
     torch.manual_seed(0)
-    block = SelectionWeights(9, 8, context=4, dropout=0.0, per_step=True)
+    block = SelectionWeights(SelectionConfig(hidden=8), 9, context=4, dropout=0.0)
     x, context = torch.randn(3, 5, 9), torch.randn(3, 4)
     found = block(x, context)
     assert found.shape == (3, 5, 9)
@@ -59,7 +60,7 @@ def test_weights_are_a_softmax_that_starts_nearly_even() -> None:
 
 def test_once_a_window_the_last_step_decides() -> None:
     torch.manual_seed(0)
-    block = SelectionWeights(9, 8, context=0, dropout=0.0, per_step=False)
+    block = SelectionWeights(SelectionConfig(hidden=8, per_step=False), 9, context=0, dropout=0.0)
     x = torch.randn(3, 5, 9)
     earlier = x.clone()
     earlier[:, :-1] = 0.0

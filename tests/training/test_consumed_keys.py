@@ -73,7 +73,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     panel, graphs = market(tmp_path, days=80)
     heads = HeadsConfig(quantiles=(0.1, 0.5, 0.9), student_t=True)
     schedules = ("warmup_cosine", "cosine_restarts", "one_cycle", "constant")
-    kinds = ("fan", "san", "multi_window", "revin")
+    kinds = ("fan", "san", "multi_window", "none")
     for place, (schedule, kind) in enumerate(zip(schedules, kinds, strict=True)):
         model = dataclasses.replace(
             MODEL,
@@ -87,7 +87,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             tmp_path / str(place),
             model=model,
             batches=BATCHES,
-            loss=LossConfig(sharpe=0.1, turnover_cost=0.001, quantile=0.1, student_t=0.1, collapse=0.1),
+            loss=LossConfig(sharpe=0.1, turnover_cost=0.001, quantile=0.1, student_t=0.1),
             epochs=None,
             phases=(PhaseConfig(epochs=1, augmentation=AugmentationConfig(noise=0.1)),),
             schedule=ScheduleConfig(name=schedule),  # type: ignore[arg-type]

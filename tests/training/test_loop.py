@@ -174,15 +174,15 @@ def test_phases_switch_blocks_rates_and_weights(planted: tuple[Panel, MonthlyGra
             epochs=2,
             lr_factor=0.1,
             augmentation=AugmentationConfig(feature_mask=0.1, noise=0.1, listing_dropout=0.1),
-            loss_weights={"rank_ic": 0.0, "mse": 1.0},
+            loss_weights={"rank_ic": 0.0, "spearman": 1.0},
         ),
     )
     result = run(*planted, tmp_path, epochs=None, phases=phases)
     first, *rest = result.history
     assert [record["phase"] for record in result.history] == ["plain", "full", "full"]
     assert "loss_rank_ic" in first
-    assert "loss_mse" not in first
-    assert all("loss_mse" in record and "loss_rank_ic" not in record for record in rest)
+    assert "loss_spearman" not in first
+    assert all("loss_spearman" in record and "loss_rank_ic" not in record for record in rest)
     assert rest[0]["lr"] < 0.11 * 1e-2
     assert result.run_card["model"]["switches"] == {"normaliser": True, "graph": True}
 
@@ -296,7 +296,7 @@ def test_bf16_trains(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> No
 
 def test_all_heads_and_terms_train_together(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
     model = replace(MODEL, heads=HeadsConfig(quantiles=(0.1, 0.5, 0.9), student_t=True))
-    loss = LossConfig(quantile=0.5, student_t=0.1, listnet=0.1, spearman=0.1, sharpe=0.1, day_book=0.1, collapse=0.1)
+    loss = LossConfig(quantile=0.5, student_t=0.1, spearman=0.1, sharpe=0.1)
     result = run(*planted, tmp_path, model=model, loss=loss, epochs=2)
     assert set(result.run_card["loss_terms"]) >= {"huber", "quantile", "student_t", "sharpe"}
     panel, graphs = planted

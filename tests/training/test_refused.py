@@ -9,6 +9,7 @@ from torch import nn
 
 from atft_pipeline.errors import ConfigError, TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.losses import composite
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import HeadsConfig
 from atft_pipeline.panel.panel import Panel
@@ -29,12 +30,6 @@ NONE = {"huber": 0.0, "rank_ic": 0.0, "ic": 0.0}
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"loss": LossConfig(min_listings=500)}, TrainingError, "epoch 1: the loss is exactly 0, nothing was trained"),
-        (
-            {"augmentation": AugmentationConfig(listing_dropout=0.9), "loss": LossConfig(min_listings=29)},
-            TrainingError,
-            "look at loss.min_listings and training.augmentation.listing_dropout",
-        ),
         ({"accumulation": 1000}, ConfigError, r"training.accumulation: must not exceed the \d+ batches of an epoch"),
         ({"accumulation": 2, "max_batches": 1}, ConfigError, "must not exceed the 1 batches of an epoch, got 2"),
         ({"loss": LossConfig(quantile=1.0)}, ConfigError, "loss.quantile: the model has no quantile head"),
@@ -42,7 +37,11 @@ NONE = {"huber": 0.0, "rank_ic": 0.0, "ic": 0.0}
         ({"model": HEAD}, ConfigError, r"model.heads.quantiles: loss.quantile weighs 0, so .* untrained"),
         ({"late": {"quantile": 1.0}}, ConfigError, "phase late: loss.quantile: the model has no quantile head"),
         ({"late": NONE}, ConfigError, "phase late: loss_weights: at least one weight of"),
-        ({"late": {"huber_delta": 1e-9}}, ConfigError, "phase late: loss_weights.huber_delta: must be from 0.001"),
+        (
+            {"late": {"turnover_cost": 2.0}},
+            ConfigError,
+            "phase late: loss_weights.turnover_cost: must be from 0 to 1, got 2",
+        ),
         ({"late": {"turnover_cost": 0.1}}, ConfigError, "phase late: loss_weights.turnover_cost: 0.1 is charged to"),
     ],
 )
@@ -62,10 +61,23 @@ def test_it_is_refused(
         run(*planted, tmp_path, **{"epochs": 1, **settings})
 
 
+def test_too_few_listings_a_day_are_refused(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(composite, "MIN_LISTINGS", 29)
+    sparse = AugmentationConfig(listing_dropout=0.9)
+    message = "epoch 1: the loss is exactly 0, nothing was trained; look at training.augmentation.listing_dropout"
+    with pytest.raises(TrainingError, match=message):
+        run(*planted, tmp_path, epochs=1, augmentation=sparse)
+    run(*planted, tmp_path, epochs=1)
+
+
 def test_a_weight_that_the_loss_does_not_know_is_refused() -> None:
-    for name in ("hubber", "horizon_weights", "rank"):
+    for name in ("hubber", "horizon_weights"):
         with pytest.raises(ConfigError, match=f"loss_weights: no weight or number of the loss is called {name}"):
             PhaseConfig(loss_weights={name: 1.0})
+    with pytest.raises(ConfigError, match=r"loss_weights\.mse: is no longer a parameter; use loss\.huber"):
+        PhaseConfig(loss_weights={"mse": 1.0})
 
 
 def test_quantiles_may_be_trained_by_a_single_phase(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:

@@ -129,9 +129,7 @@ def scaled(settings: Settings, space: tuple[DimensionConfig, ...]) -> tuple[Sett
         ),
         batches=replace(BATCHES, batch_size=max(32, settings.batches.batch_size // 128)),
         # The tiny market has other features; what the targets are neutral to is one of them.
-        loss=replace(
-            settings.loss, horizon_weights={}, min_listings=3, neutral_to=FEATURES[: len(settings.loss.neutral_to)]
-        ),
+        loss=replace(settings.loss, horizon_weights={}, neutral_to=FEATURES[: len(settings.loss.neutral_to)]),
         runtime=RuntimeConfig(device="cpu"),
     )
     dimensions = [

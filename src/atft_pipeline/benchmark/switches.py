@@ -74,7 +74,6 @@ VARIANTS = (
     _eager("san", model__normaliser__kind="san"),
     _eager("no graph", model__graph__layers=0),
     _eager("graph by torch_geometric", model__graph__backend="pyg"),
-    _eager("soft ranks window", loss__rank="window"),
     _compiled("compile deterministic", {"runtime.deterministic": True}),
     _compiled("compile attention efficient", {"runtime.attention": "efficient"}),
     _compiled("compile residency host", {"residency": "host"}),

@@ -10,17 +10,15 @@ from torch import Tensor
 
 from atft_pipeline.losses import masked
 
+# Targets have spread 1 within a day: errors of up to one deviation count squared, larger ones by their size.
+HUBER_DELTA = 1.0
 
-def huber(score: Tensor, target: Tensor, mask: Tensor, delta: float = 1.0) -> Tensor:
-    """Squared error near 0, absolute error beyond ``delta`` (Huber, 1964)."""
+
+def huber(score: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Squared error near 0, absolute error beyond ``HUBER_DELTA`` (Huber, 1964)."""
     error = (score - target).abs()
-    near = error.clamp(max=delta)
+    near = error.clamp(max=HUBER_DELTA)
     return masked.mean(near * (error - 0.5 * near), mask)
-
-
-def mse(score: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error."""
-    return masked.mean((score - target).square(), mask)
 
 
 def quantile(quantiles: Tensor, target: Tensor, mask: Tensor, levels: Tensor) -> Tensor:
@@ -55,16 +53,3 @@ def student_t(parameters: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         - half * torch.log1p(z.square() / freedom)
     )
     return masked.mean(-likelihood, mask)
-
-
-def listnet(score: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Cross entropy between the top-one probabilities of targets and scores (Cao et al., ICML 2007, eq. 6-8).
-
-    Reported above the entropy of the targets, so that a perfect order at the right scale gives 0.
-    """
-    none = ~mask.any(dim=-1, keepdim=True)
-    open_mask = mask | none
-    expected = target.masked_fill(~open_mask, -torch.inf).log_softmax(dim=-1)
-    found = score.masked_fill(~open_mask, -torch.inf).log_softmax(dim=-1)
-    divergence = torch.where(open_mask, expected.exp() * (expected - found), 0.0).sum(dim=-1)
-    return torch.where(none[..., 0], 0.0, divergence)

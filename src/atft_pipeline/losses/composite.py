@@ -5,32 +5,26 @@ Legend: B days, n listings, Q horizons, P quantiles.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.losses import base, book, masked
-from atft_pipeline.losses.ranks import RANKS, hard_rank
+from atft_pipeline.losses import base, masked, portfolio
+from atft_pipeline.losses.ranks import SoftRank, hard_rank, pairwise_rank, straight_through_rank
 
-TERMS = (
-    "huber",
-    "mse",
-    "quantile",
-    "student_t",
-    "listnet",
-    "rank_ic",
-    "ic",
-    "spearman",
-    "sharpe",
-    "day_book",
-    "collapse",
-)
+TERMS = ("huber", "quantile", "student_t", "rank_ic", "ic", "spearman", "sharpe")
 """Terms by name; a term of weight 0 is not computed."""
-# Scores of a bell curve beyond which about a third lies on either side.
+# Market features have a standard normal distribution: about a third of it lies below -0.5, a third above 0.5.
 REGIME_EDGE = 0.5
+# A correlation over fewer listings than this is mostly chance, and its gradient with it.
+MIN_LISTINGS = 5
+# Days of the Sharpe ratio: a batch holds one to a few, whose own deviation says nothing; a month and a half does.
+SHARPE_DAYS = 32
+# Targets have spread 1 within a day: scores with a twentieth of it are reported as narrow.
+SPREAD_FLOOR = 0.05
 
 
 @config
@@ -39,51 +33,34 @@ class LossConfig:
 
     Attributes:
         huber: weight of the Huber loss of the score.
-        mse: weight of the squared error of the score.
         quantile: weight of the pinball loss; needs ``model.heads.quantiles``.
         student_t: weight of the Student-t likelihood; needs ``model.heads.student_t``.
-        listnet: weight of ListNet.
-        rank_ic: weight of 1 - RankIC, by soft ranks.
+        rank_ic: weight of 1 - RankIC, by straight-through ranks.
         ic: weight of 1 - IC.
         spearman: lambda of the regulariser 1 - Spearman with exact pairwise soft ranks; costs n^2 a day.
-        sharpe: weight of minus the Sharpe ratio of the soft book over ``sharpe_days`` days.
-        day_book: weight of minus the soft book's return of each day.
-        collapse: weight of the guard against scores without spread.
-        huber_delta: where the Huber loss turns from square to absolute, in target units.
-        rank: soft ranks of ``rank_ic``: ``straight_through``, ``window`` or ``pairwise``.
-        sharpe_days: days over which the Sharpe term looks back, those of the batch among them.
-        turnover_cost: cost of a unit of turnover that the Sharpe term charges the book, as a fraction (0.001 = 10 bp);
-            counted between days of a batch that follow each other, see ``batches.consecutive``.
-        spread_floor: spread of a day's scores below which the guard acts, in target units.
+        sharpe: weight of minus the Sharpe ratio of the soft long-short portfolio over the last ``SHARPE_DAYS`` days,
+            those of the batch among them.
+        turnover_cost: cost of a unit of turnover that the Sharpe term charges the portfolio, as a fraction
+            (0.001 = 10 bp); counted between days of a batch that follow each other, see ``batches.consecutive``.
         horizon_weights: weight of each horizon by its sessions; those not named weigh 1.
         regime_weights: by the name of a market feature, the weights of days in its low, middle and high regime (scores
             below -0.5, between, above 0.5: about a third each); several features multiply. Market features are scaled
             by their own past, so the regime of a day is known on that day.
         neutral_to: features of the day, such as the market beta, whose share is taken out of the targets by regression
             before any term sees them; see :mod:`atft_pipeline.losses.neutral`.
-        min_listings: days with fewer labelled listings at a horizon count nothing there.
     """
 
     huber: float = within(1.0, 0, 1000.0)
-    mse: float = within(0.0, 0, 1000.0)
     quantile: float = within(0.0, 0, 1000.0)
     student_t: float = within(0.0, 0, 1000.0)
-    listnet: float = within(0.0, 0, 1000.0)
     rank_ic: float = within(0.5, 0, 1000.0)
     ic: float = within(0.3, 0, 1000.0)
     spearman: float = within(0.0, 0, 1000.0)
     sharpe: float = within(0.0, 0, 1000.0)
-    day_book: float = within(0.0, 0, 1000.0)
-    collapse: float = within(0.0, 0, 1000.0)
-    huber_delta: float = within(1.0, 0.001, 1000.0)
-    rank: Literal["straight_through", "window", "pairwise"] = "straight_through"
-    sharpe_days: int = within(32, 2, 1000)
     turnover_cost: float = within(0.0, 0, 1.0)
-    spread_floor: float = within(0.05, 1e-06, 10.0)
     horizon_weights: Mapping[int, float] = within({}, 0, 1000.0)
     regime_weights: Mapping[str, tuple[float, ...]] = within({}, 0, 1000.0)
     neutral_to: tuple[str, ...] = ()
-    min_listings: int = within(5, 2, 10_000)
 
     def __post_init__(self) -> None:
         require(any(getattr(self, name) for name in TERMS), f"at least one weight of {', '.join(TERMS)} must exceed 0")
@@ -111,8 +88,8 @@ class LossConfig:
         return [weight / sum(weights) for weight in weights]
 
 
-class Predicted(Protocol):
-    """What a model says; see :class:`atft_pipeline.model.atft_gat_fan.ModelOutput`."""
+class ModelOutputProtocol(Protocol):
+    """What the loss reads of a model's output; see :class:`atft_pipeline.model.atft_gat_fan.ModelOutput`."""
 
     @property
     def score(self) -> Tensor:
@@ -146,7 +123,7 @@ class LossResult:
         total: scalar, the sum of the weighted terms.
         terms: every computed term by name.
         spread: scalar, mean spread of a day's scores over days and horizons; no gradient.
-        narrow: scalar, share of days and horizons whose spread lies below ``spread_floor``; no gradient.
+        narrow: scalar, share of days and horizons whose spread lies below ``SPREAD_FLOOR``; no gradient.
     """
 
     total: Tensor
@@ -156,8 +133,8 @@ class LossResult:
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """A batch as the terms see it: listings last. B days, Q horizons, n listings.
+class LossInputs:
+    """What the terms read of a batch: listings last. B days, Q horizons, n listings.
 
     Attributes:
         score: float32 [B, Q, n].
@@ -201,17 +178,13 @@ class CompositeLoss:
         self.horizon_weights = torch.tensor(config.weights_of(horizons))
         self._past: Tensor | None = None
         self._constants: dict[tuple[str, torch.device], Tensor] = {}
-        terms: dict[str, Callable[[Labelled], Tensor]] = {
-            "huber": lambda b: base.huber(b.score, b.target, b.mask, config.huber_delta),
-            "mse": lambda b: base.mse(b.score, b.target, b.mask),
+        terms: dict[str, Callable[[LossInputs], Tensor]] = {
+            "huber": lambda b: base.huber(b.score, b.target, b.mask),
             "quantile": self._quantile,
             "student_t": self._student_t,
-            "listnet": lambda b: base.listnet(b.score, b.target, b.mask),
-            "rank_ic": lambda b: self._rank_ic(b, config.rank),
+            "rank_ic": lambda b: _rank_ic(b, straight_through_rank),
             "ic": lambda b: 1 - masked.correlation(b.score, b.target, b.mask),
-            "spearman": lambda b: self._rank_ic(b, "pairwise"),
-            "day_book": lambda b: book.day_book(b.score, b.target, b.mask),
-            "collapse": self._collapse,
+            "spearman": lambda b: _rank_ic(b, pairwise_rank),
         }
         self._terms = {name: term for name, term in terms.items() if getattr(config, name)}
 
@@ -221,7 +194,7 @@ class CompositeLoss:
 
     @property
     def memory(self) -> Tensor | None:
-        """Portfolio returns [sharpe_days - 1, Q] that the Sharpe term remembers, NaN where there are none yet.
+        """The portfolio's returns [SHARPE_DAYS - 1, Q] that the Sharpe term remembers, NaN where there are none yet.
 
         With it a resumed epoch equals an unbroken one.
         """
@@ -233,7 +206,7 @@ class CompositeLoss:
 
     def __call__(
         self,
-        output: Predicted,
+        output: ModelOutputProtocol,
         targets: Tensor,
         returns: Tensor,
         label_mask: Tensor,
@@ -254,8 +227,8 @@ class CompositeLoss:
             regime: [B, R] scores of the features of ``regime_weights`` in their order, where there are any.
         """
         listings_last = label_mask.transpose(1, 2)
-        counted = listings_last.sum(dim=-1) >= self.config.min_listings  # [B, Q]
-        batch = Labelled(
+        counted = listings_last.sum(dim=-1) >= MIN_LISTINGS  # [B, Q]
+        batch = LossInputs(
             score=output.score.float().transpose(1, 2),
             target=targets.float().transpose(1, 2),
             returns=returns.float().transpose(1, 2),
@@ -296,56 +269,53 @@ class CompositeLoss:
         return self._constants[key]
 
     @torch.no_grad()
-    def _spread(self, batch: Labelled, counted: Tensor) -> tuple[Tensor, Tensor]:
+    def _spread(self, batch: LossInputs, counted: Tensor) -> tuple[Tensor, Tensor]:
         """Mean spread of a day's scores, and share of days below the floor."""
         spread = masked.spread(batch.score, batch.mask)
         days = counted.sum().clamp(min=1)
-        narrow = (spread < self.config.spread_floor) & counted
+        narrow = (spread < SPREAD_FLOOR) & counted
         return torch.where(counted, spread, 0.0).sum() / days, narrow.sum() / days
 
     def _weighted(self, name: str, value: Tensor) -> TermValue:
         weight: float = getattr(self.config, name)
         return TermValue(value, weight, weight * value)
 
-    def _rank_ic(self, batch: Labelled, rank: str) -> Tensor:
-        ranks = RANKS[rank](batch.score, batch.mask)
-        return 1 - masked.correlation(ranks, hard_rank(batch.target, batch.mask), batch.mask)
-
-    def _collapse(self, batch: Labelled) -> Tensor:
-        """How far the spread of the day's scores lies below its floor, as a share, squared."""
-        lack = 1 - masked.spread(batch.score, batch.mask) / self.config.spread_floor
-        return lack.clamp(min=0).square()
-
-    def _quantile(self, batch: Labelled) -> Tensor:
+    def _quantile(self, batch: LossInputs) -> Tensor:
         if batch.quantiles is None:
             msg = "loss.quantile: the model has no quantile head; list levels in model.heads.quantiles or weigh it 0"
             raise ConfigError(msg)
         levels = self._constant("levels", torch.tensor(self.levels), batch.quantiles.device)
         return base.quantile(batch.quantiles, batch.target, batch.mask, levels)
 
-    def _student_t(self, batch: Labelled) -> Tensor:
+    def _student_t(self, batch: LossInputs) -> Tensor:
         if batch.student_t is None:
             msg = "loss.student_t: the model has no Student-t head; set model.heads.student_t to true or weigh it 0"
             raise ConfigError(msg)
         return base.student_t(batch.student_t, batch.target, batch.mask)
 
-    def _sharpe(self, batch: Labelled, counted: Tensor) -> Tensor:
+    def _sharpe(self, batch: LossInputs, counted: Tensor) -> Tensor:
         """Minus the Sharpe ratio [Q] over the batch's days and the remembered ones, which carry no gradient.
 
         Days without enough listings are masked, not cut out: how many there are is known on the device alone.
         """
-        weights = book.positions(batch.score, batch.mask)
+        weights = portfolio.positions(batch.score, batch.mask)
         earned = (weights * torch.where(batch.mask, batch.returns, 0.0)).sum(dim=-1)
         if self.config.turnover_cost:
-            earned = earned - self.config.turnover_cost * book.turnover(weights, batch.days, batch.listing)
+            earned = earned - self.config.turnover_cost * portfolio.turnover(weights, batch.days, batch.listing)
         if self._past is None:
-            self._past = earned.new_full((self.config.sharpe_days - 1, earned.shape[1]), torch.nan)
+            self._past = earned.new_full((SHARPE_DAYS - 1, earned.shape[1]), torch.nan)
         days = torch.cat([self._past, earned])
         known = torch.cat([self._past.isfinite().all(dim=1), counted.all(dim=1)])
         kept = torch.where(known[:, None], days, torch.nan).detach()
         # Known days last, in their order.
-        self._past = kept[known.to(torch.int8).argsort(stable=True)][-(self.config.sharpe_days - 1) :]
-        return book.sharpe(days, known)
+        self._past = kept[known.to(torch.int8).argsort(stable=True)][-(SHARPE_DAYS - 1) :]
+        return portfolio.sharpe(days, known)
+
+
+def _rank_ic(batch: LossInputs, rank: SoftRank) -> Tensor:
+    """One minus the RankIC of each day and horizon, [B, Q]."""
+    ranks = rank(batch.score, batch.mask)
+    return 1 - masked.correlation(ranks, hard_rank(batch.target, batch.mask), batch.mask)
 
 
 def _over_days(value_BQ: Tensor, weight_BQ: Tensor) -> Tensor:

@@ -32,12 +32,17 @@ def _random_bytes(seed, sample, group, place):
 
 
 @triton.jit
-def _forward_kernel(
-    query, key, value, present, seed, out, normaliser, scale, share,
+def _tile(
+    present, sample,
     L: tl.constexpr, A: tl.constexpr, C: tl.constexpr, BLOCK_L: tl.constexpr, BLOCK_C: tl.constexpr,
-    CAUSAL: tl.constexpr, DROPPED: tl.constexpr, PER_DRAW: tl.constexpr, PRECISION: tl.constexpr,
+    CAUSAL: tl.constexpr,
 ):  # fmt: skip
-    sample = tl.program_id(0).to(tl.int64)
+    """Where one sample's tiles lie and what they hold.
+
+    Returns:
+        step [B]; whether an element of [B, C] is inside; allowed pairs [B, B]; start of the sample in queries and keys,
+        and in values; offsets of an element of one head [B, C], and of the values [B, C]; number of a pair [B, B].
+    """
     step, channel = tl.arange(0, BLOCK_L), tl.arange(0, BLOCK_C)
     inside = (step[:, None] < L) & (channel[None, :] < C)
     there = tl.load(present + sample * L + step, mask=step < L, other=0) != 0
@@ -49,6 +54,19 @@ def _forward_kernel(
     places = step[:, None] * (A * C) + channel[None, :]
     shared = step[:, None] * C + channel[None, :]
     place = step[:, None] * BLOCK_L + step[None, :]
+    return step, inside, allowed, start, shared_start, places, shared, place
+
+
+@triton.jit
+def _forward_kernel(
+    query, key, value, present, seed, out, log_sum, scale, share,
+    L: tl.constexpr, A: tl.constexpr, C: tl.constexpr, BLOCK_L: tl.constexpr, BLOCK_C: tl.constexpr,
+    CAUSAL: tl.constexpr, DROPPED: tl.constexpr, PER_DRAW: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    sample = tl.program_id(0).to(tl.int64)
+    step, inside, allowed, start, shared_start, places, shared, place = _tile(
+        present, sample, L, A, C, BLOCK_L, BLOCK_C, CAUSAL
+    )
     mean = tl.zeros([BLOCK_L, BLOCK_L], tl.float32)
     bits = tl.zeros([BLOCK_L, BLOCK_L], tl.uint32)
     for group in range(0, A, PER_DRAW):
@@ -68,7 +86,7 @@ def _forward_kernel(
             total = tl.where(empty, 1.0, total)
             weights = weights * (1.0 / total)[:, None]
             of_row = tl.where(empty, float("inf"), top + tl.log2(total))
-            tl.store(normaliser + (sample * A + head) * L + step, of_row, mask=step < L)
+            tl.store(log_sum + (sample * A + head) * L + step, of_row, mask=step < L)
             if DROPPED > 0:
                 weights = tl.where((bits & 255).to(tl.int32) >= DROPPED, weights, 0.0)
                 bits = bits >> 8
@@ -80,22 +98,14 @@ def _forward_kernel(
 
 @triton.jit
 def _backward_kernel(
-    grad, query, key, value, present, seed, normaliser, grad_query, grad_key, grad_value, scale, share, slope_scale,
+    grad, query, key, value, present, seed, log_sum, grad_query, grad_key, grad_value, scale, share, slope_scale,
     L: tl.constexpr, A: tl.constexpr, C: tl.constexpr, BLOCK_L: tl.constexpr, BLOCK_C: tl.constexpr,
     CAUSAL: tl.constexpr, DROPPED: tl.constexpr, PER_DRAW: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     sample = tl.program_id(0).to(tl.int64)
-    step, channel = tl.arange(0, BLOCK_L), tl.arange(0, BLOCK_C)
-    inside = (step[:, None] < L) & (channel[None, :] < C)
-    there = tl.load(present + sample * L + step, mask=step < L, other=0) != 0
-    allowed = there[None, :] & (step[:, None] >= 0)
-    if CAUSAL:
-        allowed = allowed & (step[:, None] >= step[None, :])
-    # Tiles of offsets are 32 bits wide: a sample's start is added to the pointers.
-    start, shared_start = sample * (L * A * C), sample * (L * C)
-    places = step[:, None] * (A * C) + channel[None, :]
-    shared = step[:, None] * C + channel[None, :]
-    place = step[:, None] * BLOCK_L + step[None, :]
+    step, inside, allowed, start, shared_start, places, shared, place = _tile(
+        present, sample, L, A, C, BLOCK_L, BLOCK_C, CAUSAL
+    )
     # By the shared values, the loss's slope in a kept weight is the same for all heads.
     do = tl.load(grad + shared_start + shared, mask=inside, other=0.0)
     v = tl.load(value + shared_start + shared, mask=inside, other=0.0)
@@ -108,7 +118,7 @@ def _backward_kernel(
         for head in range(group, min(group + PER_DRAW, A)):
             q = tl.load(query + (start + head * C) + places, mask=inside, other=0.0)
             k = tl.load(key + (start + head * C) + places, mask=inside, other=0.0)
-            of_row = tl.load(normaliser + (sample * A + head) * L + step, mask=step < L, other=float("inf"))
+            of_row = tl.load(log_sum + (sample * A + head) * L + step, mask=step < L, other=float("inf"))
             logits = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
             weights = tl.exp2(tl.where(allowed, logits, float("-inf")) - of_row[:, None])
             kept = weights
@@ -148,18 +158,18 @@ def launch_forward(
 ) -> tuple[Tensor, Tensor]:
     """Output [S, L, C] and log2 of each softmax's denominator [S, A, L]; ``dropped`` of 256 weights are dropped."""
     S, L, A, _ = query.shape
-    out, normaliser = torch.empty_like(value), query.new_empty(S, A, L, dtype=torch.float32)
+    out, log_sum = torch.empty_like(value), query.new_empty(S, A, L, dtype=torch.float32)
     scale, share, _ = _scales(query, dropped)
     if S:
         _forward_kernel[(S,)](
-            query, key, value, present.view(torch.uint8), seed, out, normaliser, scale, share,
+            query, key, value, present.view(torch.uint8), seed, out, log_sum, scale, share,
             **_constants(query, FORWARD, causal=causal, dropped=dropped),
         )  # fmt: skip
-    return out, normaliser
+    return out, log_sum
 
 
 def launch_backward(
-    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, present: Tensor, seed: Tensor | None, normaliser: Tensor,
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, present: Tensor, seed: Tensor | None, log_sum: Tensor,
     *, causal: bool, dropped: int,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients in query, key and value, with the weights dropped that the forward pass dropped."""
@@ -167,7 +177,7 @@ def launch_backward(
     scale, share, root = _scales(query, dropped)
     if len(query):
         _backward_kernel[(len(query),)](
-            grad, query, key, value, present.view(torch.uint8), seed, normaliser, *grads, scale, share, root,
+            grad, query, key, value, present.view(torch.uint8), seed, log_sum, *grads, scale, share, root,
             **_constants(query, BACKWARD, causal=causal, dropped=dropped),
         )  # fmt: skip
     return grads

@@ -48,24 +48,14 @@ class NormaliserConfig:
     """Window normaliser.
 
     Attributes:
-        kind: ``fan``, ``san``, ``multi_window``, ``revin`` or ``none``.
+        kind: ``fan``, ``san``, ``multi_window`` or ``none``.
         top_k: fan: Fourier components of the main part; windows with fewer take all.
-        patterns: fan: patterns along the time axis that the MLP of the main part reads in every feature.
-        slice_length: san: steps of a slice.
-        windows: multi_window: lengths of the trailing windows.
-        variance_floor: added to every variance, in squared units of the features (which are about 1), so that rounding
-            noise of a constant series is not blown up.
+        patterns: fan, san: hidden width of the MLP along the time axis that reads what was taken out of every feature.
     """
 
-    kind: Literal["fan", "san", "multi_window", "revin", "none"] = "fan"
+    kind: Literal["fan", "san", "multi_window", "none"] = "fan"
     top_k: int = within(3, 1, 512)
     patterns: int = within(8, 1, 1024)
-    slice_length: int = within(5, 1, 1000)
-    windows: tuple[int, ...] = within((5, 10, 20), 2, 1000)
-    variance_floor: float = within(1e-2, 1e-12, 10.0)
-
-    def __post_init__(self) -> None:
-        require(bool(self.windows), "windows: must name at least one window, got []")
 
 
 @config
@@ -107,16 +97,12 @@ class GraphAttentionConfig:
         layers: GATv2 layers; 0 = no graph.
         heads: heads of every layer but the last, concatenated; the last of several has half of them, averaged.
         dropout: share of attention weights dropped in training.
-        edge_dropout: share of edges dropped in training.
-        gate_floor: least openness of the residual gate, so that the graph path never loses its gradient.
         backend: ``neighbors`` (fixed k, static shapes) or ``pyg`` (torch_geometric, the reference); same weights.
     """
 
     layers: int = within(2, 0, 16)
     heads: int = within(8, 1, 256)
     dropout: float = within(0.1, 0, 0.9)
-    edge_dropout: float = within(0.0, 0, 0.9)
-    gate_floor: float = within(0.1, 0, 0.99)
     backend: Literal["neighbors", "pyg"] = "neighbors"
 
     def heads_of(self, layer: int) -> int:

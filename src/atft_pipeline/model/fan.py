@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atft_pipeline.model.normaliser import Normalised
+from atft_pipeline.model.moments import Normalised
 
 
 def fourier_bases(length: int) -> tuple[Tensor, Tensor]:

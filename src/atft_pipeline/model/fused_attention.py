@@ -97,13 +97,13 @@ def _(query: Tensor, _: Tensor, value: Tensor, *__: object) -> tuple[Tensor, Ten
 
 @torch.library.custom_op("atft_pipeline::shared_value_attention_backward", mutates_args=())
 def _attend_backward(
-    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, present: Tensor, seed: Tensor | None, normaliser: Tensor,
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, present: Tensor, seed: Tensor | None, log_sum: Tensor,
     causal: bool, dropped: int,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     from atft_pipeline.model.attention_kernels import launch_backward  # noqa: PLC0415  Triton is optional
 
     grad, query, key, value, present = (part.contiguous() for part in (grad, query, key, value, present))
-    return launch_backward(grad, query, key, value, present, seed, normaliser, causal=causal, dropped=dropped)
+    return launch_backward(grad, query, key, value, present, seed, log_sum, causal=causal, dropped=dropped)
 
 
 @_attend_backward.register_fake
@@ -119,8 +119,8 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) 
 
 
 def _backward(ctx: Any, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
-    query, key, value, present, seed, normaliser = ctx.saved_tensors
-    grads = _attend_backward(grad, query, key, value, present, seed, normaliser, ctx.causal, ctx.dropped)
+    query, key, value, present, seed, log_sum = ctx.saved_tensors
+    grads = _attend_backward(grad, query, key, value, present, seed, log_sum, ctx.causal, ctx.dropped)
     return (*grads, None, None, None, None)
 
 

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from atft_pipeline.model.config import GraphAttentionConfig
 
+# Least openness of the residual gate: a closed gate would pass no gradient back, and could never open again.
+GATE_FLOOR = 0.1
+
 
 class GATv2(nn.Module):
     """GATv2 with edge attributes over fixed-k neighbours: static shapes, so the whole model compiles to one graph.
@@ -27,7 +30,6 @@ class GATv2(nn.Module):
         edge_dim: E, 0 = edges carry nothing.
         concat: concatenate the heads (width A C) or average them (width C).
         dropout: share of attention weights dropped in training.
-        edge_dropout: share of edges dropped in training, before the softmax.
         backend: ``neighbors`` or ``pyg``.
 
     Shapes: x [S, inputs], neighbors int64 [S, k] with -1 = none, edge_attr [S, k, E] -> [S, A C or C].
@@ -42,12 +44,11 @@ class GATv2(nn.Module):
         *,
         concat: bool = True,
         dropout: float = 0.0,
-        edge_dropout: float = 0.0,
         backend: Literal["neighbors", "pyg"] = "neighbors",
     ) -> None:
         super().__init__()
         self.channels, self.heads, self.concat = channels, heads, concat
-        self.dropout, self.edge_dropout, self.backend = dropout, edge_dropout, backend
+        self.dropout, self.backend = dropout, backend
         self.lin_l = nn.Linear(inputs, heads * channels)
         self.lin_r = nn.Linear(inputs, heads * channels)
         self.lin_edge = nn.Linear(edge_dim, heads * channels, bias=False) if edge_dim else None
@@ -61,9 +62,6 @@ class GATv2(nn.Module):
 
     def forward(self, x_SH: Tensor, neighbors_Sk: Tensor, edge_attr_SkE: Tensor) -> Tensor:
         """Gather from the neighbours."""
-        if self.training and self.edge_dropout:
-            dropped = torch.rand(neighbors_Sk.shape, device=x_SH.device) < self.edge_dropout
-            neighbors_Sk = neighbors_Sk.masked_fill(dropped, -1)
         if self.backend == "pyg":
             return self._pyg(x_SH, neighbors_Sk, edge_attr_SkE)
         attention, value = self.attend(x_SH, neighbors_Sk, edge_attr_SkE)
@@ -119,10 +117,10 @@ class GATv2(nn.Module):
 class GatedGraphLayer(nn.Module):
     """GATv2, LayerNorm, and a gated residual: h + g * norm(GATv2(h)), g = floor + (1 - floor) sigmoid(W [h, m] + b).
 
-    The floor keeps the gate, hence the gradient of the graph path, from closing. The gate starts half open.
+    ``GATE_FLOOR`` keeps the gate, hence the gradient of the graph path, from closing. The gate starts half open.
 
     Args:
-        config: dropouts, floor, backend.
+        config: dropout, backend.
         width: H.
         heads: A.
         edge_dim: E.
@@ -133,7 +131,6 @@ class GatedGraphLayer(nn.Module):
 
     def __init__(self, config: GraphAttentionConfig, width: int, heads: int, edge_dim: int, *, concat: bool) -> None:
         super().__init__()
-        self.floor = config.gate_floor
         self.attention = GATv2(
             width,
             width // heads if concat else width,
@@ -141,14 +138,13 @@ class GatedGraphLayer(nn.Module):
             edge_dim,
             concat=concat,
             dropout=config.dropout,
-            edge_dropout=config.edge_dropout,
             backend=config.backend,
         )
         self.norm = nn.LayerNorm(width)
         self.gate = nn.Linear(2 * width, width)
 
     def forward(self, x_SH: Tensor, neighbors_Sk: Tensor, edge_attr_SkE: Tensor) -> Tensor:
-        """Mix what the neighbours say into each listing that has any."""
+        """Add the gated message to each listing that has neighbours."""
         message, gate = self.message(x_SH, neighbors_Sk, edge_attr_SkE)
         # Without neighbours there is no message: the temporal embedding passes unchanged.
         has_neighbors = (neighbors_Sk >= 0).any(dim=-1, keepdim=True)
@@ -156,9 +152,9 @@ class GatedGraphLayer(nn.Module):
         return mixed
 
     def message(self, x_SH: Tensor, neighbors_Sk: Tensor, edge_attr_SkE: Tensor) -> tuple[Tensor, Tensor]:
-        """What the neighbours say, and how far the gate is open to it; both [S, H]."""
+        """Message of the neighbours and openness of the gate; both [S, H]."""
         message = self.norm(F.elu(self.attention(x_SH, neighbors_Sk, edge_attr_SkE)))
-        return message, self.floor + (1 - self.floor) * torch.sigmoid(self.gate(torch.cat([x_SH, message], dim=-1)))
+        return message, GATE_FLOOR + (1 - GATE_FLOOR) * torch.sigmoid(self.gate(torch.cat([x_SH, message], dim=-1)))
 
 
 class GraphAttention(nn.Module):
@@ -202,3 +198,9 @@ class GraphAttention(nn.Module):
             x_SH = layer(x_SH, neighbors_Sk, edge_attr_SkE)
         has_neighbors = (neighbors_Sk >= 0).any(dim=-1)
         return torch.stack(gates).mean(dim=0) * has_neighbors, torch.stack(attention).mean(dim=0)
+
+
+def cut_padding(neighbors: Tensor, mask: Tensor) -> Tensor:
+    """Replace by -1 the edges [S, k] that begin or end at a row outside ``mask``, so that padding reaches no score."""
+    present = mask[neighbors.clamp(min=0)]
+    return neighbors.masked_fill(~present | ~mask[:, None], -1)

@@ -6,6 +6,7 @@ Legend: S samples, L steps (1 where weights are chosen once a window), F feature
 import torch
 from torch import Tensor, nn
 
+from atft_pipeline.model.config import SelectionConfig
 from atft_pipeline.model.grn import GatedResidualNetwork
 from atft_pipeline.model.grouped_grn import Networks, weighted_networks
 
@@ -13,25 +14,24 @@ from atft_pipeline.model.grouped_grn import Networks, weighted_networks
 class SelectionWeights(nn.Module):
     """Weight of each feature: F softmax(W GRN(x, c)), so that the mean weight is 1.
 
-    The paper's GRN is as wide as the F embeddings together; here it reads the features themselves and is ``hidden``
-    wide. Its last layer starts small: all features begin with nearly the same weight.
+    The paper's GRN is as wide as the F embeddings together; here it reads the features themselves and is
+    ``config.hidden`` wide. Its last layer starts small: all features begin with nearly the same weight.
 
     Args:
+        config: width of the GRN, and whether it chooses for each step or once a window, from its last step.
         features: F.
-        hidden: width of the GRN.
         context: C, 0 = none.
         dropout: of the GRN.
-        per_step: weights for each step, or for the window from its last step.
 
     Shapes: x [S, L, F], context [S, C] -> [S, L or 1, F].
     """
 
-    def __init__(self, features: int, hidden: int, context: int, dropout: float, *, per_step: bool) -> None:
+    def __init__(self, config: SelectionConfig, features: int, context: int, dropout: float) -> None:
         super().__init__()
-        self.per_step = per_step
-        self.grn = GatedResidualNetwork(features, hidden, dropout, context)
-        self.logits = nn.Linear(hidden, features)
-        nn.init.normal_(self.logits.weight, std=0.1 / hidden**0.5)
+        self.per_step = config.per_step
+        self.grn = GatedResidualNetwork(features, config.hidden, dropout, context)
+        self.logits = nn.Linear(config.hidden, features)
+        nn.init.normal_(self.logits.weight, std=0.1 / config.hidden**0.5)
         nn.init.zeros_(self.logits.bias)
 
     def forward(self, x_SLF: Tensor, context_SC: Tensor | None) -> Tensor:
@@ -101,3 +101,10 @@ class GRNSelection(nn.Module):
         rows, weights = x_SLF.reshape(-1, features), weights_SLF.expand_as(x_SLF).reshape(-1, features)
         total = weighted_networks(rows, weights, networks, self.dropout if self.training else 0.0)
         return total.view(*x_SLF.shape[:-1], -1) / float(features**0.5)
+
+
+def build_selection(
+    config: SelectionConfig, features: int, width: int, dropout: float
+) -> LinearSelection | GRNSelection:
+    """The selection that a configuration names: F features to H width."""
+    return LinearSelection(features, width) if config.kind == "linear" else GRNSelection(features, width, dropout)

@@ -40,13 +40,12 @@ EPOCHS = (
 )
 
 
-def card_page(card: Mapping[str, Any], history: Sequence[Mapping[str, Any]], picture: str = "") -> str:
+def card_page(card: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
     """Lay a run card out: warnings first, in red, then what was active, then the epochs.
 
     Args:
         card: of :func:`build_run_card`.
         history: one record an epoch.
-        picture: SVG of the model.
     """
     warnings = [f'<p class="bad">{escape(text)}</p>' for text in card["warnings"]]
     calm = '<p class="good">Everything that was asked for was active.</p>'
@@ -58,7 +57,6 @@ def card_page(card: Mapping[str, Any], history: Sequence[Mapping[str, Any]], pic
         *(warnings or [calm]),
         *sections,
         _section("Other", rest),
-        f"<h2>The trained model</h2>{picture}" if picture else "",
         _epochs(history),
         "</html>",
     ]

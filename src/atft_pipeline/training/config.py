@@ -7,6 +7,7 @@ from typing import Literal
 
 from atft_pipeline.config import config, from_mapping, require, to_mapping, within
 from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.removed_parameters import advice
 
 # Parameters of the training that change no weight: how often it is saved, watched and resumed.
 WITHOUT_EFFECT = frozenset({"resume", "keep_states", "keep_best", "save_minutes", "profile_steps", "from_study"})
@@ -121,6 +122,8 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         known = {item.name for item in fields(LossConfig) if isinstance(item.default, int | float)}
         unknown = sorted(set(self.loss_weights) - known)
+        gone = [f"loss_weights.{name}: {text}" for name in unknown if (text := advice("LossConfig", name))]
+        require(not gone, "; ".join(gone))
         require(
             not unknown,
             f"loss_weights: no weight or number of the loss is called {', '.join(unknown)}; there are: "

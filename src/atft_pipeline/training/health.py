@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from atft_pipeline.errors import TrainingError
+from atft_pipeline.losses.composite import MIN_LISTINGS
 
 # Spread of a day's scores below which nothing is ranked any more; targets have spread 1.
 COLLAPSED = 1e-5
@@ -42,8 +43,8 @@ def refuse_standstill(loss: float, before: list[float], model: nn.Module, epoch:
     what = "the loss is exactly 0" if loss == 0.0 else "no weight has moved" if weight_sums(model) == before else ""
     if what:
         msg = (
-            f"epoch {epoch}: {what}, nothing was trained; look at loss.min_listings and "
-            "training.augmentation.listing_dropout (too few listings a day are left?), the weights of the loss and "
+            f"epoch {epoch}: {what}, nothing was trained; look at training.augmentation.listing_dropout "
+            f"(fewer than {MIN_LISTINGS} labelled listings a day are left?), the weights of the loss and "
             "training.optimizer.lr"
         )
         raise TrainingError(msg)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from atft_pipeline.errors import Interrupted
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
 from atft_pipeline.losses.neutral import neutralise
-from atft_pipeline.model.atft_gat_fan import ATFTGATFAN, ModelOutput
+from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
+from atft_pipeline.model.output import ModelOutput
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.packing import BatchPlan

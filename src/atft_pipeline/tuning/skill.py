@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.book import book_returns, sharpe
+from atft_pipeline.losses.portfolio import portfolio_returns, sharpe
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.inference import score_days
 from atft_pipeline.training.checkpoint.model import load_model
@@ -75,7 +75,7 @@ def daily_skill(
         there = torch.isfinite(label)
         # One row a horizon instead of one a day: the ranks are those of a row either way.
         daily.append(daily_rank_ic(score.T, label.T, there.T).tolist())
-        book.append(book_returns(score[:, 0], label[:, 0], there[:, 0]))
+        book.append(portfolio_returns(score[:, 0], label[:, 0], there[:, 0]))
     table = np.array(daily, dtype=np.float64)
     returns_T = torch.stack(book).double()
     return Skill(

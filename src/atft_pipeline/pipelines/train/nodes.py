@@ -13,7 +13,6 @@ from atft_pipeline.errors import TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import ModelConfig
-from atft_pipeline.model.summary import draw
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig
@@ -22,7 +21,6 @@ from atft_pipeline.pipelines.train.tracking import MlflowObserver
 from atft_pipeline.reporting.run_card_page import card_page
 from atft_pipeline.reporting.training_figures import training_curves
 from atft_pipeline.splits.split import SplitConfig, single_split
-from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import train
 from atft_pipeline.training.optim.schedules import planned_rates
@@ -74,7 +72,7 @@ def train_model(
         raise TrainingError(out_of_memory_line(batches.root)) from error
     for text in result.run_card["warnings"]:
         log.warning("run card: %s", text)
-    page = card_page(result.run_card, result.history, draw(load_model(result.checkpoint)[0]))
+    page = card_page(result.run_card, result.history)
     observer.on_page(page)
     rates = planned_rates(training.root, result.run_card["optimizer"]["steps_per_epoch"])
     history = pl.DataFrame(result.history, infer_schema_length=None)

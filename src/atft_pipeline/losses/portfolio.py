@@ -1,4 +1,7 @@
-"""Losses of a soft long-short book. Legend: B days, n listings, the last dimension; any dimensions between."""
+"""A differentiable long-short portfolio and its Sharpe ratio.
+
+Legend: B days, n listings, the last dimension; any dimensions between.
+"""
 
 import torch
 from torch import Tensor
@@ -7,7 +10,7 @@ from atft_pipeline.losses import masked
 
 
 def positions(score: Tensor, mask: Tensor) -> Tensor:
-    """Weights [..., n] of a book that is long what scores above the day's mean and short the rest.
+    """Weights [..., n] of a portfolio that is long what scores above the day's mean and short the rest.
 
     tanh of the standardised scores, centred, with absolute weights that sum to 1.
     """
@@ -16,15 +19,15 @@ def positions(score: Tensor, mask: Tensor) -> Tensor:
     return raw / raw.abs().sum(dim=-1, keepdim=True).clamp(min=1e-6)
 
 
-def book_returns(score: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
-    """Return of each day's book [...], in the unit of the returns."""
+def portfolio_returns(score: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
+    """Return of each day's portfolio [...], in the unit of the returns."""
     return (positions(score, mask) * torch.where(mask, returns, 0.0)).sum(dim=-1)
 
 
 def turnover(weights: Tensor, days: Tensor, listing: Tensor) -> Tensor:
-    """Turnover [B, Q] of a book since the day before, where that day stands before it in the batch; else 0.
+    """Turnover [B, Q] of a portfolio since the day before, where that day stands before it in the batch; else 0.
 
-    Half the sum of absolute changes of the weights, listings that come or go among them: a book that is sold and
+    Half the sum of absolute changes of the weights, listings that come or go among them: a portfolio that is sold and
     bought anew turns over 1. Gradients reach both days.
 
     Args:
@@ -44,11 +47,6 @@ def turnover(weights: Tensor, days: Tensor, listing: Tensor) -> Tensor:
     left = weights[:-1].abs().sum(dim=-1) - kept.abs().sum(dim=-1)
     changed = 0.5 * ((weights[1:] - kept).abs().sum(dim=-1) + left)
     return torch.cat([out[:1], torch.where(follows[:, None], changed, 0.0)])
-
-
-def day_book(score: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Minus the book's return in units of the day's cross-sectional spread: a proxy within one day, not a Sharpe."""
-    return -book_returns(score, target, mask) / masked.spread(target, mask).clamp(min=1e-6)
 
 
 def sharpe(returns_of_days: Tensor, known: Tensor) -> Tensor:
