@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from atft_pipeline.evaluation.grid import Floats, Grid, horizons_of
-from atft_pipeline.evaluation.metrics import common, correlation_rows, rank_rows
-from atft_pipeline.evaluation.stats.significance import estimate
+from atft_pipeline.evaluation.grid import Grid, horizons_of
+from atft_pipeline.stats.rank_ic import rank_ic, rank_rows
+from atft_pipeline.stats.significance import estimate
 
 KEYS = ["Date", "Listing"]
 
@@ -24,12 +24,6 @@ def read(path: Path) -> pl.LazyFrame:
     """The newest version of a table."""
     versions = sorted(path.glob(f"*/{path.name}"))
     return pl.scan_parquet(versions[-1] if versions else path)
-
-
-def rank_ics(score: Floats, realised: Floats) -> Floats:
-    """RankIC of each day [D]."""
-    left, right = common(score, realised, 10)
-    return correlation_rows(rank_rows(left), rank_rows(right))
 
 
 def compare(tables: list[pl.LazyFrame], horizon: int) -> list[str]:
@@ -42,9 +36,9 @@ def compare(tables: list[pl.LazyFrame], horizon: int) -> list[str]:
     grid = Grid.of(rows)
     realised = grid.to_days(rows[outcome])
     scores = [grid.to_days(rows[str(number)]) for number in range(len(tables))]
-    daily = [rank_ics(values, realised) for values in scores]
+    daily = [rank_ic(values, realised, 10) for values in scores]
     together = np.sum([rank_rows(values) for values in scores], axis=0)
-    daily.append(rank_ics(together, realised))
+    daily.append(rank_ic(together, realised, 10))
     lines = []
     for number, series in enumerate(daily):
         name = "mean of all" if number == len(tables) else f"table {number + 1}"

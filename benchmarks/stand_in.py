@@ -21,7 +21,8 @@ from atft_pipeline.losses.masked import correlation
 from atft_pipeline.losses.neutral import neutralise
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.progress import track
-from atft_pipeline.training.rank_ic import daily_rank_ic, newey_west
+from atft_pipeline.stats.rank_ic import rank_ic_of_tensors
+from atft_pipeline.stats.significance import estimate
 
 GAP = 40
 STEP = 3
@@ -90,7 +91,7 @@ def validate(net: nn.Module, days: Sequence[Day]) -> np.ndarray:
     rows = []
     for x, _, returns in days:
         known = torch.isfinite(returns)
-        rows.append(daily_rank_ic(net(x.float()).T, torch.where(known, returns, 0.0).T, known.T).numpy())
+        rows.append(rank_ic_of_tensors(net(x.float()).T, torch.where(known, returns, 0.0).T, known.T).numpy())
     return np.stack(rows).astype(np.float64)
 
 
@@ -122,7 +123,7 @@ def main() -> None:
         daily = validate(net, [day for number, day in days.items() if year[number] == tested])
         means.append(daily.mean(axis=0))
         # Of every third day a label of h sessions overlaps those of the next h / 3.
-        errors = [newey_west(column, -(-h // STEP)) for h, column in zip(horizons, daily.T, strict=True)]
+        errors = [estimate(column, -(-h // STEP)).se for h, column in zip(horizons, daily.T, strict=True)]
         cells = zip(horizons, means[-1], errors, strict=True)
         text = "  ".join(f"{h}d {mean:+.4f}±{error:.4f}" for h, mean, error in cells)
         print(f"{tested}  {text}  {time.perf_counter() - began:.0f} s", flush=True)

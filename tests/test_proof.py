@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from atft_pipeline.config import from_mapping
-from atft_pipeline.evaluation.stats.significance import estimate
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import ModelConfig
@@ -20,6 +19,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.scoring.frames import score_frame
 from atft_pipeline.scoring.inference import score_days
 from atft_pipeline.splits.split import SplitConfig, single_split
+from atft_pipeline.stats.significance import estimate
 from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import train

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from atft_pipeline.evaluation.metrics import rank_rows
 from atft_pipeline.evaluation.slices import (
     Grouping,
     largest_labels,
@@ -13,6 +12,7 @@ from atft_pipeline.evaluation.slices import (
     style_neutral,
     years_of,
 )
+from atft_pipeline.stats.rank_ic import rank_rows
 
 
 def cells(days: int = 6, listings: int = 50) -> tuple[np.ndarray, np.ndarray]:

@@ -20,9 +20,10 @@ import polars as pl
 from scipy.special import ndtri
 
 from atft_pipeline.config import config, within
-from atft_pipeline.evaluation.grid import Floats, Grid
-from atft_pipeline.evaluation.metrics import common, correlation_rows, rank_rows
-from atft_pipeline.evaluation.stats.significance import estimate
+from atft_pipeline.evaluation.grid import Grid
+from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.rank_ic import rank_ic
+from atft_pipeline.stats.significance import estimate
 
 LEAST_HORIZONS = 3
 
@@ -124,8 +125,7 @@ def _examine(
     means: dict[int, float] = {}
     t = math.nan
     for horizon, realised in returns.items():
-        left, right = common(score, realised, settings.min_listings)
-        found = estimate(correlation_rows(rank_rows(left), rank_rows(right)), horizon)
+        found = estimate(rank_ic(score, realised, settings.min_listings), horizon)
         if found.n_days < settings.min_periods * horizon:
             break
         means[horizon], t = found.mean, found.t

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from atft_pipeline.baselines.ridge import Block
 from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.grid import Floats
-from atft_pipeline.evaluation.metrics import centre_rows, correlate, rank_rows
 from atft_pipeline.evaluation.summary import mean_report
 from atft_pipeline.process import available_cores
+from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.rank_ic import MIN_LISTINGS, correlate, ranked
 
 
 @config
@@ -248,10 +248,11 @@ def _daily_rank_ic(truth: Floats, sizes: Sequence[int]) -> Callable[[Floats], Fl
 
     realised = lay(truth)
     kept = np.isfinite(realised)
-    ranks = centre_rows(rank_rows(realised))
+    kept &= (kept.sum(axis=1) >= MIN_LISTINGS)[:, None]
+    ranks = ranked(np.where(kept, realised, np.nan))
 
     def score(scores: Floats) -> Floats:
-        return correlate(centre_rows(rank_rows(np.where(kept, lay(scores), np.nan))), ranks)
+        return correlate(ranked(np.where(kept, lay(scores), np.nan)), ranks)
 
     return score
 

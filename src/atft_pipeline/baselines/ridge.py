@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.grid import Floats
-from atft_pipeline.evaluation.metrics import common, correlation_rows, rank_rows
+from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.rank_ic import rank_ic
 
 Block = tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]
 """Features [n, F] and targets [n, Q] of one day; NaN marks a missing target."""
@@ -151,5 +151,4 @@ def choose_ridge(training: Iterable[Block], validation: Iterable[Block], setting
 
 def rank_ic_columns(scores: npt.NDArray[np.floating], targets: npt.NDArray[np.floating]) -> Floats:
     """RankIC of one day for each column: scores [n, Q] against targets [n, Q]; NaN where undefined [Q]."""
-    left, right = common(np.asarray(scores.T, dtype=np.float64), np.asarray(targets.T, dtype=np.float64), 2)
-    return correlation_rows(rank_rows(left), rank_rows(right))
+    return rank_ic(np.asarray(scores.T, dtype=np.float64), np.asarray(targets.T, dtype=np.float64))

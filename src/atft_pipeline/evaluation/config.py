@@ -5,7 +5,7 @@ from atft_pipeline.baselines.ridge import RidgeConfig
 from atft_pipeline.config import config, require, within
 from atft_pipeline.evaluation.market import FACTORS
 from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
-from atft_pipeline.evaluation.stats.bootstrap import BootstrapConfig
+from atft_pipeline.stats.bootstrap import BootstrapConfig
 
 BASELINES = ("lightgbm", "ridge")
 

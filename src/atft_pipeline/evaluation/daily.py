@@ -5,22 +5,19 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from atft_pipeline.evaluation.grid import Booleans, Dates, Floats
+from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.metrics import (
-    Centred,
     autocorrelation_rows,
     bucket_means,
     bucket_rows,
-    centre_rows,
-    correlate,
     hit_rate_rows,
     monotonicity_rows,
     precision_rows,
-    rank_rows,
-    rerank_rows,
     top_k_precision_rows,
     turnover_rows,
 )
+from atft_pipeline.stats.arrays import Booleans, Floats
+from atft_pipeline.stats.rank_ic import Centred, centre_rows, correlate, rank_rows, rerank_rows
 
 METRICS = (
     "rank_ic",

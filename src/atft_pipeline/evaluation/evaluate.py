@@ -12,18 +12,14 @@ from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.config import EvaluationConfig
 from atft_pipeline.evaluation.daily import DailyMetrics, Outcome, daily_metrics
 from atft_pipeline.evaluation.drift import score_drift
-from atft_pipeline.evaluation.grid import Floats, Grid, horizons_of, score_columns
+from atft_pipeline.evaluation.grid import Grid, horizons_of, score_columns
 from atft_pipeline.evaluation.market import FACTORS, Execution, Market, random_scores
-from atft_pipeline.evaluation.metrics import rank_rows
 from atft_pipeline.evaluation.plausibility import check_returns, extreme_returns
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
 from atft_pipeline.evaluation.portfolio.report import Setting, portfolios_report
 from atft_pipeline.evaluation.quantiles import quantile_days
 from atft_pipeline.evaluation.slice_report import SliceAxes, groupings_of, rank_ic_by_slice
 from atft_pipeline.evaluation.slices import regime_of
-from atft_pipeline.evaluation.stats.bootstrap import Bootstrap
-from atft_pipeline.evaluation.stats.overfitting import overfitting_probability
-from atft_pipeline.evaluation.stats.significance import hac_lag
 from atft_pipeline.evaluation.summary import (
     Report,
     mean_report,
@@ -34,6 +30,11 @@ from atft_pipeline.evaluation.summary import (
 )
 from atft_pipeline.lineage import hash_bytes
 from atft_pipeline.reporting.evaluation_figures import all_figures
+from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.bootstrap import Bootstrap
+from atft_pipeline.stats.overfitting import overfitting_probability
+from atft_pipeline.stats.rank_ic import rank_rows
+from atft_pipeline.stats.significance import hac_lag
 
 __all__ = ["Evaluation", "EvaluationConfig", "Extras", "evaluate"]
 

@@ -11,10 +11,8 @@ import numpy.typing as npt
 import polars as pl
 
 from atft_pipeline.errors import DataError
+from atft_pipeline.stats.arrays import Floats, Ints
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
 Buckets = npt.NDArray[np.int8]
 Dates = npt.NDArray[np.datetime64]
 

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.grid import Dates, Floats
+from atft_pipeline.evaluation.grid import Dates
+from atft_pipeline.stats.arrays import Floats
 
 Execution = Literal["close", "open"]
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.grid import Dates, Floats, Grid
+from atft_pipeline.evaluation.grid import Dates, Grid
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
+from atft_pipeline.stats.arrays import Floats
 
 SHOWN = 5
 # Mean daily RankICs that no honest ranking of a market has; where an oracle is known, its share says more.

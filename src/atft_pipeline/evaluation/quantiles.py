@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.grid import Floats, Grid
+from atft_pipeline.evaluation.grid import Grid
+from atft_pipeline.stats.arrays import Floats
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atft_pipeline.evaluation.daily import DailyMetrics, Realised
-from atft_pipeline.evaluation.grid import Dates, Floats
-from atft_pipeline.evaluation.metrics import centre_rows, correlate, rank_rows
+from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.slices import (
     Grouping,
     Labels,
@@ -19,6 +18,8 @@ from atft_pipeline.evaluation.slices import (
     years_of,
 )
 from atft_pipeline.evaluation.summary import Report, mean_report
+from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.rank_ic import correlate, ranked
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,7 @@ def _style_neutral(
 
 def _neutral_rank_ic(ranks: Floats, realised: Realised, styles: dict[str, Floats]) -> Floats:
     """Daily RankIC of the residual [D]."""
-    residual = rank_rows(style_neutral(ranks, list(styles.values())))
-    return correlate(centre_rows(residual), realised.centred_ranks)
+    return correlate(ranked(style_neutral(ranks, list(styles.values()))), realised.centred_ranks)
 
 
 def _by_day(daily: Floats, difference: Floats | None, labels: Sequence[str], horizon: int) -> list[Report]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atft_pipeline.evaluation.grid import Dates, Floats, Ints
-from atft_pipeline.evaluation.metrics import centre_rows, correlate, rank_rows
+from atft_pipeline.evaluation.grid import Dates
+from atft_pipeline.stats.arrays import Floats, Ints
+from atft_pipeline.stats.rank_ic import centre_rows, correlate, rank_rows, ranked
 
 Labels = npt.NDArray[np.int8]
 
@@ -65,10 +66,9 @@ def rank_ic_within(grouping: Grouping, scores: Sequence[Floats], returns: Floats
     for values in laid:
         both &= np.isfinite(values)
     both &= (both.sum(axis=1) >= least)[:, None]
-    ranks = centre_rows(rank_rows(np.where(both, realised, np.nan)))
+    ranks = ranked(np.where(both, realised, np.nan))
     return [
-        correlate(centre_rows(rank_rows(np.where(both, values, np.nan))), ranks).reshape(-1, len(grouping.names))
-        for values in laid
+        correlate(ranked(np.where(both, values, np.nan)), ranks).reshape(-1, len(grouping.names)) for values in laid
     ]
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from atft_pipeline.evaluation.daily import METRICS, DailyMetrics
-from atft_pipeline.evaluation.grid import Floats
-from atft_pipeline.evaluation.metrics import correlation_rows, rank_rows
-from atft_pipeline.evaluation.stats.bootstrap import Bootstrap, Interval
-from atft_pipeline.evaluation.stats.significance import Estimate, estimate, information_ratio, ratio_of_means
+from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.bootstrap import Bootstrap, Interval
+from atft_pipeline.stats.rank_ic import correlate, ranked
+from atft_pipeline.stats.significance import Estimate, estimate, information_ratio, ratio_of_means
 
 Report = dict[str, Any]
 
@@ -78,9 +78,9 @@ def paired_difference(model: DailyMetrics, other: DailyMetrics, min_listings: in
     both = model.realised.kept & other.realised.kept
     both &= (both.sum(axis=1) >= min_listings)[:, None]
     returns, left, right = (
-        rank_rows(np.where(both, values, np.nan)) for values in (model.realised.ranks, model.ranks, other.ranks)
+        ranked(np.where(both, values, np.nan)) for values in (model.realised.ranks, model.ranks, other.ranks)
     )
-    return correlation_rows(left, returns) - correlation_rows(right, returns)
+    return correlate(left, returns) - correlate(right, returns)
 
 
 def paired_report(difference: Floats, horizon: int, bootstrap: Bootstrap) -> Report:

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from atft_pipeline.evaluation.grid import Dates, Floats
+from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
 from atft_pipeline.reporting.theme import (
     MUTED,
@@ -17,6 +17,7 @@ from atft_pipeline.reporting.theme import (
     figure,
     transparent,
 )
+from atft_pipeline.stats.arrays import Floats
 
 WIDE = 1.96
 PORTFOLIO_NAMES = {

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from atft_pipeline.evaluation.stats.significance import estimate
+from atft_pipeline.stats.significance import estimate
 
 INK, MUTED, GRID_LINE = "#1f2933", "#616e7c", "#e4e7eb"
 COLOURS = {"model": "#2563eb", "ridge": "#d97706", "lightgbm": "#0f9d76", "oracle": "#1f2933", "random": "#9aa5b1"}

@@ -13,8 +13,6 @@ import polars as pl
 from atft_pipeline.config import to_mapping
 from atft_pipeline.evaluation.evaluate import EvaluationConfig
 from atft_pipeline.evaluation.grid import Grid, horizons_of, score_columns
-from atft_pipeline.evaluation.metrics import common, correlation_rows, rank_rows
-from atft_pipeline.evaluation.stats.significance import estimate
 from atft_pipeline.evaluation.summary import number
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
@@ -29,6 +27,8 @@ from atft_pipeline.scoring.fold_store import FoldRecord, FoldStore
 from atft_pipeline.scoring.frames import Rows, lightgbm_frame, listing_details, ridge_frame, score_frame
 from atft_pipeline.scoring.inference import score_days
 from atft_pipeline.splits.schemes import Fold
+from atft_pipeline.stats.rank_ic import rank_ic
+from atft_pipeline.stats.significance import estimate
 from atft_pipeline.training.checkpoint.model import ModelCard, load_model
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import train
@@ -133,8 +133,7 @@ def rank_ics(predictions: pl.DataFrame, min_listings: int) -> dict[str, dict[str
     for horizon in horizons_of(predictions):
         returns = grid.to_days(predictions[f"return_{horizon}"])
         for name, column in score_columns(predictions, horizon).items():
-            left, right = common(grid.to_days(predictions[column]), returns, min_listings)
-            value = estimate(correlation_rows(rank_rows(left), rank_rows(right)), horizon)
+            value = estimate(rank_ic(grid.to_days(predictions[column]), returns, min_listings), horizon)
             found.setdefault(str(horizon), {})[name] = {
                 "mean": number(value.mean),
                 "se": number(value.se),

@@ -17,12 +17,12 @@ from atft_pipeline.losses.composite import CompositeLoss, LossResult
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.packing import BatchPlan
 from atft_pipeline.progress import progress_bar
+from atft_pipeline.stats.rank_ic import RankICSummary, rank_ic_of_tensors, summarise
 from atft_pipeline.training.accumulator import Record, Sums
 from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.config import PhaseConfig
 from atft_pipeline.training.health import block_norms
 from atft_pipeline.training.optim.schedules import learning_rate
-from atft_pipeline.training.rank_ic import RankICSummary, daily_rank_ic, summarise
 from atft_pipeline.training.runtime.monitor import STEP, WARM_UP, tracing
 from atft_pipeline.training.session import Session
 
@@ -173,7 +173,7 @@ def validate(session: Session) -> tuple[RankICSummary, float]:
             here = batch.to(session.device)
             score = here.by_day(session.score(here, here.inputs(), here.mask).score.float())
             labels, known = here.by_day(here.returns), here.by_day(here.label_mask)
-            daily = daily_rank_ic(score.transpose(1, 2), labels.transpose(1, 2), known.transpose(1, 2))
+            daily = rank_ic_of_tensors(score.transpose(1, 2), labels.transpose(1, 2), known.transpose(1, 2))
             # Days that only pad a batch are dropped by the host, once, when all is computed.
             rows.append(torch.cat([daily, score_spread(score, here.by_day(here.mask))], dim=1)[: batch.real_days])
     numbers = torch.cat(rows).cpu() if rows else torch.zeros(0, 2 * len(session.horizons))

@@ -20,12 +20,12 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import Split
+from atft_pipeline.stats.rank_ic import RankICSummary
 from atft_pipeline.training.accumulator import Record
 from atft_pipeline.training.build import Job, build_session
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.health import refuse_collapse, refuse_divergence, refuse_standstill, weight_sums
-from atft_pipeline.training.rank_ic import RankICSummary
 from atft_pipeline.training.run_card.card import build_run_card
 from atft_pipeline.training.runtime.distributed import build_fabric, launch, under_torchrun
 from atft_pipeline.training.runtime.monitor import sampling

@@ -12,9 +12,9 @@ from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.portfolio import portfolio_returns, sharpe
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.stats.rank_ic import RankICSummary, rank_ic_of_tensors, summarise
 from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.rank_ic import RankICSummary, daily_rank_ic, summarise
 from atft_pipeline.training.runtime.runtime import choose_runtime
 
 
@@ -66,7 +66,7 @@ def daily_skill(
     scores = score_days(model, resident, aligned, days, card.batches, choose_runtime(runtime))
     returns = resident.returns.cpu()
     daily: list[list[float]] = []
-    book: list[torch.Tensor] = []
+    earned: list[torch.Tensor] = []
     measured = np.unique(scores.day)
     for day in measured.tolist():
         rows = scores.day == day
@@ -74,10 +74,10 @@ def daily_skill(
         label = returns[day, torch.from_numpy(scores.listing[rows])]
         there = torch.isfinite(label)
         # One row a horizon instead of one a day: the ranks are those of a row either way.
-        daily.append(daily_rank_ic(score.T, label.T, there.T).tolist())
-        book.append(portfolio_returns(score[:, 0], label[:, 0], there[:, 0]))
+        daily.append(rank_ic_of_tensors(score.T, label.T, there.T).tolist())
+        earned.append(portfolio_returns(score[:, 0], label[:, 0], there[:, 0]))
     table = np.array(daily, dtype=np.float64)
-    returns_T = torch.stack(book).double()
+    returns_T = torch.stack(earned).double()
     return Skill(
         table,
         summarise(table, card.horizons),

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from atft_pipeline.evaluation.metrics import rank_rows
 from atft_pipeline.evaluation.portfolio.backtest import capacity, max_drawdown, run_backtest
 from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig, portfolio_weights
-from atft_pipeline.evaluation.stats.significance import information_ratio
+from atft_pipeline.stats.rank_ic import rank_rows
+from atft_pipeline.stats.significance import information_ratio
 
 
 def noise(seed: int = 0, sessions: int = 60, listings: int = 40) -> tuple[np.ndarray, np.ndarray]:

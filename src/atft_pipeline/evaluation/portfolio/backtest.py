@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atft_pipeline.evaluation.grid import Floats, Ints
+from atft_pipeline.stats.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atft_pipeline.evaluation.grid import Dates, Floats
+from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.plausibility import Limits, check_backtest
 from atft_pipeline.evaluation.portfolio.backtest import Backtest, capacity, max_drawdown, run_backtest
 from atft_pipeline.evaluation.portfolio.weights import Kind, PortfolioConfig, portfolio_weights
-from atft_pipeline.evaluation.stats.bootstrap import Bootstrap
-from atft_pipeline.evaluation.stats.overfitting import deflated_sharpe
-from atft_pipeline.evaluation.stats.significance import estimate
 from atft_pipeline.evaluation.summary import Report, mean_report, number, ratio_report
+from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.bootstrap import Bootstrap
+from atft_pipeline.stats.overfitting import deflated_sharpe
+from atft_pipeline.stats.significance import estimate
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from atft_pipeline.config import config, within
-from atft_pipeline.evaluation.grid import Booleans, Floats
-from atft_pipeline.evaluation.metrics import bucket_rows, rank_rows
+from atft_pipeline.evaluation.metrics import bucket_rows
+from atft_pipeline.stats.arrays import Booleans, Floats
+from atft_pipeline.stats.rank_ic import rank_rows
 
 Kind = Literal["long_short", "top_k", "sector_neutral", "beta_neutral"]
 KINDS: tuple[Kind, ...] = ("long_short", "top_k", "sector_neutral", "beta_neutral")

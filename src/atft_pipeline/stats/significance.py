@@ -1,7 +1,7 @@
 """Errors of means of autocorrelated daily series: Newey-West standard errors and the delta method built on them.
 
-A forecast of h sessions is judged every session, so its daily metrics overlap and the naive error is too small. The
-lag is therefore never below the horizon.
+A forecast of h sessions is judged every session, so its daily metrics overlap and the naive error is too small. One
+rule for the lag serves training, tuning and evaluation: :func:`hac_lag`.
 """
 
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atft_pipeline.evaluation.grid import Floats
+from atft_pipeline.stats.arrays import Floats
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,15 @@ class Estimate:
 
 
 def hac_lag(horizon: int, n_days: int) -> int:
-    """Lag of the Bartlett kernel: the horizon, or the rule 4 (n/100)^(2/9) where longer; below the number of days."""
-    rule = math.floor(4 * (n_days / 100) ** (2 / 9)) if n_days else 0
-    return max(0, min(max(horizon, rule), n_days - 1))
+    """Lag of the Bartlett kernel: the horizon, or 4 (n/100)^(2/9) where that is longer; below the number of days.
+
+    Labels of h sessions overlap, so metrics h - 1 days apart are correlated however the skill behaves: the lag must
+    reach them, and at a lag of h the kernel still gives the last of them the weight 2 / (h + 1). Skill also comes and
+    goes over weeks, which the overlap says nothing of: at one session the horizon alone would take in a single day.
+    The automatic rule (Newey and West 1994, with its usual constant) is the floor for that.
+    """
+    automatic = math.floor(4 * math.pow(n_days / 100, 2 / 9))
+    return max(0, min(max(horizon, automatic), n_days - 1))
 
 
 def newey_west_se(series: Floats, lag: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import kurtosis, norm, skew
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.grid import Floats
+from atft_pipeline.stats.arrays import Floats
 
 
 def probabilistic_sharpe(sharpe: float, benchmark: float, n: int, skewness: float, kurt: float) -> float:

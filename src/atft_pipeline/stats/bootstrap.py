@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atft_pipeline.config import config, within
-from atft_pipeline.evaluation.grid import Floats, Ints
+from atft_pipeline.stats.arrays import Floats, Ints
 
 
 @config

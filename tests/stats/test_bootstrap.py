@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.evaluation.stats.bootstrap import Bootstrap, BootstrapConfig, optimal_block
+from atft_pipeline.stats.bootstrap import Bootstrap, BootstrapConfig, optimal_block
 
 
 def ar1(seed: int, days: int, memory: float, mean: float = 0.1) -> np.ndarray:

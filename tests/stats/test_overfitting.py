@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.stats.overfitting import (
+from atft_pipeline.stats.overfitting import (
     deflated_sharpe,
     expected_maximum_sharpe,
     overfitting_probability,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from atft_pipeline.evaluation.stats.significance import (
+from atft_pipeline.stats.significance import (
     estimate,
     hac_lag,
     information_ratio,
