@@ -8,7 +8,6 @@ that a cold streamed day reads; and how long opening the file takes. Medians of 
 """
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from atft_pipeline.features.manifest import FeatureManifest, write_manifest
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
@@ -49,16 +49,19 @@ def write_features(folder: Path, listings: int, days: int, features: int) -> Non
         table |= {name: pa.array(rng.standard_normal(rows, dtype=np.float32)) for name in columns}
         table |= {f"{kind}_5": pa.array(rng.standard_normal(rows, dtype=np.float32)) for kind in ("target", "return")}
         pq.write_table(pa.table(table), folder / f"{month}.parquet", compression="none")
-    manifest = {
-        "features": columns,
-        "market_features": [],
-        "horizons": [5],
-        "label": "close_to_close",
-        "months": [path.stem for path in sorted(folder.glob("*.parquet"))],
-        "rows": sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet")),
-        "fingerprint": "random",
-    }
-    (folder / "features.json").write_text(json.dumps(manifest))
+    manifest = FeatureManifest(
+        features=tuple(columns),
+        market_features=(),
+        horizons=(5,),
+        label="close_to_close",
+        target="raw",
+        normalisation="none",
+        months=tuple(path.stem for path in sorted(folder.glob("*.parquet"))),
+        rows=sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet")),
+        fingerprint="random",
+        parameters="",
+    )
+    write_manifest(manifest, folder)
 
 
 def rate(work: Callable[[], int], repeats: int = 5) -> tuple[float, float, float]:
@@ -126,7 +129,7 @@ def main() -> None:
         unknown = pa.nulls(listings, pa.string())
         table = pa.table({"Listing": names, "Code": names, "sector": unknown, "market": unknown})
         start = time.perf_counter()
-        build_panel(root / "features", table, root / "panel.arrow", PanelConfig(), {})
+        build_panel(root / "features", table, root / "panel.arrow", PanelConfig())
         print(f"build            {time.perf_counter() - start:8.2f} s")
 
         openings = []

@@ -40,7 +40,7 @@ def market(folder: Path, listings: int, days: int, features: int) -> tuple[Panel
     write_features(folder / "features", listings, days, features)
     names = [f"L{number:05d}" for number in range(listings)]
     table = pa.table({"Listing": names, "Code": names, "sector": ["a"] * listings, "market": ["b"] * listings})
-    build_panel(folder / "features", table, folder / "panel.arrow", PanelConfig(), {})
+    build_panel(folder / "features", table, folder / "panel.arrow", PanelConfig())
     panel = Panel.open(folder / "panel.arrow")
     returns = np.random.default_rng(1).standard_normal((days, listings)).astype(np.float32)
     path = folder / "graphs.arrow"

@@ -135,7 +135,7 @@ def test_shuffled_labels_teach_nothing(finished: tuple[Path, str], tmp_path: Pat
             .to_numpy()
         )
         table.with_columns(table[order].select(labels)).write_parquet(path)
-    build_panel(shuffled, parts.listings, tmp_path / "panel.arrow", PanelConfig(), {})
+    build_panel(shuffled, parts.listings, tmp_path / "panel.arrow", PanelConfig())
     # The same graphs, which do not tell the panel that they were made for.
     graphs = MonthlyGraphs(parts.graphs.path, parts.graphs._reader, replace(parts.graphs.meta, lineage={}))
     result = train(

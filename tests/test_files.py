@@ -25,11 +25,11 @@ def dead() -> int:
 
 
 def test_only_temporary_names_of_the_dead_are_swept(tmp_path: Path, dead: int) -> None:
-    kept = [".hidden", f"a.{dead}.tmp", ".a.1.tmp", ".a.x.partial", f".a.{dead}.txt", "b"]
-    for name in [*kept, f".a.{dead}.tmp", f".b.{dead}.partial"]:
+    kept = [".hidden", f"a.{dead}.partial", ".a.1.partial", ".a.x.partial", f".a.{dead}.txt", "b"]
+    for name in [*kept, f".a.{dead}.partial", f".b.{dead}.partial"]:
         (tmp_path / name).touch()
-    (tmp_path / f".c.{dead}.tmp").mkdir()
-    (tmp_path / f".c.{dead}.tmp" / "part").touch()
+    (tmp_path / f".c.{dead}.partial").mkdir()
+    (tmp_path / f".c.{dead}.partial" / "part").touch()
     assert sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
     assert not sweep(tmp_path)
@@ -38,7 +38,7 @@ def test_only_temporary_names_of_the_dead_are_swept(tmp_path: Path, dead: int) -
 def test_what_it_writes_itself_can_be_swept(tmp_path: Path) -> None:
     """A container gives each run the same number: what bears it is of an earlier one."""
     temporary_name(tmp_path / "a").touch()
-    temporary_name(tmp_path / "b", "tmp").touch()
+    temporary_name(tmp_path / "b").touch()
     assert sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -76,7 +76,7 @@ def test_a_checkpoint_on_a_full_disk_is_one_line_and_keeps_the_one_before(tmp_pa
 
 
 def test_the_next_checkpoint_sweeps_what_a_killed_one_left(tmp_path: Path, dead: int) -> None:
-    (tmp_path / f".epoch-0001.{dead}.tmp").mkdir()
+    (tmp_path / f".epoch-0001.{dead}.partial").mkdir()
     save_state(tmp_path / "epoch-0002", {"model/a": torch.ones(2)}, {})
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-0002"]
 

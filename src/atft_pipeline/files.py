@@ -10,8 +10,8 @@ from pathlib import Path
 
 from atft_pipeline.errors import ArtifactError
 
-# `.<name>.<process>.partial`; checkpoints end in `.tmp`.
-TEMPORARY = re.compile(r"\..+\.(\d+)\.(?:partial|tmp)")
+# `.<name>.<process>.partial`
+TEMPORARY = re.compile(r"\..+\.(\d+)\.partial")
 # Libraries written in Rust tell the system's error in their message alone.
 RUST = re.compile(r"\(os error (\d+)\)")
 UNTOLD = "thrift: transport error"
@@ -30,20 +30,47 @@ REFUSED = {
 """What to do when the system refuses to write, by its error."""
 
 
-def temporary_name(final: Path, ending: str = "partial") -> Path:
+def temporary_name(final: Path) -> Path:
     """Name beside ``final`` under which this process writes it."""
-    return final.with_name(f".{final.name}.{os.getpid()}.{ending}")
+    return final.with_name(f".{final.name}.{os.getpid()}.partial")
+
+
+@contextmanager
+def atomic(final: Path) -> Iterator[Path]:
+    """Write a file or a folder that others see complete or not at all.
+
+    The block writes to the path that it is given. At its end that is flushed to the disk and renamed to ``final``,
+    whatever lay there before; after an error nothing of it is left.
+    """
+    temporary = temporary_name(final)
+    try:
+        yield temporary
+        for path in [temporary] if temporary.is_file() else sorted(temporary.rglob("*")):
+            if path.is_file():
+                _flush(path)
+        # A folder cannot be renamed over another one.
+        if temporary.is_dir() or final.is_dir():
+            remove(final)
+        temporary.replace(final)
+        _flush(final.parent)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk holds a file, or a folder's names: a power cut may leave a name without its bytes."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a small file that others see whole or not at all; where the system refuses, nothing is left."""
-    temporary = temporary_name(path)
-    try:
+    """Write a small text file atomically."""
+    with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        remove(temporary)
-        raise
 
 
 def remove(path: Path) -> None:

@@ -158,11 +158,10 @@ class LineageHooks:
 
 
 class ReportHooks:
-    """One line a finished step: its seconds, its peak memory and what it saved."""
+    """One line a finished node: its seconds, its peak memory and what it made."""
 
     def __init__(self) -> None:
         self._start = 0.0
-        self._waiting: set[str] = set()
         self._began = 0.0
         self._peak = 0.0
         self._metrics: dict[str, Any] | None = None
@@ -177,15 +176,16 @@ class ReportHooks:
             log.info(line)
 
     @hook_impl
-    def before_node_run(self, node: Node) -> None:
+    def before_node_run(self) -> None:
         """Start the clock of a node."""
         self._start = time.perf_counter()
-        self._waiting = set(node.outputs)
         reset_peak()
 
     @hook_impl
     def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
-        """Report a node that saves nothing; keep the metrics for the end of the run."""
+        """Report the node; keep the metrics for the end of the run."""
+        seconds, peak = time.perf_counter() - self._start, peak_gib()
+        self._peak = max(self._peak, peak)
         self._metrics = outputs.get("metrics", self._metrics)
         if "walk_forward_metrics" in outputs:
             self._metrics = found = outputs["walk_forward_metrics"]
@@ -194,15 +194,7 @@ class ReportHooks:
             click.echo("\n" + quality_table(outputs["data_quality"]))
         if "audit" in outputs:
             click.echo("\n" + audit_table(outputs["audit"]))
-        if not node.outputs:
-            self._line(node)
-
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Report a node once its last output is saved."""
-        self._waiting.discard(dataset_name)
-        if not self._waiting:
-            self._line(node)
+        log.info("%-18s %7.1f s  %5.2f GiB   -> %s", node.short_name, seconds, peak, ", ".join(node.outputs) or "-")
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -212,13 +204,6 @@ class ReportHooks:
         if self._metrics is not None:
             click.echo("\n" + results_table(self._metrics))
             click.echo("look at it with: kedro viz run   (figures, layers)   or in data/08_reporting/")
-
-    def _line(self, node: Node) -> None:
-        seconds = time.perf_counter() - self._start
-        peak = peak_gib()
-        self._peak = max(self._peak, peak)
-        made = ", ".join(node.outputs) or "-"
-        log.info("%-18s %7.1f s  %5.2f GiB   -> %s", node.short_name, seconds, peak, made)
 
 
 def reset_peak() -> None:

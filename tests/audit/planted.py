@@ -1,7 +1,6 @@
 """A tiny market, its artifacts, and leaks planted into its chain."""
 
 import datetime as dt
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,8 @@ from atft_pipeline.audit.artifacts import check_stored
 from atft_pipeline.audit.chain import Steps, build_world, real_steps
 from atft_pipeline.audit.finding import Finding
 from atft_pipeline.audit.stored import Stored
-from atft_pipeline.features.build import MANIFEST
 from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.manifest import read_manifest, write_manifest
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig
@@ -76,9 +75,9 @@ def with_feature(chain: Steps, feature: pl.Expr, name: str = "PLANTED") -> Steps
         for path in sorted(folder.glob("*.parquet")):
             table = pl.read_parquet(path)
             table.join(planted, on=["Date", "Listing"], how="left", maintain_order="left").write_parquet(path)
-        manifest = json.loads((folder / MANIFEST).read_text())
-        manifest["features"] = [manifest["features"][0], name, *manifest["features"][1:]]
-        (folder / MANIFEST).write_text(json.dumps(manifest))
+        manifest = read_manifest(folder)
+        names = (manifest.features[0], name, *manifest.features[1:])
+        write_manifest(replace(manifest, features=names), folder)
 
     return replace(chain, features=write)
 

@@ -364,7 +364,7 @@ def test_an_update_that_completes_no_labels(
     (tmp_path / "false").mkdir()
     assert all(found.passed for found in check_update(rows, None, honest_steps(), FEATURES, tmp_path / "true"))
     append = newest.append_days
-    monkeypatch.setattr(newest, "append_days", lambda *args: append(*args[:5], None))
+    monkeypatch.setattr(newest, "append_days", lambda *args: append(*args[:4], None))
     found = {one.item: one.passed for one in check_update(rows, None, honest_steps(), FEATURES, tmp_path / "false")}
     assert found == {"features": True, "labels": False}
 

@@ -20,7 +20,7 @@ from kedro.io import DatasetError, Version
 
 from atft_pipeline.cli import one_line
 from atft_pipeline.datasets import contents
-from atft_pipeline.datasets.artifacts import FeaturesDataset, GraphsDataset, ModelDataset, PanelDataset
+from atft_pipeline.datasets.artifacts import FeaturesDataset, GraphsDataset, ModelDataset, PanelDataset, draft
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.datasets.contents import CONTENTS
 from atft_pipeline.datasets.raw import RawPathDataset
@@ -36,7 +36,10 @@ OLD, NEW = "2024-01-01T00.00.00.000Z", "2024-01-02T00.00.00.000Z"
 
 @dataclass(frozen=True)
 class Artifact:
-    """One artifact of a project: its dataset, where it lies, what is saved, and what a stage reads of it."""
+    """One artifact of a project: its dataset, where it lies, what is saved, and what a stage reads of it.
+
+    What is saved is a function of the working folder where a node writes the artifact itself.
+    """
 
     kind: type[AtomicDataset[Any, Any]]
     place: str
@@ -62,8 +65,15 @@ def all_months(graphs: Any) -> list[bytes]:
     return [graphs.neighbors(month).tobytes() + graphs.edge_attr(month).tobytes() for month in range(len(graphs))]
 
 
-def copy_file(source: Path) -> Callable[[Path], object]:
-    return lambda path: shutil.copyfile(source, path)
+def copied(source: Path) -> Callable[[Path], Path]:
+    """A node: it writes a copy of an artifact and returns where."""
+
+    def node(workspace: Path) -> Path:
+        with draft(workspace, source.stem) as path:
+            shutil.copytree(source, path) if source.is_dir() else shutil.copyfile(source, path)
+        return path
+
+    return node
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +84,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> list[Artifact]:
     trained = run(panel, graphs, folder / "run", epochs=1)
     frame = pl.DataFrame({"Code": ["A", "B"] * 300, "Close": np.linspace(1.0, 9.0, 600)})
     figure = go.Figure(go.Scatter(y=[1.0, 2.0]))
+    write_features(folder / "forty" / "features", days=40)
     return [
         Artifact(FrameDataset, "clean_prices.parquet", "ingest", frame, pl.DataFrame.rows),
         Artifact(FrameDataset, "predictions.parquet", "evaluate", frame, pl.DataFrame.rows),
@@ -81,15 +92,11 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> list[Artifact]:
         Artifact(FrameDataset, "trial_returns.parquet", "hpo", frame, pl.DataFrame.rows),
         Artifact(TextDataset, "best_parameters.yml", "hpo", "training:\n  epochs: 3\n", same),
         Artifact(FigureDataset, "decile_returns.json", "evaluate", figure, go.Figure.to_json),
-        Artifact(FeaturesDataset, "features", "features", fill, read_months),
-        Artifact(PanelDataset, "panel.arrow", "panel", copy_file(panel.path), all_days),
-        Artifact(GraphsDataset, "graphs.arrow", "graphs", copy_file(graphs.path), all_months),
+        Artifact(FeaturesDataset, "features", "features", copied(folder / "forty" / "features"), read_months),
+        Artifact(PanelDataset, "panel.arrow", "panel", copied(panel.path), all_days),
+        Artifact(GraphsDataset, "graphs.arrow", "graphs", copied(graphs.path), all_months),
         Artifact(ModelDataset, "model", "train", trained.checkpoint, read_weights),
     ]
-
-
-def fill(path: Path) -> None:
-    write_features(path, days=40)
 
 
 def read_months(path: Path) -> list[Any]:
@@ -110,7 +117,7 @@ def project() -> None:
 def saved(artifact: Artifact, folder: Path, version: str) -> Path:
     """Save a version and return its path."""
     dataset = artifact.kind(str(folder / artifact.place), Version(None, version))
-    dataset.save(artifact.data)
+    dataset.save(artifact.data(folder) if callable(artifact.data) else artifact.data)
     return folder / artifact.place / version / artifact.place
 
 
@@ -282,16 +289,25 @@ def test_a_disk_that_refuses_is_one_line_and_leaves_nothing(
             assert str(tmp_path) in line
             assert len(line.splitlines()) == 1
             assert not list((tmp_path / artifact.place).iterdir())
+        if callable(artifact.data):
+            for failure in failures:
+                with pytest.raises(ArtifactError, match=f"{artifact.name} cannot be saved: (disk )?{advice}"):
+                    fail_halfway(tmp_path, artifact.name, failure)
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+
+
+def fail_halfway(workspace: Path, name: str, failure: Exception) -> None:
+    """As a node that writes a draft may."""
+    with draft(workspace, name) as path:
+        path.write_bytes(b"half")
+        raise failure
 
 
 def test_a_file_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
     """Kedro would say that a file of the same name exists already."""
 
-    def read(path: Path) -> None:
+    with pytest.raises(ArtifactError) as caught, draft(tmp_path, "panel"):
         (tmp_path / "2024-01.parquet").read_bytes()
-
-    with pytest.raises(DatasetError) as caught:
-        PanelDataset(str(tmp_path / "panel.arrow"), Version(None, NEW)).save(read)
     line = one_line(caught.value)
     assert line is not None
     assert line.startswith("panel cannot be saved: no such file or directory (")
@@ -299,13 +315,21 @@ def test_a_file_that_is_gone_meanwhile_is_named(tmp_path: Path) -> None:
 
 
 def test_another_error_while_saving_keeps_its_kind(tmp_path: Path) -> None:
-    def wrong(path: Path) -> None:
-        raise ZeroDivisionError("of the code")
+    """Of a dataset, and of a node that writes a draft: nothing of either is left."""
+
+    class Wrong(JsonDataset):
+        def write(self, path: Path, data: Any) -> None:
+            path.write_text(str(data))
+            raise ZeroDivisionError("of the code")
 
     with pytest.raises(DatasetError) as caught:
-        PanelDataset(str(tmp_path / "panel.arrow"), Version(None, NEW)).save(wrong)
+        Wrong(str(tmp_path / "metrics.json"), Version(None, NEW)).save({})
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    assert not list((tmp_path / "panel.arrow").iterdir())
+    assert not list((tmp_path / "metrics.json").iterdir())
+    (tmp_path / "workspace").mkdir()
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway(tmp_path / "workspace", "panel", ZeroDivisionError("of the code"))
+    assert not list((tmp_path / "workspace").iterdir())
 
 
 def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:

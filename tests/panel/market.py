@@ -1,12 +1,13 @@
 """A small feature table for the tests of panel, graphs and training."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from atft_pipeline.features.manifest import FeatureManifest, read_manifest, write_manifest
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 
@@ -52,24 +53,26 @@ def write_features(folder: Path, *, days: int = 60, listings: int = 12, seed: in
     months = dates[day].astype("datetime64[M]")
     for month in np.unique(months):
         pq.write_table(built.filter(pa.array(months == month)), folder / f"{month}.parquet")
-    manifest = {
-        "features": list(FEATURES),
-        "market_features": ["regime"],
-        "horizons": list(HORIZONS),
-        "label": "close_to_close",
-        "months": [str(month) for month in np.unique(months)],
-        "rows": built.num_rows,
-        "fingerprint": f"features-{seed}",
-    }
-    (folder / "features.json").write_text(json.dumps(manifest))
+    manifest = FeatureManifest(
+        features=FEATURES,
+        market_features=("regime",),
+        horizons=HORIZONS,
+        label="close_to_close",
+        target="raw",
+        normalisation="none",
+        months=tuple(str(month) for month in np.unique(months)),
+        rows=built.num_rows,
+        fingerprint=f"features-{seed}",
+        parameters="",
+    )
+    write_manifest(manifest, folder)
     return built
 
 
 def restate(folder: Path) -> None:
     """Let the manifest tell the months and rows that lie in the folder now."""
-    path = folder / "features.json"
     rows = {month.stem: pq.read_metadata(month).num_rows for month in sorted(folder.glob("*.parquet"))}
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"months": list(rows), "rows": sum(rows.values())}))
+    write_manifest(replace(read_manifest(folder), months=tuple(rows), rows=sum(rows.values())), folder)
 
 
 def listings_table(listings: int = 12) -> pa.Table:
@@ -87,7 +90,7 @@ def listings_table(listings: int = 12) -> pa.Table:
 def make_panel(folder: Path, *, dtype: str = "float16", signal: float = 0.0, **size: int) -> Panel:
     write_features(folder / "features", signal=signal, **size)
     config = PanelConfig(dtype="float32" if dtype == "float32" else "float16")
-    build_panel(folder / "features", listings_table(size.get("listings", 12)), folder / "panel.arrow", config, {})
+    build_panel(folder / "features", listings_table(size.get("listings", 12)), folder / "panel.arrow", config)
     return Panel.open(folder / "panel.arrow")
 
 

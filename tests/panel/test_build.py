@@ -77,9 +77,9 @@ def test_append_equals_rebuild_and_leaves_earlier_batches(tmp_path: Path) -> Non
         frame = pl.read_parquet(path).filter(pl.col("Date") <= cut.astype(object))
         path.unlink() if frame.is_empty() else frame.write_parquet(path)
     restate(tmp_path / "short")
-    build_panel(tmp_path / "short", listings_table(), tmp_path / "short.arrow", PanelConfig(), {})
+    build_panel(tmp_path / "short", listings_table(), tmp_path / "short.arrow", PanelConfig())
     short = Panel.open(tmp_path / "short.arrow")
-    append_days(short, tmp_path / "full" / "features", listings_table(), tmp_path / "longer.arrow", {})
+    append_days(short, tmp_path / "full" / "features", listings_table(), tmp_path / "longer.arrow")
     longer = Panel.open(tmp_path / "longer.arrow")
     assert longer.index == full.index
     assert longer.meta.index_fingerprint == full.meta.index_fingerprint
@@ -92,7 +92,7 @@ def test_append_equals_rebuild_and_leaves_earlier_batches(tmp_path: Path) -> Non
     assert body in longer.path.read_bytes()
     assert table.num_rows == full.rows
     with pytest.raises(ArtifactError, match="nothing to append"):
-        append_days(full, tmp_path / "full" / "features", listings_table(), tmp_path / "no.arrow", {})
+        append_days(full, tmp_path / "full" / "features", listings_table(), tmp_path / "no.arrow")
 
 
 def test_append_takes_the_days_whose_labels_were_completed(tmp_path: Path) -> None:
@@ -106,12 +106,12 @@ def test_append_takes_the_days_whose_labels_were_completed(tmp_path: Path) -> No
         unknown = frame.with_columns(pl.when(pl.col("Date") < late).then(name).alias(name) for name in labels)
         path.unlink() if frame.is_empty() else unknown.write_parquet(path)
     restate(tmp_path / "short")
-    build_panel(tmp_path / "short", listings_table(), tmp_path / "short.arrow", PanelConfig(), {})
+    build_panel(tmp_path / "short", listings_table(), tmp_path / "short.arrow", PanelConfig())
     short = Panel.open(tmp_path / "short.arrow")
     features = tmp_path / "full" / "features"
 
     def differing(since: str | None) -> list[int]:
-        append_days(short, features, listings_table(), tmp_path / "longer.arrow", {}, since)
+        append_days(short, features, listings_table(), tmp_path / "longer.arrow", since)
         longer = Panel.open(tmp_path / "longer.arrow")
         assert longer.index == full.index
         days = range(len(full.dates))
@@ -129,9 +129,9 @@ def test_continued_panels_differ_by_what_they_continue(tmp_path: Path) -> None:
     found = set()
     for seed in (1, 2):
         write_features(tmp_path / f"{seed}", days=41, seed=seed)
-        build_panel(tmp_path / f"{seed}", listings_table(), tmp_path / f"{seed}.arrow", PanelConfig(), {})
+        build_panel(tmp_path / f"{seed}", listings_table(), tmp_path / f"{seed}.arrow", PanelConfig())
         short = Panel.open(tmp_path / f"{seed}.arrow")
-        meta = append_days(short, tmp_path / "full" / "features", listings_table(), tmp_path / f"{seed}.longer", {})
+        meta = append_days(short, tmp_path / "full" / "features", listings_table(), tmp_path / f"{seed}.longer")
         found.add(meta.fingerprint)
     assert len(found) == 2
     assert full.meta.fingerprint not in found
@@ -170,7 +170,7 @@ def test_unsorted_features_are_refused(tmp_path: Path) -> None:
     path = sorted((tmp_path / "features").glob("*.parquet"))[0]
     pl.read_parquet(path).sort("Listing", "Date").write_parquet(path)
     with pytest.raises(ArtifactError, match="sorted by Date"):
-        build_panel(tmp_path / "features", listings_table(), tmp_path / "panel.arrow", PanelConfig(), {})
+        build_panel(tmp_path / "features", listings_table(), tmp_path / "panel.arrow", PanelConfig())
 
 
 def damaged(panel: Panel, days: range, column: str) -> None:
@@ -196,7 +196,7 @@ def test_days_that_were_overwritten_are_noticed_when_they_are_read(tmp_path: Pat
         ResidentPanel.load(panel, ResidencyConfig(mode="host"))
     write_features(tmp_path / "more", days=62)
     with pytest.raises(ArtifactError, match=line):
-        append_days(panel, tmp_path / "more", listings_table(), tmp_path / "longer.arrow", {})
+        append_days(panel, tmp_path / "more", listings_table(), tmp_path / "longer.arrow")
 
 
 def test_labels_alone_are_read_without_the_features(tmp_path: Path) -> None:
@@ -222,6 +222,6 @@ def test_a_feature_table_that_is_not_whole_is_refused(tmp_path: Path, change: st
         for month in months:
             month.unlink()
     with pytest.raises(ArtifactError, match=r"make the features again with: kedro run --pipeline=features$"):
-        build_panel(features, listings_table(), tmp_path / "again.arrow", PanelConfig(), {})
+        build_panel(features, listings_table(), tmp_path / "again.arrow", PanelConfig())
     with pytest.raises(ArtifactError, match=r"make the features again with: kedro run --pipeline=features$"):
-        append_days(panel, features, listings_table(), tmp_path / "longer.arrow", {})
+        append_days(panel, features, listings_table(), tmp_path / "longer.arrow")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from atft_pipeline.features.manifest import FeatureManifest, write_manifest
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from tests.panel.market import business_days
 
@@ -69,15 +70,22 @@ def write_panel(folder: Path) -> Path:
             "return_1": pa.array(np.zeros(rows, dtype=np.float32)),
         }
         pq.write_table(pa.table(table), features / f"{month}.parquet", compression="none")
-    manifest = (
-        f'{{"features": {columns}, "market_features": [], "horizons": [1], "label": "close_to_close", '
-        f'"months": {np.unique(months).astype(str).tolist()}, "rows": {len(dates) * LISTINGS}, '
-        '"fingerprint": "random"}'
-    ).replace("'", '"')
-    (features / "features.json").write_text(manifest)
+    manifest = FeatureManifest(
+        features=tuple(columns),
+        market_features=(),
+        horizons=(1,),
+        label="close_to_close",
+        target="raw",
+        normalisation="none",
+        months=tuple(np.unique(months).astype(str).tolist()),
+        rows=len(dates) * LISTINGS,
+        fingerprint="random",
+        parameters="",
+    )
+    write_manifest(manifest, features)
     unknown = pa.nulls(LISTINGS, pa.string())
     table = pa.table({"Listing": names, "Code": names, "sector": unknown, "market": unknown})
-    build_panel(features, table, folder / "panel.arrow", PanelConfig(), {})
+    build_panel(features, table, folder / "panel.arrow", PanelConfig())
     return folder / "panel.arrow"
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from atft_pipeline.datasets.artifacts import Write
 from atft_pipeline.errors import ArtifactError, DataError
 from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.graphs.config import GraphConfig
@@ -23,6 +22,7 @@ from tests.features.market import raw_market
 
 INGEST = Params[IngestConfig](IngestConfig())
 FEATURES = Params[FeaturesConfig](FeaturesConfig(groups=("extras",), horizons=(1, 2)))
+PANEL = Params[PanelConfig](PanelConfig())
 GRAPHS = Params[GraphConfig](GraphConfig(k=3, window=20, min_observations=10, min_sector_neighbours=0))
 MARKET = raw_market(12, 100)
 DAYS = MARKET["Date"].unique().sort()
@@ -43,34 +43,31 @@ class World:
         self.count += 1
         return self.folder / f"{self.count}{suffix}"
 
-    def write(self, make: Write, suffix: str = ".arrow") -> Path:
-        path = self.path(suffix)
-        if not suffix:
-            path.mkdir()
-        make(path)
-        return path
+    def store(self, draft: Path, suffix: str = ".arrow") -> Path:
+        """As the datasets do."""
+        return draft.rename(self.path(suffix))
 
     def build(self, prices: Path) -> None:
         """As the stages that build everything do."""
         clean, listings, *_ = ingest_prices(prices, None, INGEST)
-        self.features = self.write(compute_features(clean, listings, FEATURES), "")
-        self.panel = Panel.open(self.write(pack_panel(self.features, listings, Params[PanelConfig](PanelConfig()))))
-        self.graphs = MonthlyGraphs.open(self.write(connect_listings(clean, self.panel, GRAPHS)))
+        self.features = self.store(compute_features(clean, listings, FEATURES, self.folder), "")
+        self.panel = Panel.open(self.store(pack_panel(self.features, listings, PANEL, self.folder)))
+        self.graphs = MonthlyGraphs.open(self.store(connect_listings(clean, self.panel, GRAPHS, self.folder)))
 
     def update(self, prices: Path, stop: str = "") -> None:
         """As the pipeline does; a stop leaves what was saved before it."""
         clean, listings, *_ = update_prices(prices, None, self.features, self.panel, self.graphs, INGEST, FEATURES)
-        before = (self.features, self.panel, self.graphs)
+        features, panel, graphs = self.features, self.panel, self.graphs
         if stop == "prices":
             return
-        self.features = self.write(continue_features(clean, listings, before[0], FEATURES), "")
+        self.features = self.store(continue_features(clean, listings, features, FEATURES, self.folder), "")
         if stop == "features":
             return
-        make = continue_panel(self.features, before[0], before[1], clean, listings, FEATURES)
-        self.panel = Panel.open(self.write(make))
+        made = continue_panel(self.features, features, panel, clean, listings, FEATURES, self.folder)
+        self.panel = Panel.open(self.store(made))
         if stop == "panel":
             return
-        self.graphs = MonthlyGraphs.open(self.write(connect_listings(clean, self.panel, GRAPHS, before[2])))
+        self.graphs = MonthlyGraphs.open(self.store(connect_listings(clean, self.panel, GRAPHS, self.folder, graphs)))
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_the_table_reaches_the_panel_as_it_is(tmp_path: Path) -> None:
     manifest = build_features(result.prices, result.listings, FEATURES, tmp_path / "features")
     assert manifest.features == (*(f"f_{number}" for number in range(100)), "is_listed")
     build_panel(
-        tmp_path / "features", result.listings.to_arrow(), tmp_path / "panel.arrow", PanelConfig(dtype="float32"), {}
+        tmp_path / "features", result.listings.to_arrow(), tmp_path / "panel.arrow", PanelConfig(dtype="float32")
     )
     panel = Panel.open(tmp_path / "panel.arrow")
     day = panel.day(7)

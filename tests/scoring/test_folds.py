@@ -186,7 +186,7 @@ def test_a_fold_knows_nothing_of_its_test_or_later(planted: tuple[Panel, Monthly
         frame.with_columns(pl.when(later).then(-pl.col(name)).otherwise(name).alias(name) for name in labels).cast(
             dict.fromkeys(labels, pl.Float32)
         ).write_parquet(path)
-    build_panel(tmp_path / "features", listings_table(30), tmp_path / "panel.arrow", PanelConfig(), {})
+    build_panel(tmp_path / "features", listings_table(30), tmp_path / "panel.arrow", PanelConfig())
     other = Panel.open(tmp_path / "panel.arrow")
     assert other.meta.fingerprint != panel.meta.fingerprint
     scores = ["Date", "Listing", "score_1", "score_5", "ridge_1", "ridge_5"]

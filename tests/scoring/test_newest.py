@@ -45,7 +45,7 @@ def rebuild(folder: Path, change: pl.Expr | None = None, **size: int) -> Panel:
         if change is not None:
             pl.read_parquet(path).filter(change).write_parquet(path)
     restate(folder / "features")
-    build_panel(folder / "features", listings_table(30), folder / "panel.arrow", PanelConfig(), {})
+    build_panel(folder / "features", listings_table(30), folder / "panel.arrow", PanelConfig())
     return Panel.open(folder / "panel.arrow")
 
 

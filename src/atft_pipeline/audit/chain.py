@@ -90,7 +90,7 @@ def real_steps(
         build_features(clean, listings, features, folder, since=since)
 
     def write_panel(folder: Path, listings: pl.DataFrame, path: Path) -> None:
-        build_panel(folder, listings.to_arrow(), path, panel, {})
+        build_panel(folder, listings.to_arrow(), path, panel)
 
     def write_graphs(clean: pl.DataFrame, built: Panel, path: Path) -> None:
         build_graphs(

@@ -43,7 +43,7 @@ def check_update(
     days = result.prices["Date"].unique().sort()
     since = str(update_start(result.prices, days[-1], how))
     table = result.listings.to_arrow()
-    append_days(Panel.open(before / "panel.arrow"), folder / "features", table, folder / "panel.arrow", {}, since)
+    append_days(Panel.open(before / "panel.arrow"), folder / "features", table, folder / "panel.arrow", since)
     yield from _compare(Panel.open(folder / "panel.arrow"), Panel.open(whole / "panel.arrow"))
 
 

@@ -1,54 +1,71 @@
-"""The large artifacts: what is saved is a function that writes, what is loaded is a handle that maps.
+"""The large artifacts: a node writes them into the working folder, their dataset moves them to their place.
 
-A node returns a :data:`Write`, a function of the path; the dataset calls it with a temporary name. Nothing of the size
-of the market has to lie in memory between a node and its dataset.
+Nothing of the size of the market has to lie in memory between a node and its dataset, and what is loaded is a handle
+that maps.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
-from atft_pipeline.datasets.atomic import AtomicDataset
+import polars as pl
+
+from atft_pipeline.datasets.atomic import AtomicDataset, Loaded
+from atft_pipeline.files import remove, saving, sweep, temporary_name
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.panel import Panel
 
-Write: TypeAlias = Callable[[Path], object]
+
+@contextmanager
+def draft(workspace: Path, name: str) -> Iterator[Path]:
+    """Give a node a path in the working folder to write an artifact to; after an error nothing of it is left.
+
+    Args:
+        workspace: the working folder; it lies on the file system of the artifacts, so that a move copies nothing.
+        name: of the artifact, for the path and for messages.
+
+    Raises:
+        ArtifactError: the system refuses to write.
+    """
+    path = temporary_name(workspace / name)
+    with saving(name, path, (pl.exceptions.PolarsError,)):
+        sweep(workspace)
+        try:
+            yield path
+        except BaseException:
+            remove(path)
+            raise
 
 
-class FeaturesDataset(AtomicDataset[Write, Path]):
+class MovedDataset(AtomicDataset[Path, Loaded]):
+    """An artifact that a node wrote as a draft."""
+
+    def write(self, path: Path, data: Path) -> None:
+        """Move the draft, a file or a folder."""
+        shutil.move(data, path)
+
+
+class FeaturesDataset(MovedDataset[Path]):
     """The feature table: a folder with one Parquet file a month and ``features.json``; loads as its path."""
-
-    def write(self, path: Path, data: Write) -> None:
-        """Let the function fill a new folder."""
-        path.mkdir()
-        data(path)
 
     def read(self, path: Path) -> Path:
         """Return the folder."""
         return path
 
 
-class PanelDataset(AtomicDataset[Write, Panel]):
+class PanelDataset(MovedDataset[Panel]):
     """The panel: one Arrow IPC file; loads as a memory map, nothing is copied and not all is read."""
 
     hashed = False
-
-    def write(self, path: Path, data: Write) -> None:
-        """Let the function write the file."""
-        data(path)
 
     def read(self, path: Path) -> Panel:
         """Map the file."""
         return Panel.open(path)
 
 
-class GraphsDataset(AtomicDataset[Write, MonthlyGraphs]):
+class GraphsDataset(MovedDataset[MonthlyGraphs]):
     """The graphs of all months: one Arrow IPC file; loads as a memory map."""
-
-    def write(self, path: Path, data: Write) -> None:
-        """Let the function write the file."""
-        data(path)
 
     def read(self, path: Path) -> MonthlyGraphs:
         """Map the file."""
@@ -59,7 +76,7 @@ class ModelDataset(AtomicDataset[Path, Path]):
     """A trained model: a folder with ``model.safetensors`` and ``model.json``; saved from and loaded as a folder."""
 
     def write(self, path: Path, data: Path) -> None:
-        """Copy the checkpoint's folder."""
+        """Copy the checkpoint's folder, which a later training may continue."""
         shutil.copytree(data, path)
 
     def read(self, path: Path) -> Path:

@@ -5,7 +5,6 @@ folder and is renamed at the end, so that a save that was killed leaves nothing 
 """
 
 import logging
-import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from kedro.io.core import VersionNotFoundError
 from atft_pipeline.datasets.contents import CONTENTS, LINEAGE, damage, write_contents
 from atft_pipeline.datasets.remedy import make_again
 from atft_pipeline.errors import ArtifactError, AtftError
-from atft_pipeline.files import remove, saving, sweep, temporary_name
+from atft_pipeline.files import atomic, remove, saving, sweep
 
 # What the libraries raise at a file that is not what they wrote; a flipped bit may end in any of them.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, pl.exceptions.PolarsError, pa.ArrowException)
@@ -34,20 +33,6 @@ VERSION_FORMAT = "%Y-%m-%dT%H.%M.%S.%fZ"
 
 Saved = TypeVar("Saved")
 Loaded = TypeVar("Loaded")
-
-
-def commit(temporary: Path, final: Path) -> None:
-    """Flush ``temporary`` (a file or a folder) to the disk and rename it to ``final`` in one step."""
-    for path in [temporary] if temporary.is_file() else sorted(temporary.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-    temporary.rename(final)
-    folder = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def forget(folder: Path) -> None:
@@ -111,16 +96,12 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         with saving(self.name, final, (pl.exceptions.PolarsError,)):
             self._sweep()
             final.parent.mkdir(parents=True, exist_ok=True)
-            temporary = temporary_name(final)
             try:
-                self.write(temporary, data)
-                if self._version is not None:
-                    write_contents(temporary, final.parent, self.hashed)
-                elif final.exists():
-                    remove(final)
-                commit(temporary, final)
+                with atomic(final) as temporary:
+                    self.write(temporary, data)
+                    if self._version is not None:
+                        write_contents(temporary, final.parent, self.hashed)
             except BaseException:
-                remove(temporary)
                 if self._version is not None:
                     forget(final.parent)
                 raise

@@ -5,11 +5,9 @@ is then normalised day by day and written. A value depends on a finite number of
 build of the last days alone, gives the same bits as a build of everything.
 """
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import pairwise
 from os import cpu_count
@@ -26,29 +24,13 @@ from atft_pipeline.features import alpha158, extras
 from atft_pipeline.features.blocks import PRICE_COLUMNS, Block, PriceAxis, blocks, price_axis
 from atft_pipeline.features.columns import FeaturesConfig, choose_columns, passed_values
 from atft_pipeline.features.labels import day_targets, forward_returns, group_means
+from atft_pipeline.features.manifest import FeatureManifest, write_manifest
 from atft_pipeline.features.normalise import Matrix, normalise_day
 from atft_pipeline.features.rolling import Floats
 from atft_pipeline.lineage import hash_bytes, hash_json
 from atft_pipeline.progress import progress_bar
 
 FORMULAS = 2  # raised whenever a formula changes, so that tables of different formulas differ in fingerprint
-MANIFEST = "features.json"
-
-
-@dataclass(frozen=True)
-class FeatureManifest:
-    """What a feature table holds; the contents of ``features.json``."""
-
-    features: tuple[str, ...]
-    market_features: tuple[str, ...]
-    horizons: tuple[int, ...]
-    label: str
-    target: str
-    normalisation: str
-    months: tuple[str, ...]
-    rows: int
-    fingerprint: str
-    parameters: str
 
 
 def build_features(
@@ -97,11 +79,6 @@ def build_features(
 def features_fingerprint(clean: pl.DataFrame, listings: pl.DataFrame | None, config: FeaturesConfig) -> str:
     """Fingerprint that :func:`build_features` would give a full build of these prices, without building it."""
     return _Build(clean, listings, config, Path()).fingerprint(0)
-
-
-def write_manifest(manifest: FeatureManifest, folder: Path) -> None:
-    """Write ``features.json``."""
-    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
 
 
 class _Build:

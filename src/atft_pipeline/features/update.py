@@ -1,24 +1,17 @@
 """The daily update of a feature table: what stays is linked, what new days change is built."""
 
-import json
 import shutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from atft_pipeline.errors import ArtifactError, DataError
-from atft_pipeline.features.build import (
-    MANIFEST,
-    FeatureManifest,
-    build_features,
-    features_fingerprint,
-    write_manifest,
-)
+from atft_pipeline.features.build import build_features, features_fingerprint
 from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.features.labels import label_rows
+from atft_pipeline.features.manifest import MANIFEST, month_files, read_manifest, write_manifest
 
 # Sessions whose number of traded listings is the usual one.
 USUAL = 20
@@ -46,10 +39,7 @@ def update_features(
         ArtifactError: the earlier table was built from other prices, sectors or parameters.
     """
     earlier = read_manifest(previous)
-    gone = [month for month in earlier.months if not (previous / f"{month}.parquet").is_file()]
-    if gone:
-        msg = f"{previous} lacks {', '.join(gone[:5])}; make the features again with: kedro run --pipeline=features"
-        raise ArtifactError(msg)
+    files = month_files(previous, earlier)
     last = last_day(previous)
     if history_fingerprint(clean, listings, config, last) != earlier.fingerprint:
         msg = f"{changed_history(previous, last)}; rebuild with: kedro run --pipeline=data"
@@ -57,18 +47,18 @@ def update_features(
     first = clean.filter(pl.col("Date") > last)["Date"].min()
     if first is None:
         out_dir.mkdir(parents=True, exist_ok=True)
-        for path in (*(previous / f"{month}.parquet" for month in earlier.months), previous / MANIFEST):
+        for path in (*files, previous / MANIFEST):
             link(path, out_dir / path.name)
         return last
     assert isinstance(first, date)
     start = update_start(clean, first, config).replace(day=1)
     built = build_features(clean, listings, config, out_dir, since=start)
-    kept = [month for month in earlier.months if month < f"{start:%Y-%m}"]
-    for month in kept:
-        link(previous / f"{month}.parquet", out_dir / f"{month}.parquet")
+    kept = [path for path in files if path.stem < f"{start:%Y-%m}"]
+    for path in kept:
+        link(path, out_dir / path.name)
     whole = replace(
         built,
-        months=(*kept, *built.months),
+        months=(*(path.stem for path in kept), *built.months),
         rows=clean.height,
         fingerprint=features_fingerprint(clean, listings, config),
     )
@@ -120,22 +110,6 @@ def check_delivered(clean: pl.DataFrame, min_share: float, prices: Path) -> None
         f"--pipeline=update --params prices={prices},ingest.min_delivered={int(100 * found / usual) / 100:g}"
     )
     raise DataError(msg)
-
-
-def read_manifest(folder: Path) -> FeatureManifest:
-    """Read ``features.json``.
-
-    Raises:
-        ArtifactError: it is not there or is no manifest.
-    """
-    path = folder / MANIFEST
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
-        return FeatureManifest(**listed)
-    except (OSError, ValueError, TypeError) as error:
-        msg = f"{path} is missing or damaged ({type(error).__name__}); rebuild with: kedro run --pipeline=features"
-        raise ArtifactError(msg) from error
 
 
 def last_day(folder: Path) -> date:

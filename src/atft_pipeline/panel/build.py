@@ -4,9 +4,9 @@ The feature table is a folder: ``YYYY-MM.parquet`` files sorted by Date and List
 Legend: n listings of one day, F features, Q horizons.
 """
 
-import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from atft_pipeline.config import config, to_mapping
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.features.manifest import FeatureManifest, month_files, read_manifest
 from atft_pipeline.lineage import hash_file, hash_index, hash_json
 from atft_pipeline.panel.panel import Panel, PanelIndex, PanelMeta, panel_schema, write_day
 from atft_pipeline.progress import track
@@ -36,9 +37,7 @@ class PanelConfig:
     dtype: Literal["float16", "float32"] = "float16"
 
 
-def build_panel(
-    features: Path, listings: pa.Table, out: Path, config: PanelConfig, lineage: Mapping[str, Any]
-) -> PanelMeta:
+def build_panel(features: Path, listings: pa.Table, out: Path, config: PanelConfig) -> PanelMeta:
     """Pack a feature table.
 
     Two passes over the months: the first reads the keys for the axes, the second writes a record batch a day. Memory
@@ -49,7 +48,6 @@ def build_panel(
         listings: Listing, Code, sector, market; sector and market may be null.
         out: the file to write; the caller renames it into place.
         config: storage.
-        lineage: what the features were made from.
 
     Returns:
         The panel's metadata.
@@ -58,9 +56,9 @@ def build_panel(
         ArtifactError: the folder holds no feature table, or its rows are not sorted.
     """
     manifest = read_manifest(features)
-    months = feature_months(features, manifest)
+    months = month_files(features, manifest)
     order, dates, rows = _read_axes(months)
-    meta, index = _describe(manifest, months, order, dates, rows, listings, config, lineage)
+    meta, index = _describe(manifest, months, order, dates, rows, listings, config)
     position = {name: number for number, name in enumerate(index.listings)}
     schema = panel_schema(meta, index)
     with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
@@ -70,9 +68,7 @@ def build_panel(
     return meta
 
 
-def append_days(
-    panel: Panel, features: Path, listings: pa.Table, out: Path, lineage: Mapping[str, Any], since: str | None = None
-) -> PanelMeta:
+def append_days(panel: Panel, features: Path, listings: pa.Table, out: Path, since: str | None = None) -> PanelMeta:
     """Write a panel that continues another one with the days after its last.
 
     Record batches of the earlier days are copied byte for byte, nothing of them is computed again.
@@ -82,7 +78,6 @@ def append_days(
         features: feature table that holds the later days (and possibly earlier ones, which are skipped).
         listings: as in :func:`build_panel`.
         out: the new file.
-        lineage: what the features were made from.
         since: first day, ISO, that is taken from the features although the panel has it: new days complete the labels
             of the days before them. ``None`` = only the days after the panel's last one.
 
@@ -94,7 +89,7 @@ def append_days(
     old = panel.index.dates
     kept = len(old) if since is None else bisect_left(old, since)
     last = old[kept - 1] if kept else ""
-    months = [path for path in feature_months(features, manifest) if path.stem >= last[:7]]
+    months = [path for path in month_files(features, manifest) if path.stem >= last[:7]]
     order, dates, rows = _read_axes(months, known=panel.listings, after=last)
     if not dates or dates[-1] <= old[-1]:
         msg = f"{features} holds no day after {old[-1]}, the panel's last one; there is nothing to append"
@@ -107,7 +102,7 @@ def append_days(
         [*panel.index.rows[:kept], *rows],
         listings,
         PanelConfig(dtype="float16" if panel.meta.dtype == "float16" else "float32"),
-        {**lineage, "continues": panel.meta.fingerprint},
+        continues=panel.meta.fingerprint,
     )
     position = {name: number for number, name in enumerate(index.listings)}
     schema = panel_schema(meta, index)
@@ -120,46 +115,13 @@ def append_days(
     return meta
 
 
-def read_manifest(features: Path) -> dict[str, Any]:
-    """Read ``features.json``.
-
-    Raises:
-        ArtifactError: it is not there.
-    """
-    path = features / "features.json"
-    if not path.is_file():
-        msg = f"{path} does not exist; make the features with: kedro run --pipeline=features"
-        raise ArtifactError(msg)
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return manifest
-
-
-def feature_months(features: Path, manifest: Mapping[str, Any]) -> list[Path]:
-    """The months of a feature table, as its manifest lists them.
-
-    Raises:
-        ArtifactError: it has none, or the folder holds other months or another number of rows.
-    """
-    remake = "make the features again with: kedro run --pipeline=features"
-    listed, found = set(manifest["months"]), {path.stem for path in features.glob("*.parquet")}
-    if not listed:
-        msg = f"{features} holds no feature rows; {remake}"
-        raise ArtifactError(msg)
-    for said, months in (("lacks", listed - found), ("holds beside what its manifest lists", found - listed)):
-        if months:
-            msg = f"{features} {said} {', '.join(sorted(months)[:5])} ({len(months)} of {len(listed)} months); {remake}"
-            raise ArtifactError(msg)
-    paths = [features / f"{month}.parquet" for month in sorted(listed)]
-    rows = sum(pq.read_metadata(path).num_rows for path in paths)
-    if rows != manifest["rows"]:
-        msg = f"{features} holds {rows} rows, its manifest says {manifest['rows']}; {remake}"
-        raise ArtifactError(msg)
-    return paths
-
-
-def _check_same_columns(panel: Panel, manifest: Mapping[str, Any]) -> None:
-    for key, have in (("features", panel.meta.feature_names), ("horizons", panel.meta.horizons)):
-        if tuple(manifest[key]) != have:
+def _check_same_columns(panel: Panel, manifest: FeatureManifest) -> None:
+    pairs = {
+        "features": (manifest.features, panel.meta.feature_names),
+        "horizons": (manifest.horizons, panel.meta.horizons),
+    }
+    for key, (given, held) in pairs.items():
+        if given != held:
             msg = f"{key} differ from those of the panel {panel.path}; rebuild it with: kedro run --pipeline=panel"
             raise ArtifactError(msg)
 
@@ -203,14 +165,14 @@ def _runs(column: Any, month: Path) -> Iterator[tuple[int, int, str]]:
 
 
 def _describe(
-    manifest: Mapping[str, Any],
+    manifest: FeatureManifest,
     months: Sequence[Path],
     order: list[str],
     dates: list[str],
     rows: list[int],
     listings: pa.Table,
     config: PanelConfig,
-    lineage: Mapping[str, Any],
+    continues: str = "",
 ) -> tuple[PanelMeta, PanelIndex]:
     table = {row["Listing"]: row for row in listings.select(["Listing", "Code", "sector", "market"]).to_pylist()}
     known = [table.get(name) or {"Code": name, "sector": None, "market": None} for name in order]
@@ -225,28 +187,20 @@ def _describe(
         market=market,
     )
     contents = [hash_file(month) for month in months]
+    lineage = {"features": manifest.fingerprint, "parameters": manifest.parameters}
     meta = PanelMeta(
-        feature_names=tuple(manifest["features"]),
-        market_features=tuple(manifest["market_features"]),
-        horizons=tuple(manifest["horizons"]),
-        label=manifest["label"],
+        feature_names=manifest.features,
+        market_features=manifest.market_features,
+        horizons=manifest.horizons,
+        label=manifest.label,
         dtype=config.dtype,
         fingerprint=hash_json(
-            [
-                contents,
-                dict(manifest),
-                to_mapping(config),
-                sectors,
-                sector,
-                markets,
-                market,
-                lineage.get("continues", ""),
-            ]
+            [contents, asdict(manifest), to_mapping(config), sectors, sector, markets, market, continues]
         ),
         index_fingerprint=hash_index(dates, order),
         sectors=sectors,
         markets=markets,
-        lineage=dict(lineage),
+        lineage=lineage | ({"continues": continues} if continues else {}),
     )
     return meta, index
 

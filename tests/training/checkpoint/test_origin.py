@@ -78,7 +78,7 @@ def test_a_panel_with_further_or_revised_days_is_the_same_market_and_another_one
     assert longer.meta.fingerprint != panel.meta.fingerprint
     check_market(origin, panel.meta.fingerprint, longer)
     write_features(tmp_path / "other" / "features", days=90, seed=3, signal=1.0)
-    build_panel(tmp_path / "other" / "features", listings_table(), tmp_path / "other.arrow", PanelConfig(), {})
+    build_panel(tmp_path / "other" / "features", listings_table(), tmp_path / "other.arrow", PanelConfig())
     other = Panel.open(tmp_path / "other.arrow")
     assert other.meta.index_fingerprint == panel.meta.index_fingerprint
     with pytest.raises(ArtifactError, match=r"are not of the same market: of 174 returns .* --pipeline=train$"):

@@ -2,16 +2,13 @@
 
 import math
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 import polars as pl
 
-from atft_pipeline.datasets.artifacts import Write
+from atft_pipeline.datasets.artifacts import draft
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
@@ -23,16 +20,31 @@ from atft_pipeline.reporting.graph_figures import graph_stability
 
 
 def connect_listings(
-    clean_prices: pl.DataFrame, panel: Panel, config: Params[GraphConfig], previous: MonthlyGraphs | None = None
-) -> Write:
-    """Return the function that writes the graphs of all months; those that earlier graphs have are copied."""
-    return partial(
-        _write,
-        returns=daily_returns(clean_prices, panel.dates, panel.listings),
-        panel=panel,
-        config=config.root,
-        previous=previous.path if previous is not None else None,
-    )
+    clean_prices: pl.DataFrame,
+    panel: Panel,
+    config: Params[GraphConfig],
+    workspace: Path,
+    previous: MonthlyGraphs | None = None,
+) -> Path:
+    """Write the graphs of all months into the working folder, those that earlier graphs have as copies.
+
+    Returns:
+        The path of what was written.
+    """
+    with draft(workspace, "graphs") as path:
+        build_graphs(
+            daily_returns(clean_prices, panel.dates, panel.listings),
+            panel.dates,
+            panel.listings,
+            panel.sector,
+            panel.market,
+            config.root,
+            panel.meta.index_fingerprint,
+            path,
+            lineage={"panel": panel.meta.fingerprint},
+            previous=previous.path if previous is not None else None,
+        )
+    return path
 
 
 def report_graphs(graphs: MonthlyGraphs) -> tuple[list[dict[str, Any]], go.Figure]:
@@ -43,20 +55,3 @@ def report_graphs(graphs: MonthlyGraphs) -> tuple[list[dict[str, Any]], go.Figur
         for row in rows
     ]
     return plain, graph_stability(rows)
-
-
-def _write(
-    path: Path, *, returns: npt.NDArray[np.float32], panel: Panel, config: GraphConfig, previous: Path | None
-) -> None:
-    build_graphs(
-        returns,
-        panel.dates,
-        panel.listings,
-        panel.sector,
-        panel.market,
-        config,
-        panel.meta.index_fingerprint,
-        path,
-        lineage={"panel": panel.meta.fingerprint},
-        previous=previous,
-    )

@@ -9,7 +9,12 @@ def create_pipeline() -> Pipeline:
     """Clean prices, the panel's index -> one k-NN correlation graph a month."""
     return Pipeline(
         [
-            Node(connect_listings, inputs=["clean_prices", "panel", "params:graphs"], outputs="graphs", name="graphs"),
+            Node(
+                connect_listings,
+                inputs=["clean_prices", "panel", "params:graphs", "workspace"],
+                outputs="graphs",
+                name="graphs",
+            ),
             Node(report_graphs, inputs="graphs", outputs=["graphs_report", "graph_stability"], name="graphs_report"),
         ]
     )

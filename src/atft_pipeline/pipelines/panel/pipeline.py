@@ -9,6 +9,8 @@ def create_pipeline() -> Pipeline:
     """Features (+ listings) -> the memory-mapped panel."""
     return Pipeline(
         [
-            Node(pack_panel, inputs=["features", "listings", "params:panel"], outputs="panel", name="panel"),
+            Node(
+                pack_panel, inputs=["features", "listings", "params:panel", "workspace"], outputs="panel", name="panel"
+            ),
         ]
     )

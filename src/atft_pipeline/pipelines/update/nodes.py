@@ -1,22 +1,21 @@
 """Nodes of the stage ``update``: each result equals that of the stage that builds everything."""
 
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from atft_pipeline.datasets.artifacts import Write
+from atft_pipeline.datasets.artifacts import draft
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.manifest import read_manifest
 from atft_pipeline.features.update import (
     changed_history,
     check_delivered,
     history_fingerprint,
     last_day,
     link,
-    read_manifest,
     update_features,
     update_start,
 )
@@ -96,10 +95,16 @@ def _check_history(
 
 
 def continue_features(
-    clean_prices: pl.DataFrame, listings: pl.DataFrame, previous: Path, config: Params[FeaturesConfig]
-) -> Write:
-    """Return the function that writes the feature table; months that stay are linked."""
-    return partial(update_features, previous, clean_prices, listings, config.root)
+    clean_prices: pl.DataFrame,
+    listings: pl.DataFrame,
+    previous: Path,
+    config: Params[FeaturesConfig],
+    workspace: Path,
+) -> Path:
+    """Write the feature table into the working folder, months that stay as links; return its path."""
+    with draft(workspace, "features") as folder:
+        update_features(previous, clean_prices, listings, config.root, folder)
+    return folder
 
 
 def continue_panel(
@@ -109,8 +114,9 @@ def continue_panel(
     clean_prices: pl.DataFrame,
     listings: pl.DataFrame,
     config: Params[FeaturesConfig],
-) -> Write:
-    """Return the function that writes the panel; the days whose rows stay are copied byte for byte.
+    workspace: Path,
+) -> Path:
+    """Write the panel into the working folder, the days whose rows stay as copies byte for byte; return its path.
 
     A panel that has all days already is given as it is.
 
@@ -125,19 +131,11 @@ def continue_panel(
         msg = f"{previous_panel.path} was built from other features; rebuild it with: kedro run --pipeline=panel"
         raise ArtifactError(msg)
     first = clean_prices.filter(pl.col("Date") > last)["Date"].min()
-    if first is None:
-        return partial(link, previous_panel.path)
-    assert isinstance(first, date)
-    return partial(
-        _append,
-        panel=previous_panel,
-        features=features,
-        listings=listings,
-        since=str(update_start(clean_prices, first, config.root)),
-    )
-
-
-def _append(path: Path, *, panel: Panel, features: Path, listings: pl.DataFrame, since: str) -> None:
-    manifest = read_manifest(features)
-    lineage = {"features": manifest.fingerprint, "parameters": manifest.parameters}
-    append_days(panel, features, listings.to_arrow(), path, lineage, since)
+    with draft(workspace, "panel") as path:
+        if first is None:
+            link(previous_panel.path, path)
+        else:
+            assert isinstance(first, date)
+            since = str(update_start(clean_prices, first, config.root))
+            append_days(previous_panel, features, listings.to_arrow(), path, since)
+    return path

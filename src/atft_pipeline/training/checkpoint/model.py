@@ -5,7 +5,6 @@
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from atft_pipeline.config import from_mapping, to_mapping
 from atft_pipeline.errors import ArtifactError
-from atft_pipeline.files import remove, saving, sweep, temporary_name
+from atft_pipeline.files import atomic, saving, sweep
 from atft_pipeline.lineage import hash_file, hash_json, take_checksum, with_checksum
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import InputSpec, ModelConfig
@@ -228,7 +227,7 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder under another name, force it to disk, and rename it into place.
+    """Write a folder that appears complete or not at all.
 
     Raises:
         ArtifactError: the system refuses to write; nothing is left behind.
@@ -236,18 +235,9 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     with saving(folder.name, folder, (SafetensorError,)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent)
-        temporary = temporary_name(folder, "tmp")
-        try:
+        with atomic(folder) as temporary:
             temporary.mkdir()
             fill(temporary)
-            for path in temporary.iterdir():
-                with path.open("rb") as stream:
-                    os.fsync(stream.fileno())
-            remove(folder)
-            temporary.rename(folder)
-        except BaseException:
-            remove(temporary)
-            raise
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
