@@ -5,6 +5,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from atft_pipeline.files import refusal, replace_text, sweep
 
 DIGEST_BYTES = 16
 CHECKSUM = "checksum"
+SETTLED = 2_000_000_000
+"""Nanoseconds after which a file's time of change tells it from what it was before."""
+UNCHANGED: dict[tuple[int, int, int, int], str] = {}
+"""Hashes of files by device, inode, size and time of change."""
 
 
 def hash_bytes(chunks: Iterable[bytes | memoryview]) -> str:
@@ -44,6 +49,19 @@ def hash_file(path: Path, chunk_bytes: int = 1 << 20) -> str:
     """Hash the contents of one file."""
     with path.open("rb") as stream:
         return hash_bytes(iter(lambda: stream.read(chunk_bytes), b""))
+
+
+def hash_unchanged(path: Path) -> str:
+    """Hash a file once a process: what a run saves it reads again, and an update links the months that stay."""
+    stat = path.stat()
+    key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if key not in UNCHANGED:
+        digest = hash_file(path)
+        # Two writes shortly one after the other may bear the same time.
+        if time.time_ns() - stat.st_mtime_ns < SETTLED:
+            return digest
+        UNCHANGED[key] = digest
+    return UNCHANGED[key]
 
 
 def hash_index(dates: Iterable[str], listings: Iterable[str]) -> str:

@@ -18,8 +18,8 @@ import pytest
 from kedro.framework.project import configure_project, pipelines
 from kedro.io import DatasetError, Version
 
+from atft_pipeline import lineage
 from atft_pipeline.cli import one_line
-from atft_pipeline.datasets import contents
 from atft_pipeline.datasets.artifacts import FeaturesDataset, GraphsDataset, ModelDataset, PanelDataset, draft
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.datasets.contents import CONTENTS
@@ -222,7 +222,7 @@ def test_a_file_is_hashed_once_a_process_until_it_changes(
     an_hour_ago = path.stat().st_mtime - 3600
     os.utime(path, (an_hour_ago, an_hour_ago))
     hashed: list[Path] = []
-    monkeypatch.setattr(contents, "hash_file", lambda found: (hashed.append(found), hash_file(found))[1])
+    monkeypatch.setattr(lineage, "hash_file", lambda found: (hashed.append(found), hash_file(found))[1])
     for _ in range(3):
         loaded(artifacts[0], tmp_path)
     assert hashed == [path]

@@ -1,21 +1,16 @@
 """What a version held when it was saved: sizes and hashes, so that damage is seen before anything is read."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 from atft_pipeline.files import replace_text
-from atft_pipeline.lineage import hash_bytes, hash_file
+from atft_pipeline.lineage import hash_bytes, hash_unchanged
 
 CONTENTS = "contents.json"
 LINEAGE = "lineage.json"  # written beside a version that is complete
 END_BYTES = 1 << 22
 FORMAT = 1
-SETTLED = 2_000_000_000
-"""Nanoseconds after which a file's time of change tells it from what it was before."""
-KNOWN: dict[tuple[int, int, int, int, bool], str] = {}
-"""Hashes by device, inode, size, time of change, and whether all bytes are in it."""
 
 
 def describe(path: Path, whole: bool) -> dict[str, list[Any]]:
@@ -30,16 +25,8 @@ def describe(path: Path, whole: bool) -> dict[str, list[Any]]:
 
 
 def digest_of(path: Path, whole: bool) -> str:
-    """Hash a file, once a process: what a run saves it reads again, and an update links the months that stay."""
-    stat = path.stat()
-    key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, whole)
-    if key not in KNOWN:
-        digest = hash_file(path) if whole else hash_ends(path)
-        # Two writes shortly one after the other may bear the same time.
-        if time.time_ns() - stat.st_mtime_ns < SETTLED:
-            return digest
-        KNOWN[key] = digest
-    return KNOWN[key]
+    """Hash a file: all of it, once a process while it stays as it is, or its ends."""
+    return hash_unchanged(path) if whole else hash_ends(path)
 
 
 def hash_ends(path: Path) -> str:

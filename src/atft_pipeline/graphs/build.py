@@ -20,6 +20,7 @@ from atft_pipeline.graphs.correlation import blocks, correlate, prepare, taking_
 from atft_pipeline.graphs.graphs import EDGE_ATTRIBUTES, GraphsMeta, MonthlyGraphs, MonthMeta, graphs_schema
 from atft_pipeline.graphs.neighbors import select
 from atft_pipeline.lineage import hash_bytes, hash_json
+from atft_pipeline.panel.arrow_file import open_writer, to_column
 from atft_pipeline.progress import track
 
 # Parameters that change where and how the work is done, not its result.
@@ -95,7 +96,7 @@ def build_graphs(
         lineage=dict(lineage),
     )
     earlier, schema = _reusable(previous, out, meta, document), graphs_schema(meta)
-    with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with open_writer(out, schema) as writer:
         for period, entry in track(list(zip(periods, entries, strict=True)), "graphs"):
             batch = earlier.get(entry.fingerprint)
             if batch is None:
@@ -225,14 +226,10 @@ def _to_batch(
     columns = [
         pa.array(np.full(listings, month.astype("datetime64[D]"))),
         pa.array(np.arange(listings, dtype=np.int32)),
-        _fixed_size_list(neighbors.reshape(-1), schema.field("neighbors").type),
-        _fixed_size_list(edge_attr.reshape(-1), schema.field("edge_attr").type),
+        to_column(neighbors, schema.field("neighbors").type),
+        to_column(edge_attr, schema.field("edge_attr").type),
     ]
     return pa.record_batch(columns, schema=schema)
-
-
-def _fixed_size_list(values: npt.NDArray[Any], kind: Any) -> Any:
-    return pa.FixedSizeListArray.from_arrays(pa.array(values), type=kind)
 
 
 def _check_shapes(

@@ -7,7 +7,6 @@ Columns: ``month`` date32 (first day of the month served), ``listing`` int32 (po
 [k, 3]: signed correlation, same sector, same market). The schema metadata holds one JSON document under ``graphs``.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +17,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from atft_pipeline.errors import ArtifactError
+from atft_pipeline.panel.arrow_file import open_file, rows_of, schema_of, to_matrix
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-FORMAT = 1
-METADATA_KEY = b"graphs"
 EDGE_ATTRIBUTES = ("correlation", "same_sector", "same_market")
 
 
@@ -74,14 +71,14 @@ class GraphsMeta:
 
 def graphs_schema(meta: GraphsMeta) -> pa.Schema:
     """Build the schema with its metadata."""
+    width = meta.k * len(EDGE_ATTRIBUTES)
     columns: list[Any] = [
         pa.field("month", pa.date32(), nullable=False),
         pa.field("listing", pa.int32(), nullable=False),
-        pa.field("neighbors", pa.list_(pa.field("item", pa.int32(), nullable=False), meta.k)),
-        pa.field("edge_attr", pa.list_(pa.field("item", pa.float32(), nullable=False), meta.k * len(EDGE_ATTRIBUTES))),
+        pa.field("neighbors", rows_of(meta.k, pa.int32())),
+        pa.field("edge_attr", rows_of(width, pa.float32())),
     ]
-    document = {"format": FORMAT, "meta": asdict(meta)}
-    return pa.schema(columns, metadata={METADATA_KEY: json.dumps(document, separators=(",", ":")).encode()})
+    return schema_of(columns, "graphs", {"meta": asdict(meta)})
 
 
 class MonthlyGraphs:
@@ -105,18 +102,7 @@ class MonthlyGraphs:
         Raises:
             ArtifactError: the file is missing, is cut short, or has another format.
         """
-        if not path.is_file():
-            msg = f"{path}: no such graphs; make them with: kedro run --pipeline=graphs"
-            raise ArtifactError(msg)
-        try:
-            reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            document = json.loads((reader.schema.metadata or {})[METADATA_KEY])
-        except (pa.ArrowInvalid, KeyError) as error:
-            msg = f"{path} holds no readable graphs ({error}); rebuild them with: kedro run --pipeline=graphs"
-            raise ArtifactError(msg) from error
-        if document["format"] != FORMAT:
-            msg = f"{path}: format {document['format']}, need {FORMAT}; rebuild with: kedro run --pipeline=graphs"
-            raise ArtifactError(msg)
+        reader, document = open_file(path, "graphs")
         stored = document["meta"]
         months = tuple(MonthMeta(**entry) for entry in stored.pop("months"))
         listings, dates = tuple(stored.pop("listings")), tuple(stored.pop("dates"))
@@ -146,12 +132,12 @@ class MonthlyGraphs:
 
     def neighbors(self, month: int) -> npt.NDArray[np.int32]:
         """Panel positions [N, k], strongest first, -1 = none; a view of the map."""
-        stored = _matrix(self.batch(month).column("neighbors"), self.k)
+        stored = to_matrix(self.batch(month).column("neighbors"), self.k)
         return self._to_all_listings(stored, fill=-1)
 
     def edge_attr(self, month: int) -> npt.NDArray[np.float32]:
         """Signed correlation, same sector, same market [N, k, 3]; zeros where there is no neighbour."""
-        stored = _matrix(self.batch(month).column("edge_attr"), self.k * len(EDGE_ATTRIBUTES))
+        stored = to_matrix(self.batch(month).column("edge_attr"), self.k * len(EDGE_ATTRIBUTES))
         return self._to_all_listings(stored, fill=0).reshape(-1, self.k, len(EDGE_ATTRIBUTES))
 
     def align(self, panel_dates: npt.NDArray[np.datetime64]) -> "AlignedGraphs":
@@ -215,8 +201,3 @@ class AlignedGraphs:
     def edge_attr(self, month: int) -> npt.NDArray[np.float32]:
         """Edge attributes [N, k, 3]."""
         return self.graphs.edge_attr(month)
-
-
-def _matrix(column: Any, width: int) -> npt.NDArray[Any]:
-    values: npt.NDArray[Any] = column.flatten().to_numpy(zero_copy_only=True)
-    return values.reshape(-1, width)

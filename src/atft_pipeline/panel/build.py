@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from atft_pipeline.config import config, to_mapping
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.features.manifest import FeatureManifest, month_files, read_manifest
-from atft_pipeline.lineage import hash_file, hash_index, hash_json
+from atft_pipeline.lineage import hash_index, hash_json, hash_unchanged
+from atft_pipeline.panel.arrow_file import open_writer, to_column
 from atft_pipeline.panel.panel import Panel, PanelIndex, PanelMeta, panel_schema, write_day
 from atft_pipeline.progress import track
 
@@ -61,7 +62,7 @@ def build_panel(features: Path, listings: pa.Table, out: Path, config: PanelConf
     meta, index = _describe(manifest, months, order, dates, rows, listings, config)
     position = {name: number for number, name in enumerate(index.listings)}
     schema = panel_schema(meta, index)
-    with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with open_writer(out, schema) as writer:
         for month in track(months, "panel"):
             for batch in _days_of(month, meta, schema, position):
                 write_day(writer, batch)
@@ -106,7 +107,7 @@ def append_days(panel: Panel, features: Path, listings: pa.Table, out: Path, sin
     )
     position = {name: number for number, name in enumerate(index.listings)}
     schema = panel_schema(meta, index)
-    with pa.OSFile(str(out), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with open_writer(out, schema) as writer:
         for day in range(kept):
             write_day(writer, panel.batch(day).replace_schema_metadata(schema.metadata))
         for month in months:
@@ -186,7 +187,7 @@ def _describe(
         sector=sector,
         market=market,
     )
-    contents = [hash_file(month) for month in months]
+    contents = [hash_unchanged(month) for month in months]
     lineage = {"features": manifest.fingerprint, "parameters": manifest.parameters}
     meta = PanelMeta(
         feature_names=manifest.features,
@@ -233,9 +234,9 @@ def _days_of(
             [
                 pa.array(listing[order]),
                 pa.array(universe[order]),
-                _fixed(features[order], schema.field("features").type),
-                _fixed(targets[order], schema.field("targets").type),
-                _fixed(returns[order], schema.field("returns").type),
+                to_column(features[order], schema.field("features").type),
+                to_column(targets[order], schema.field("targets").type),
+                to_column(returns[order], schema.field("returns").type),
             ],
             schema=schema,
         )
@@ -247,7 +248,3 @@ def _stack(table: pa.Table, names: Sequence[str], dtype: np.dtype[Any]) -> npt.N
     for place, name in enumerate(names):
         matrix[:, place] = table[name].to_numpy()
     return matrix
-
-
-def _fixed(matrix: npt.NDArray[Any], kind: Any) -> Any:
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).reshape(-1)), type=kind)

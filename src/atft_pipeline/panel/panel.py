@@ -7,7 +7,6 @@ row-major matrix), ``targets`` and ``returns`` FixedSizeList<float32>[Q] with Na
 schema metadata holds one JSON document under ``panel``: names, axes, fingerprints, lineage.
 """
 
-import json
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,9 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from atft_pipeline.errors import ArtifactError, ConfigError
+from atft_pipeline.panel.arrow_file import open_file, rows_of, schema_of, to_matrix
 
-FORMAT = 1
-METADATA_KEY = b"panel"
 # Checksums (CRC-32) of a day's labels and of its features, beside its record batch.
 LABELS_SUM, FEATURES_SUM = b"labels", b"features"
 CHECKED = {LABELS_SUM: ("listing", "universe", "targets", "returns"), FEATURES_SUM: ("features",)}
@@ -105,17 +103,16 @@ class PanelDay:
 
 def panel_schema(meta: PanelMeta, index: PanelIndex) -> pa.Schema:
     """Build the schema with its metadata."""
-    value = pa.float16() if meta.dtype == "float16" else pa.float32()
-    horizons = len(meta.horizons)
-    document = {"format": FORMAT, "meta": asdict(meta), "index": asdict(index)}
+    kind = pa.float16() if meta.dtype == "float16" else pa.float32()
+    labels = rows_of(len(meta.horizons), pa.float32())
     columns: list[Any] = [
         pa.field("listing", pa.int32(), nullable=False),
         pa.field("universe", pa.bool_(), nullable=False),
-        pa.field("features", pa.list_(pa.field("item", value, nullable=False), len(meta.feature_names))),
-        pa.field("targets", pa.list_(pa.field("item", pa.float32(), nullable=False), horizons)),
-        pa.field("returns", pa.list_(pa.field("item", pa.float32(), nullable=False), horizons)),
+        pa.field("features", rows_of(len(meta.feature_names), kind)),
+        pa.field("targets", labels),
+        pa.field("returns", labels),
     ]
-    return pa.schema(columns, metadata={METADATA_KEY: json.dumps(document, separators=(",", ":")).encode()})
+    return schema_of(columns, "panel", {"meta": asdict(meta), "index": asdict(index)})
 
 
 def checksums(batch: pa.RecordBatch, parts: Collection[bytes] = tuple(CHECKED)) -> dict[bytes, bytes]:
@@ -169,20 +166,9 @@ class Panel:
         """Map a panel; nothing but its metadata is read.
 
         Raises:
-            ArtifactError: the file is no panel, is cut short, or has another format.
+            ArtifactError: the file is missing, is no panel, is cut short, or has another format.
         """
-        if not path.is_file():
-            msg = f"{path}: no such panel; make it with: kedro run --pipeline=panel"
-            raise ArtifactError(msg)
-        try:
-            reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            document = json.loads((reader.schema.metadata or {})[METADATA_KEY])
-        except (pa.ArrowInvalid, KeyError) as error:
-            msg = f"{path} is not a readable panel ({error}); rebuild it with: kedro run --pipeline=panel"
-            raise ArtifactError(msg) from error
-        if document["format"] != FORMAT:
-            msg = f"{path}: format {document['format']}, need {FORMAT}; rebuild it with: kedro run --pipeline=panel"
-            raise ArtifactError(msg)
+        reader, document = open_file(path, "panel")
         meta = PanelMeta(**{field.name: _tuple(document["meta"][field.name]) for field in fields(PanelMeta)})
         index = PanelIndex(**{field.name: _tuple(document["index"][field.name]) for field in fields(PanelIndex)})
         return cls(path, reader, meta, index)
@@ -301,12 +287,12 @@ class Panel:
         """
         batch = self.batch(day, features=features)
         horizons = len(self.meta.horizons)
-        matrix = _matrix(batch.column("features"), self._reader.schema.field("features").type.list_size)
+        matrix = to_matrix(batch.column("features"), self._reader.schema.field("features").type.list_size)
         return PanelDay(
             listing=batch.column("listing").to_numpy(zero_copy_only=True),
             features=matrix if self._columns is None or not features else matrix[:, self._columns],
-            targets=_matrix(batch.column("targets"), horizons),
-            returns=_matrix(batch.column("returns"), horizons),
+            targets=to_matrix(batch.column("targets"), horizons),
+            returns=to_matrix(batch.column("returns"), horizons),
             universe=batch.column("universe").to_numpy(zero_copy_only=False),
         )
 
@@ -322,11 +308,6 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _reopen(path: Path, features: tuple[str, ...], first: int, stop: int) -> Panel:
     return Panel.open(path).select(features).between(first, stop)
-
-
-def _matrix(column: Any, width: int) -> npt.NDArray[Any]:
-    values: npt.NDArray[Any] = column.flatten().to_numpy(zero_copy_only=True)
-    return values.reshape(-1, width)
 
 
 def _tuple(value: Any) -> Any:
