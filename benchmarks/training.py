@@ -28,10 +28,10 @@ from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.splits.split import Split
-from atft_pipeline.training.build import Job, build_session
+from atft_pipeline.training.build import Job, build_trainer
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate
-from atft_pipeline.training.session import Session
+from atft_pipeline.training.trainer import Trainer
 
 
 def market(folder: Path, listings: int, days: int, features: int) -> tuple[Panel, MonthlyGraphs]:
@@ -50,8 +50,8 @@ def market(folder: Path, listings: int, days: int, features: int) -> tuple[Panel
     return panel, MonthlyGraphs.open(path)
 
 
-def open_session(folder: Path, options: argparse.Namespace, optimizer: str) -> Session:
-    """A session as a training opens it."""
+def open_trainer(folder: Path, options: argparse.Namespace, optimizer: str) -> Trainer:
+    """A trainer as a training opens it."""
     panel, graphs = Panel.open(folder / "panel.arrow"), MonthlyGraphs.open(folder / "graphs.arrow")
     count, first = len(panel.dates), options.window
     middle = first + (count - first) // 2
@@ -68,25 +68,25 @@ def open_session(folder: Path, options: argparse.Namespace, optimizer: str) -> S
         RuntimeConfig(),
         folder / "states" / optimizer,
     )
-    return build_session(job)
+    return build_trainer(job)
 
 
-def bare(session: Session) -> float:
+def bare(trainer: Trainer) -> float:
     """Seconds of model, loss and optimiser over an epoch's batches, one batch ready at a time."""
-    loss = CompositeLoss(session.loss, session.horizons)
-    session.module.train()
+    loss = CompositeLoss(trainer.loss, trainer.horizons)
+    trainer.module.train()
     spent = 0.0
-    for plan in session.train_batches.plan(session.state.epoch):
-        batch = session.train_batches.build(plan).to(session.device)
+    for plan in trainer.train_batches.plan(trainer.state.epoch):
+        batch = trainer.train_batches.build(plan).to(trainer.device)
         features = batch.inputs()
         begun = time.perf_counter()
-        output = session.score(batch, features, batch.mask).arranged(batch.by_day)
-        labels = session.labels(batch, batch.mask)
-        session.fabric.backward(loss(output, labels.targets, labels.returns, labels.mask).total)
-        session.fabric.clip_gradients(session.module, session.optimizer, max_norm=1.0, error_if_nonfinite=False)
-        session.optimizer.step()
-        session.optimizer.zero_grad(set_to_none=True)
-        if session.device.type == "cuda":
+        output = trainer.score(batch, features, batch.mask).arranged(batch.by_day)
+        labels = trainer.labels(batch, batch.mask)
+        trainer.fabric.backward(loss(output, labels.targets, labels.returns, labels.mask).total)
+        trainer.fabric.clip_gradients(trainer.module, trainer.optimizer, max_norm=1.0, error_if_nonfinite=False)
+        trainer.optimizer.step()
+        trainer.optimizer.zero_grad(set_to_none=True)
+        if trainer.device.type == "cuda":
             torch.cuda.synchronize()
         spent += time.perf_counter() - begun
     return spent
@@ -108,27 +108,27 @@ def main() -> None:
 
 def report(folder: Path, options: argparse.Namespace) -> None:
     """Measure in turns and print medians."""
-    session = open_session(folder, options, "adamw")
-    phase = session.training.plan[0]
-    loss = CompositeLoss(session.loss_of(phase), session.horizons)
-    train_epoch(session, phase, loss)  # the first epoch allocates
+    trainer = open_trainer(folder, options, "adamw")
+    phase = trainer.training.plan[0]
+    loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons)
+    train_epoch(trainer, phase, loss)  # the first epoch allocates
     whole, alone, validation, parts, computed = [], [], [], [], []
     for _ in range(options.repeats):
-        session.state.done, session.state.epoch = 0, session.state.epoch + 1
+        trainer.state.done, trainer.state.epoch = 0, trainer.state.epoch + 1
         begun, used = time.perf_counter(), time.process_time()
-        parts.append(train_epoch(session, phase, loss))
+        parts.append(train_epoch(trainer, phase, loss))
         computed.append(time.process_time() - used)
         whole.append(time.perf_counter() - begun)
-        alone.append(bare(session))
+        alone.append(bare(trainer))
         begun = time.perf_counter()
-        validate(session)
+        validate(trainer)
         validation.append(time.perf_counter() - begun)
-    rows = session.train_batches.samples, session.validation_batches.samples
+    rows = trainer.train_batches.samples, trainer.validation_batches.samples
     ratio = statistics.median(v / rows[1] / (w / rows[0]) for v, w in zip(validation, whole, strict=True))
     wait = statistics.median(part["data_wait_share"] for part in parts)
     overhead = statistics.median(1 - a / w for a, w in zip(alone, whole, strict=True))
     where = f"{options.listings} listings, {options.features} features, windows of {options.window}"
-    print(f"{where}, hidden {options.hidden}, batches of {options.batch}, torch {torch.__version__}, {session.device}")
+    print(f"{where}, hidden {options.hidden}, batches of {options.batch}, torch {torch.__version__}, {trainer.device}")
     print(f"samples a second           {statistics.median(part['samples_per_second'] for part in parts):10,.0f}")
     # On a machine that does other work too, the clock says little.
     print(f"samples a second of processor time {rows[0] / min(computed):10,.0f}")
@@ -136,16 +136,16 @@ def report(folder: Path, options: argparse.Namespace) -> None:
     print(f"loop beside model, loss and optimiser {100 * overhead:6.2f} %   (single runs {listed(whole, alone)})")
     print(f"validation a row, against training    {ratio:6.2f}")
     for optimizer in ("adamw", "adabelief"):
-        other = open_session(folder, options, optimizer)
+        other = open_trainer(folder, options, optimizer)
         share = part_share(other, "optimizer")
         print(f"optimizer share with {optimizer:<10} {100 * share:10.2f} %")
 
 
-def part_share(session: Session, part: str) -> float:
+def part_share(trainer: Trainer, part: str) -> float:
     """Share of a part in one epoch's steps."""
-    phase = session.training.plan[0]
-    train_epoch(session, phase, CompositeLoss(session.loss_of(phase), session.horizons))
-    return session.timer.share(part)
+    phase = trainer.training.plan[0]
+    train_epoch(trainer, phase, CompositeLoss(trainer.loss_of(phase), trainer.horizons))
+    return trainer.timer.share(part)
 
 
 def listed(whole: list[float], alone: list[float]) -> str:

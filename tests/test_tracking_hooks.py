@@ -19,7 +19,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW
 
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.pipelines.tracking import WATCH, shown
-from atft_pipeline.pipelines.train.tracking import MlflowObserver
+from atft_pipeline.pipelines.train.tracking import MlflowCallback
 from atft_pipeline.tracking_hooks import TrackingHooks
 from tests.test_locks import held
 
@@ -47,9 +47,9 @@ def run(hooks: TrackingHooks, pipeline: str = "train") -> None:
     """All that a run of one node does to the store."""
     hooks.before_pipeline_run({"tags": None, "pipeline_names": [pipeline]})
     hooks.before_node_run({"params:rate": 0.5})
-    observer = MlflowObserver()
-    observer.on_epoch({"epoch": 1, "loss": 0.25})
-    observer.on_run_card({"seed": 1})
+    callback = MlflowCallback()
+    callback.on_epoch({"epoch": 1, "loss": 0.25})
+    callback.on_run_card({"seed": 1})
     hooks.after_pipeline_run()
 
 
@@ -176,9 +176,9 @@ def test_a_store_that_breaks_under_a_run_is_told_once(
     hooks.before_pipeline_run({"pipeline_names": ["train"]})
     assert mlflow.active_run() is not None
     (tmp_path / "mlflow.db").write_bytes(b"gone" * 5000)
-    observer = MlflowObserver()
+    callback = MlflowCallback()
     for epoch in (1, 2):
-        observer.on_epoch({"epoch": epoch, "loss": 0.5})
+        callback.on_epoch({"epoch": epoch, "loss": 0.5})
     hooks.before_node_run({"params:rate": 0.5})
     hooks.after_pipeline_run()
     assert len([line for line in warnings(caplog) if "goes on without MLflow" in line]) == 1

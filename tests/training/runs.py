@@ -18,7 +18,6 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import SplitConfig, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.loop import TrainingResult, train
-from atft_pipeline.training.session import nothing
 from tests.panel.market import make_panel
 
 MODEL = ModelConfig(
@@ -53,10 +52,10 @@ def run(
     loss: LossConfig | None = None,
     batches: BatchConfig = BATCHES,
     runtime: RuntimeConfig | None = None,
-    observer: Any = None,
+    callback: Any = None,
     resident: ResidentPanel | None = None,
     initial: Path | None = None,
-    interrupt: Callable[[], None] = nothing,
+    interrupt: Callable[[], None] | None = None,
     **training: Any,
 ) -> TrainingResult:
     return train(
@@ -70,7 +69,7 @@ def run(
         ResidencyConfig(),
         runtime or RuntimeConfig(device="cpu"),
         checkpoint_dir=folder,
-        observer=observer,
+        callback=callback,
         resident=resident,
         initial=initial,
         interrupt=interrupt,

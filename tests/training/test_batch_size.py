@@ -6,7 +6,7 @@ import torch
 
 from atft_pipeline.errors import ConfigError, UnavailableError
 from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.training.batch_size import Trainer, best_size
+from atft_pipeline.training.batch_size import BatchSizeProbe, best_size
 from tests.training.runs import BATCHES, market, run, weights
 
 
@@ -34,7 +34,7 @@ def test_a_training_measures_its_batch_size_and_keeps_it_when_resumed(
     given = run(panel, graphs, tmp_path / "given", batches=replace(BATCHES, batch_size=size), epochs=2)
     one, other = weights(found), weights(given)
     assert all(torch.equal(one[name], other[name]) for name in one)
-    monkeypatch.setattr(Trainer, "rate", lambda *_: pytest.fail("a resumed run measures nothing"))
+    monkeypatch.setattr(BatchSizeProbe, "rate", lambda *_: pytest.fail("a resumed run measures nothing"))
     again = run(panel, graphs, tmp_path / "auto", batches=auto, epochs=2, resume=True)
     assert again.run_card["data"]["batch_size"] == size
 

@@ -186,17 +186,17 @@ def test_an_fp16_step_without_numbers_is_skipped_and_the_next_one_is_not(
     before: list[dict[str, torch.Tensor]] = []
     original, forward = epoch.optimizer_step, epoch.forward
 
-    def overflowing(session: Any, *given: Any) -> Any:
-        result = forward(session, *given)
-        return replace(result, total=result.total * torch.inf) if session.state.step == 2 else result
+    def overflowing(trainer: Any, *given: Any) -> Any:
+        result = forward(trainer, *given)
+        return replace(result, total=result.total * torch.inf) if trainer.state.step == 2 else result
 
-    def watched(session: Any, phase: Any) -> Any:
-        before.append({name: weight.clone() for name, weight in session.model.named_parameters()})
-        return original(session, phase)
+    def watched(trainer: Any, phase: Any) -> Any:
+        before.append({name: weight.clone() for name, weight in trainer.model.named_parameters()})
+        return original(trainer, phase)
 
     monkeypatch.setattr(epoch, "forward", overflowing)
     monkeypatch.setattr(epoch, "optimizer_step", watched)
-    monkeypatch.setattr("atft_pipeline.training.accumulator.Sums.refuse_nan", lambda *_: None)
+    monkeypatch.setattr("atft_pipeline.training.accumulator.MetricAccumulator.refuse_nan", lambda *_: None)
     precision = {"compile": "none", "precision": "16-mixed"}
     card = train(planted, tmp_path, epochs=1, max_batches=5, runtime=precision).run_card
     assert card["precision"]["value"] == "16-mixed"

@@ -46,7 +46,7 @@ class Log:
 
 def test_finds_a_planted_signal_and_tells_the_observer(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
     log = Log()
-    result = run(*planted, tmp_path, observer=log)
+    result = run(*planted, tmp_path, callback=log)
     assert result.history[-1]["val_rank_ic"] > 0.4
     assert log.epochs == result.history
     assert log.card == result.run_card
@@ -235,13 +235,13 @@ def test_meaningless_numbers_stop_the_run_and_keep_the_last_good_checkpoint(
 
     original = loop.train_epoch
 
-    def sabotage(session: loop.Session, phase: PhaseConfig, loss: object) -> object:
-        if session.state.epoch == 1:
+    def sabotage(trainer: loop.Trainer, phase: PhaseConfig, loss: object) -> object:
+        if trainer.state.epoch == 1:
             with torch.no_grad():
-                session.model.heads.score.weight.fill_(float("nan") if wrong == "nan" else 0.0)
+                trainer.model.heads.score.weight.fill_(float("nan") if wrong == "nan" else 0.0)
             if wrong == "collapse":
                 return {"loss": 1.0}
-        return original(session, phase, loss)
+        return original(trainer, phase, loss)
 
     monkeypatch.setattr(loop, "train_epoch", sabotage)
     with pytest.raises(TrainingError, match=r"epoch 2: .*last good checkpoint is kept"):

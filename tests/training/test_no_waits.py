@@ -17,7 +17,7 @@ from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.build import input_spec
 from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig
 from atft_pipeline.training.optim.optimizers import build_optimizer
-from atft_pipeline.training.session import labels_of, regime_of
+from atft_pipeline.training.trainer import labels_of, regime_of
 from tests.training.runs import market
 
 META = torch.device("meta")

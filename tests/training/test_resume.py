@@ -14,7 +14,7 @@ from atft_pipeline.errors import Interrupted, TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.training.session import Session
+from atft_pipeline.training.trainer import Trainer
 from tests.project import ROOT
 from tests.training.runs import market, run, weights
 
@@ -118,15 +118,15 @@ def test_an_interrupt_within_an_epoch_resumes_bit_for_bit(
     made: tuple[Panel, MonthlyGraphs, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     panel, graphs, _ = made
-    original = Session.after_step
+    original = Trainer.after_step
 
-    def stop_in_the_middle(self: Session, *arguments: object) -> None:
+    def stop_in_the_middle(self: Trainer, *arguments: object) -> None:
         step = 2 if moment == "middle" else self.epoch_steps
         self.stop = (self.state.epoch, self.state.done) == (1, step)
         original(self, *arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(Session, "after_step", stop_in_the_middle)
+        patched.setattr(Trainer, "after_step", stop_in_the_middle)
         with pytest.raises(Interrupted, match="epoch 2 after step"):
             run(panel, graphs, tmp_path / "a", loss=LOSS, epochs=3)
     resumed = run(panel, graphs, tmp_path / "a", loss=LOSS, epochs=3, resume=True)

@@ -14,9 +14,9 @@ from atft_pipeline.errors import ConfigError
 from atft_pipeline.lineage import hash_bytes
 from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
-from atft_pipeline.training.build import Job, build_session
+from atft_pipeline.training.build import Job, build_trainer
 from atft_pipeline.training.epoch import train_epoch
-from atft_pipeline.training.session import Session
+from atft_pipeline.training.trainer import Trainer
 from atft_pipeline.tuning.config import DimensionConfig
 from atft_pipeline.tuning.objective import Market
 from atft_pipeline.tuning.space import (
@@ -58,7 +58,7 @@ def points(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return name, {dimension.path: draw(value_of(dimension)) for dimension in SCALED[name][1]}
 
 
-def session_of(settings_: Settings, market: Market, folder: Path, batches: int) -> Session:
+def trainer_of(settings_: Settings, market: Market, folder: Path, batches: int) -> Trainer:
     training = replace(settings_.training, max_batches=batches).with_epochs(3)
     job = Job(
         market.panel,
@@ -72,15 +72,15 @@ def session_of(settings_: Settings, market: Market, folder: Path, batches: int) 
         settings_.runtime,
         folder,
     )
-    made = build_session(job, market.resident)
+    made = build_trainer(job, market.resident)
     assert not made.store.folder.exists()
     return made
 
 
-def step(session: Session) -> dict[str, Any]:
-    phase = session.training.plan[0]
-    loss = CompositeLoss(session.loss_of(phase), session.horizons, session.model.config.heads.quantiles)
-    return train_epoch(session, phase, loss)
+def step(trainer: Trainer) -> dict[str, Any]:
+    phase = trainer.training.plan[0]
+    loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, trainer.model.config.heads.quantiles)
+    return train_epoch(trainer, phase, loss)
 
 
 @pytest.mark.slow
@@ -93,11 +93,11 @@ def test_every_point_builds_and_steps(drawn: tuple[str, dict[str, Any]], tiny: M
     # The tiny market's epoch has three of the largest batches.
     training = replace(settings_.training, accumulation=min(settings_.training.accumulation, 3))
     settings_ = replace(settings_, training=training)
-    session = session_of(settings_, tiny, tmp_path_factory.mktemp("states"), batches=settings_.training.accumulation)
-    record = step(session)
-    assert session.state.step == 1
+    trainer = trainer_of(settings_, tiny, tmp_path_factory.mktemp("states"), batches=settings_.training.accumulation)
+    record = step(trainer)
+    assert trainer.state.step == 1
     assert torch.isfinite(torch.tensor([record["loss"], record["gradient_norm"]])).all()
-    assert all(torch.isfinite(weight).all() for weight in session.model.parameters())
+    assert all(torch.isfinite(weight).all() for weight in trainer.model.parameters())
 
 
 @pytest.mark.parametrize("width", [256, 384, 512, 768])
@@ -119,9 +119,9 @@ def test_the_projects_spaces_pass_their_own_check(name: str) -> None:
 def trained(base: Settings, point: Point, market: Market) -> str:
     """Hash of the weights that would be kept after a few steps: everything that reaches the trainer moves them."""
     with tempfile.TemporaryDirectory() as folder:
-        session = session_of(apply(base, point), market, Path(folder), batches=4)
-        step(session)
-    kept = session.weights_to_keep()
+        trainer = trainer_of(apply(base, point), market, Path(folder), batches=4)
+        step(trainer)
+    kept = trainer.weights_to_keep()
     return hash_bytes(kept[name].detach().numpy().tobytes() for name in sorted(kept))
 
 

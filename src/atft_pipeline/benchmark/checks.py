@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from atft_pipeline.benchmark.measure import session_of, steps_of
+from atft_pipeline.benchmark.measure import steps_of, trainer_of
 from atft_pipeline.benchmark.switches import EAGER, Settings, Variant
 from atft_pipeline.benchmark.workload import Workload
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.scoring.inference import score_days
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.runtime.runtime import choose_runtime
-from atft_pipeline.training.session import Session
+from atft_pipeline.training.trainer import Trainer
 
 # Steps under the sync check; fewer than those between two looks at the loss, which do wait.
 STEPS = 40
@@ -36,8 +36,8 @@ def check_no_waits(workload: Workload, settings: Settings) -> Check:
     if workload.resident.device.type != "cuda":
         return Check(name, passed=True, detail="on a CPU the meta-device test stands for it")
     variant = Variant("no waits", EAGER)
-    with session_of(workload, settings, variant) as session:
-        steps = steps_of(session, STEPS)
+    with trainer_of(workload, settings, variant) as trainer:
+        steps = steps_of(trainer, STEPS)
         next(steps)  # asks for the first loss
         torch.cuda.synchronize()
         torch.cuda.set_sync_debug_mode("error")
@@ -53,16 +53,16 @@ def check_no_waits(workload: Workload, settings: Settings) -> Check:
 def check_scores(workload: Workload, settings: Settings) -> list[Check]:
     """Train a little on the device, then score the same days on the CPU and on the device, in float32 and in bf16."""
     device = workload.resident.device
-    with session_of(workload, settings, Variant("scores", EAGER)) as session:
-        for _ in steps_of(session, min(STEPS, session.steps)):
+    with trainer_of(workload, settings, Variant("scores", EAGER)) as trainer:
+        for _ in steps_of(trainer, min(STEPS, trainer.steps)):
             pass
-        days = session.validation_batches.days[:3]
-        exact = _scores(session, workload, "cpu", "32", days)
+        days = trainer.validation_batches.days[:3]
+        exact = _scores(trainer, workload, "cpu", "32", days)
         if device.type != "cuda":
-            again = _scores(session, workload, "cpu", "32", days)
+            again = _scores(trainer, workload, "cpu", "32", days)
             return [Check("equal scores twice", bool(np.array_equal(exact, again)), "float32 on the CPU, bit for bit")]
-        same = _scores(session, workload, "cuda", "32", days)
-        low = _scores(session, workload, "cuda", "bf16-mixed", days)
+        same = _scores(trainer, workload, "cuda", "32", days)
+        low = _scores(trainer, workload, "cuda", "bf16-mixed", days)
     apart = float(np.abs(exact - same).max())
     ranks = float(np.corrcoef(_ranks(exact), _ranks(low))[0, 1])
     return [
@@ -71,14 +71,14 @@ def check_scores(workload: Workload, settings: Settings) -> list[Check]:
     ]
 
 
-def _scores(session: Session, workload: Workload, device: str, precision: Any, days: tuple[int, ...]) -> Any:
+def _scores(trainer: Trainer, workload: Workload, device: str, precision: Any, days: tuple[int, ...]) -> Any:
     """Scores [R] of the first horizon."""
     runtime = choose_runtime(RuntimeConfig(device=device, precision=precision))  # type: ignore[arg-type]
-    model = ATFTGATFAN(session.model.config, session.model.spec)
-    model.load_state_dict({name: weight.cpu() for name, weight in session.model.state_dict().items()})
+    model = ATFTGATFAN(trainer.model.config, trainer.model.spec)
+    model.load_state_dict({name: weight.cpu() for name, weight in trainer.model.state_dict().items()})
     resident = workload.on("host") if device == "cpu" else workload.resident
-    graphs = session.train_batches.graphs
-    scores = score_days(model.eval(), resident, graphs, days, replace(session.batches, batch_size=1), runtime)
+    graphs = trainer.train_batches.graphs
+    scores = score_days(model.eval(), resident, graphs, days, replace(trainer.batches, batch_size=1), runtime)
     return scores.score[:, 0]
 
 

@@ -21,10 +21,10 @@ from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.splits.split import Split
-from atft_pipeline.training.accumulator import Sums
-from atft_pipeline.training.build import Job, build_session
+from atft_pipeline.training.accumulator import MetricAccumulator
+from atft_pipeline.training.build import Job, build_trainer
 from atft_pipeline.training.epoch import Clock, forward, train_group
-from atft_pipeline.training.session import Session
+from atft_pipeline.training.trainer import Trainer
 
 GIB = 2**30
 
@@ -57,7 +57,7 @@ class Measurement:
 
 
 @contextmanager
-def session_of(workload: Workload, settings: Settings, variant: Variant) -> Iterator[Session]:
+def trainer_of(workload: Workload, settings: Settings, variant: Variant) -> Iterator[Trainer]:
     """The objects of a training of a variant, in a folder that goes afterwards."""
     asked = settings.with_variant(variant)
     scale = workload.scale
@@ -87,21 +87,21 @@ def session_of(workload: Workload, settings: Settings, variant: Variant) -> Iter
             asked.runtime,
             Path(folder),
         )
-        yield build_session(job, workload.on(variant.change.get("residency", "device")))
+        yield build_trainer(job, workload.on(variant.change.get("residency", "device")))
 
 
-def steps_of(session: Session, count: int) -> Iterator[tuple[float, int]]:
+def steps_of(trainer: Trainer, count: int) -> Iterator[tuple[float, int]]:
     """Train some steps in the real loop; yield the loss so far (on demand) and the samples of each step."""
-    phase = session.training.plan[0]
-    loss = CompositeLoss(session.loss_of(phase), session.horizons, session.model.config.heads.quantiles)
-    session.module.train()
-    sums, clock = Sums(), Clock(session)
-    groups = [group for epoch in range(len(session.epoch_ends)) for group in session.groups(epoch)][:count]
+    phase = trainer.training.plan[0]
+    loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, trainer.model.config.heads.quantiles)
+    trainer.module.train()
+    sums, clock = MetricAccumulator(), Clock(trainer)
+    groups = [group for epoch in range(len(trainer.epoch_ends)) for group in trainer.groups(epoch)][:count]
     plans = [plan for group in groups for plan in group]
-    batches = session.timer.waiting(session.source.build_all(plans))
+    batches = trainer.timer.waiting(trainer.source.build_all(plans))
     for number, group in enumerate(groups):
         before = clock.samples
-        train_group(session, phase, loss, sums, group, batches, clock)
+        train_group(trainer, phase, loss, sums, group, batches, clock)
         # The first loss is asked for: it is compared between variants. Later ones would make the host wait.
         yield (sums.loss if number == 0 else 0.0), clock.samples - before
 
@@ -109,45 +109,45 @@ def steps_of(session: Session, count: int) -> Iterator[tuple[float, int]]:
 def measure(workload: Workload, settings: Settings, variant: Variant, *, warm: int, steps: int) -> Measurement:
     """Measure a variant; what a device cannot do, or has no memory for, is told and no error."""
     found = Measurement(variant.name)
-    with suppress_failure(found), session_of_timed(workload, settings, variant) as (session, began):
-        device = session.device
+    with suppress_failure(found), trainer_of_timed(workload, settings, variant) as (trainer, began):
+        device = trainer.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         marks: list[Any] = []
         samples: list[int] = []
-        for number, (loss, rows) in enumerate(steps_of(session, 1 + warm + steps)):
+        for number, (loss, rows) in enumerate(steps_of(trainer, 1 + warm + steps)):
             if number == 0:
                 synchronize(device)
                 found.loss, found.first_step_s = loss, time.perf_counter() - began
             if number == warm:
-                session.timer.collect()
-                before = dict(session.timer.device_seconds or session.timer.seconds)
-                waited = session.timer.seconds["data"]
+                trainer.timer.collect()
+                before = dict(trainer.timer.device_seconds or trainer.timer.seconds)
+                waited = trainer.timer.seconds["data"]
             if number >= warm:
                 marks.append(_mark(device))
                 samples.append(rows)
         synchronize(device)
-        session.timer.collect()
+        trainer.timer.collect()
         taken = _between(marks)
         found.step_ms = statistics.median(taken)
         found.spread = _quartile_spread(taken)
         found.samples_per_second = statistics.median(
             1e3 * rows / spent for rows, spent in zip(samples[1:], taken, strict=True)
         )
-        after = session.timer.device_seconds or session.timer.seconds
+        after = trainer.timer.device_seconds or trainer.timer.seconds
         total = sum(taken) / 1e3
         found.parts = {name: (value - before.get(name, 0.0)) / total for name, value in after.items() if name != "data"}
-        found.parts["data wait"] = (session.timer.seconds["data"] - waited) / total
+        found.parts["data wait"] = (trainer.timer.seconds["data"] - waited) / total
         found.peak_gib = torch.cuda.max_memory_allocated(device) / GIB if device.type == "cuda" else None
     return found
 
 
 @contextmanager
-def session_of_timed(workload: Workload, settings: Settings, variant: Variant) -> Iterator[tuple[Session, float]]:
-    """A session, and when its building began."""
+def trainer_of_timed(workload: Workload, settings: Settings, variant: Variant) -> Iterator[tuple[Trainer, float]]:
+    """A trainer, and when its building began."""
     began = time.perf_counter()
-    with session_of(workload, settings, variant) as session:
-        yield session, began
+    with trainer_of(workload, settings, variant) as trainer:
+        yield trainer, began
 
 
 @contextmanager
@@ -167,12 +167,12 @@ def suppress_failure(found: Measurement) -> Iterator[None]:
 
 def flops_per_sample(workload: Workload, settings: Settings, variant: Variant) -> float:
     """Floating-point operations of a sample, forward and backward, counted by torch."""
-    with session_of(workload, settings, variant) as session:
-        phase = session.training.plan[0]
-        loss = CompositeLoss(session.loss_of(phase), session.horizons, ())
-        batch = session.train_batches.build(session.train_batches.plan()[0])
+    with trainer_of(workload, settings, variant) as trainer:
+        phase = trainer.training.plan[0]
+        loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, ())
+        batch = trainer.train_batches.build(trainer.train_batches.plan()[0])
         with FlopCounterMode(display=False) as counter:
-            session.fabric.backward(forward(session, batch, phase, loss).total)
+            trainer.fabric.backward(forward(trainer, batch, phase, loss).total)
         return float(counter.get_total_flops()) / batch.real_samples
 
 

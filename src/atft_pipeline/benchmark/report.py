@@ -13,7 +13,7 @@ from rich.table import Table
 
 from atft_pipeline.benchmark.checks import Check, check_no_waits, check_scores, run_tests
 from atft_pipeline.benchmark.machine import describe, synchronize
-from atft_pipeline.benchmark.measure import Measurement, flops_per_sample, measure, session_of, steps_of
+from atft_pipeline.benchmark.measure import Measurement, flops_per_sample, measure, steps_of, trainer_of
 from atft_pipeline.benchmark.switches import DEFAULT, EAGER, PLAIN, VARIANTS, Settings, Variant
 from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
 from atft_pipeline.config import config, require, within
@@ -22,7 +22,7 @@ from atft_pipeline.reporting.console import terminal_text
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.runtime.runtime import choose_runtime
-from atft_pipeline.training.session import Session
+from atft_pipeline.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -117,10 +117,10 @@ def run_benchmark(settings: BenchmarkConfig, *, full: bool = False, checkout: Pa
         log.info("%s", _line(report.variants[-1]))
         if full and variant is DEFAULT:
             # Compiled once more, from the cache: what that takes is a warm start.
-            with session_of(workload, groups, DEFAULT) as session:
-                report.epoch = _epoch(session, workload, report.variants[0], left())
+            with trainer_of(workload, groups, DEFAULT) as trainer:
+                report.epoch = _epoch(trainer, workload, report.variants[0], left())
                 log.info("%s", _epoch_line(report.epoch))
-                report.kernels = _kernels(session)
+                report.kernels = _kernels(trainer)
     if any(row.name == PLAIN.name and not row.error for row in report.variants):
         _note(report, _check_losses(report.variants))
     report.seconds = _since(began)
@@ -151,9 +151,9 @@ def _expected(variant: Variant, done: Sequence[Measurement]) -> float:
     return 2 * done[0].first_step_s + 5 if compiles else 8.0
 
 
-def _epoch(session: Session, workload: Workload, base: Measurement, left: float) -> dict[str, Any]:
+def _epoch(trainer: Trainer, workload: Workload, base: Measurement, left: float) -> dict[str, Any]:
     """A whole epoch and its validation where the time allows; else what the measured steps foretell."""
-    rows = session.train_batches.samples
+    rows = trainer.train_batches.samples
     foretold = rows / base.samples_per_second if base.samples_per_second else float("inf")
     found: dict[str, Any] = {
         "training_windows": rows,
@@ -164,41 +164,41 @@ def _epoch(session: Session, workload: Workload, base: Measurement, left: float)
     }
     if not found["complete"]:
         return found
-    phase = session.training.plan[0]
-    loss = CompositeLoss(session.loss_of(phase), session.horizons, ())
-    record = train_epoch(session, phase, loss)
-    synchronize(session.device)
+    phase = trainer.training.plan[0]
+    loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, ())
+    record = train_epoch(trainer, phase, loss)
+    synchronize(trainer.device)
     # Compilation and the first step are told apart from the epoch.
-    trained = time.perf_counter() - (session.began + (session.first_step_seconds or 0.0))
+    trained = time.perf_counter() - (trainer.began + (trainer.first_step_seconds or 0.0))
     # The first validation compiles its own graph.
-    validate(session)
+    validate(trainer)
     start = time.perf_counter()
-    validate(session)
+    validate(trainer)
     validated = time.perf_counter() - start
     return found | {
         "seconds": trained,
-        "warm_start_to_first_step_seconds": session.first_step_seconds,
+        "warm_start_to_first_step_seconds": trainer.first_step_seconds,
         "loss": record["loss"],
         "data_wait_share": record["data_wait_share"],
         "validation_seconds": validated,
-        "validation_row_against_training_row": (validated / session.validation_batches.samples) / (trained / rows),
+        "validation_row_against_training_row": (validated / trainer.validation_batches.samples) / (trained / rows),
     }
 
 
-def _kernels(session: Session) -> list[dict[str, Any]]:
+def _kernels(trainer: Trainer) -> list[dict[str, Any]]:
     """The kernels that take most device time in three steps of the default."""
     activities = [torch.profiler.ProfilerActivity.CPU]
-    if session.device.type == "cuda":
+    if trainer.device.type == "cuda":
         activities = [torch.profiler.ProfilerActivity.CUDA]
-    steps = steps_of(session, 6)
+    steps = steps_of(trainer, 6)
     for _ in range(3):
         next(steps)
-    synchronize(session.device)
+    synchronize(trainer.device)
     with torch.profiler.profile(activities=activities) as profiler:
         for _ in steps:
             pass
-        synchronize(session.device)
-    on_device = session.device.type == "cuda"
+        synchronize(trainer.device)
+    on_device = trainer.device.type == "cuda"
     taken = [
         (event.key, event.self_device_time_total if on_device else event.self_cpu_time_total, event.count)
         for event in profiler.key_averages()

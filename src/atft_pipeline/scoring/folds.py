@@ -53,7 +53,7 @@ class FoldSettings:
     evaluation: EvaluationConfig
 
 
-class FoldObserver(Protocol):
+class FoldCallback(Protocol):
     """Whoever wants to hear of each fold."""
 
     def on_fold(self, record: FoldRecord) -> None:
@@ -68,7 +68,7 @@ def run_folds(
     folder: Path,
     *,
     warm_start: bool = False,
-    observer: FoldObserver | None = None,
+    callback: FoldCallback | None = None,
 ) -> tuple[pl.DataFrame, list[FoldRecord]]:
     """Train and score every fold that is not on disk yet; the panel is loaded once.
 
@@ -79,7 +79,7 @@ def run_folds(
         settings: parameters of every fold.
         folder: where finished folds are kept; a run that was killed continues there.
         warm_start: begin each fold with the weights of the one before.
-        observer: hears of each fold.
+        callback: hears of each fold.
 
     Returns:
         The stitched predictions (Date, Listing, ``score_{h}``, quantiles, ``return_{h}``, ``ridge_{h}``,
@@ -107,8 +107,8 @@ def run_folds(
         record = replace(record, fold=fold.number)
         records.append(record)
         log.info("fold %d of %d  %s", fold.number, len(folds), _result(record, _left(record, folds, stores, place)))
-        if observer is not None:
-            observer.on_fold(record)
+        if callback is not None:
+            callback.on_fold(record)
     return stitch(panel, folds, stores), records
 
 

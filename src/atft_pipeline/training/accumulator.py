@@ -12,7 +12,7 @@ from atft_pipeline.losses.composite import LossResult
 Record = dict[str, Any]
 
 
-class Sums:
+class MetricAccumulator:
     """Sums over the days and steps of an epoch.
 
     Attributes:

@@ -26,8 +26,8 @@ REPEATS = 3
 
 
 @dataclass(frozen=True)
-class Trainer:
-    """What a trial of a batch size needs."""
+class BatchSizeProbe:
+    """What measuring a batch size needs."""
 
     network: ATFTGATFAN
     module: nn.Module
@@ -74,12 +74,12 @@ class Trainer:
             torch.cuda.synchronize()
 
 
-def measured_batch_size(trainer: Trainer, batches: BatchConfig) -> int:
+def measured_batch_size(probe: BatchSizeProbe, batches: BatchConfig) -> int:
     """Measure doubled sizes until memory ends or nothing is gained; the random state is left as it was."""
     state = torch.get_rng_state()
-    days = DayBatches(trainer.resident, None, trainer.days, replace(batches, batch_size=1), shuffle=False, seed=0)
+    days = DayBatches(probe.resident, None, probe.days, replace(batches, batch_size=1), shuffle=False, seed=0)
     widest = max(len(days.samples_of(day)) for day in days.days)
-    size = best_size(lambda count: trainer.rate(replace(batches, batch_size=count)), widest, days.samples)
+    size = best_size(lambda count: probe.rate(replace(batches, batch_size=count)), widest, days.samples)
     torch.set_rng_state(state)
     return size
 

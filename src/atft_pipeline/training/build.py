@@ -21,17 +21,17 @@ from atft_pipeline.panel.panel import Panel, PanelMeta
 from atft_pipeline.panel.prefetch import source_of
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import Split
-from atft_pipeline.training.batch_size import Trainer, measured_batch_size
+from atft_pipeline.training.batch_size import BatchSizeProbe, measured_batch_size
 from atft_pipeline.training.checkpoint.model import MODEL_TENSORS, start_from
 from atft_pipeline.training.checkpoint.origin import Descent
 from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
 from atft_pipeline.training.config import WITHOUT_EFFECT, RuntimeConfig, TrainingConfig, loss_of
 from atft_pipeline.training.optim.optimizers import build_optimizer
-from atft_pipeline.training.runtime.distributed import Ranks, build_fabric
+from atft_pipeline.training.runtime.distributed import ProcessGroup, build_fabric
 from atft_pipeline.training.runtime.gpu import GpuSampler, nvml_reader
 from atft_pipeline.training.runtime.monitor import PartTimer
 from atft_pipeline.training.runtime.runtime import Runtime, choose_runtime, compile_module, use_attention
-from atft_pipeline.training.session import Session
+from atft_pipeline.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -54,7 +54,7 @@ class Job:
     initial: Path | None = None
 
 
-def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabric | None" = None) -> Session:
+def build_trainer(job: Job, resident: ResidentPanel | None = None, fabric: "Fabric | None" = None) -> Trainer:
     """Build the objects of a training; requests that cannot be met raise before the data are loaded.
 
     Args:
@@ -71,7 +71,7 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
     chosen = choose_runtime(job.runtime)
     fabric = fabric or build_fabric(chosen.torch_device.type, job.runtime.devices, chosen.fabric_precision)
     panel, training = checked(job, resident), job.training
-    device, ranks = fabric.device, Ranks(fabric.global_rank, fabric.world_size)
+    device, processes = fabric.device, ProcessGroup(fabric.global_rank, fabric.world_size)
     network = build_network(job, panel.meta, chosen, device)
     built = build_optimizer(network, training.optimizer, scaled=chosen.precision.value == "16-mixed")
     module, optimizer = fabric.setup(network, built.optimizer)
@@ -81,15 +81,15 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
     store = StateStore(job.checkpoint_dir / fingerprint[:12], fingerprint, training.keep_states, training.keep_best)
     batches = job.batches
     if batches.batch_size == "auto":
-        trainer = Trainer(network, module, fabric, chosen, resident, aligned, job.split.train, job.loss)
+        probe = BatchSizeProbe(network, module, fabric, chosen, resident, aligned, job.split.train, job.loss)
         size = store.batch_size if training.resume else None
         # Every process takes the first one's measurement.
-        batches = replace(batches, batch_size=ranks.collect(size or measured_batch_size(trainer, batches))[0])
+        batches = replace(batches, batch_size=processes.collect(size or measured_batch_size(probe, batches))[0])
     of_days = partial(DayBatches, resident, aligned, config=batches, fixed=chosen.compile.value != "none")
     train_batches = of_days(job.split.train, shuffle=True, seed=training.seed)
     validation_batches = of_days(job.split.validation, shuffle=False, seed=0)
     check_accumulation(training, len(train_batches))
-    session = Session(
+    trainer = Trainer(
         training=training,
         loss=job.loss,
         batches=batches,
@@ -109,12 +109,12 @@ def build_session(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
         descent=Descent(panel, job.split, job.graphs.meta.fingerprint if job.graphs is not None else ""),
         state=TrainingState(batch_size=batches.size, ema=_copies(network) if training.ema_decay else {}),
         timer=PartTimer(device),
-        ranks=ranks,
+        processes=processes,
         began=began,
     )
-    session.sampler = _sampler(session)
-    begin(session)
-    return session
+    trainer.sampler = _sampler(trainer)
+    begin(trainer)
+    return trainer
 
 
 def build_network(job: Job, meta: PanelMeta, chosen: Runtime, device: torch.device) -> ATFTGATFAN:
@@ -198,24 +198,24 @@ def check_accumulation(training: TrainingConfig, batches: int) -> None:
     )
 
 
-def begin(session: Session) -> None:
+def begin(trainer: Trainer) -> None:
     """Continue from the last state, or clear what an earlier run left; no other process may do so meanwhile."""
-    if session.ranks.first:
-        session.store.claim()
-    if session.training.resume:
-        session.store.restore(session.state, session.model, session.optimizer)
-    elif session.ranks.first:
-        session.store.clear()
-    session.ranks.wait()
-    if session.ranks.rank:
+    if trainer.processes.first:
+        trainer.store.claim()
+    if trainer.training.resume:
+        trainer.store.restore(trainer.state, trainer.model, trainer.optimizer)
+    elif trainer.processes.first:
+        trainer.store.clear()
+    trainer.processes.wait()
+    if trainer.processes.rank:
         # Dropout and noise differ between processes; the first one draws as a run alone would.
-        torch.manual_seed(session.training.seed + 1_000_003 * session.ranks.rank + session.state.step)
+        torch.manual_seed(trainer.training.seed + 1_000_003 * trainer.processes.rank + trainer.state.step)
 
 
-def _sampler(session: Session) -> GpuSampler | None:
+def _sampler(trainer: Trainer) -> GpuSampler | None:
     """Samples the GPU of this process, where there is one and NVML."""
-    read = nvml_reader(session.device.index or 0) if session.device.type == "cuda" else None
-    return GpuSampler(read, lambda: session.timer.current) if read else None
+    read = nvml_reader(trainer.device.index or 0) if trainer.device.type == "cuda" else None
+    return GpuSampler(read, lambda: trainer.timer.current) if read else None
 
 
 def input_spec(meta: PanelMeta, window: int) -> InputSpec:

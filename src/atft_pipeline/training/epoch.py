@@ -18,105 +18,105 @@ from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.packing import BatchPlan
 from atft_pipeline.progress import progress_bar
 from atft_pipeline.stats.rank_ic import RankICSummary, rank_ic_of_tensors, summarise
-from atft_pipeline.training.accumulator import Record, Sums
+from atft_pipeline.training.accumulator import MetricAccumulator, Record
 from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.config import PhaseConfig
 from atft_pipeline.training.health import block_norms
 from atft_pipeline.training.optim.schedules import learning_rate
 from atft_pipeline.training.runtime.monitor import STEP, WARM_UP, tracing
-from atft_pipeline.training.session import Session
+from atft_pipeline.training.trainer import Trainer
 
 # Steps between two looks at what makes the host wait for the device: a loss that is no number, norms by block.
 CHECK_EVERY = 50
 
 
-def train_epoch(session: Session, phase: PhaseConfig, loss: CompositeLoss) -> Record:
+def train_epoch(trainer: Trainer, phase: PhaseConfig, loss: CompositeLoss) -> Record:
     """One pass over the training days, from the step at which the state stands.
 
     Returns:
         Mean loss, its terms, learning rate, gradient norms, samples per second, share of waiting for data.
     """
-    state = session.state
-    session.module.train()
+    state = trainer.state
+    trainer.module.train()
     loss.reset()
-    sums = Sums()
+    sums = MetricAccumulator()
     if state.done:
-        sums.unpack(state.sums, session.device)
+        sums.unpack(state.sums, trainer.device)
         loss.remember(state.loss_memory)
-    groups = session.groups(state.epoch)
-    mine = [plan for group in groups[state.done :] for plan in session.share_of(group)]
-    batches = session.timer.waiting(session.source.build_all(mine))
-    clock = Clock(session)
+    groups = trainer.groups(state.epoch)
+    mine = [plan for group in groups[state.done :] for plan in trainer.share_of(group)]
+    batches = trainer.timer.waiting(trainer.source.build_all(mine))
+    clock = Clock(trainer)
     # An epoch that was interrupted after its last step has none left.
-    lr = planned_rate(session, phase, max(state.step - 1, 0))
-    trace = tracing(session.training.profile_steps if not state.epoch else 0, session.store.folder / "trace.json")
+    lr = planned_rate(trainer, phase, max(state.step - 1, 0))
+    trace = tracing(trainer.training.profile_steps if not state.epoch else 0, trainer.store.folder / "trace.json")
     with progress_bar() as bar, trace as traced:
         task = bar.add_task(f"epoch {state.epoch + 1}", total=len(groups), completed=state.done, note="")
         for group in groups[state.done :]:
-            lr = train_group(session, phase, loss, sums, group, batches, clock)
+            lr = train_group(trainer, phase, loss, sums, group, batches, clock)
             state.done += 1
-            note_first_step(session)
+            note_first_step(trainer)
             traced()
             clock.step()
-            session.after_step(sums, loss)
-            if session.device.type == "cpu" or state.step % CHECK_EVERY == 0:
+            trainer.after_step(sums, loss)
+            if trainer.device.type == "cpu" or state.step % CHECK_EVERY == 0:
                 sums.refuse_nan(state.epoch + 1)
-                show(bar, task, session, sums, clock)
+                show(bar, task, trainer, sums, clock)
             bar.advance(task)
     sums.refuse_nan(state.epoch + 1)
-    session.timer.collect()
-    sums.gather(session.ranks.collect(sums.pack()))
-    session.terms_seen = sums.terms()
-    session.last_lr = lr
+    trainer.timer.collect()
+    sums.gather(trainer.processes.collect(sums.pack()))
+    trainer.terms_seen = sums.terms()
+    trainer.last_lr = lr
     return {**sums.means(), "lr": lr, **clock.numbers()}
 
 
-def note_first_step(session: Session) -> None:
+def note_first_step(trainer: Trainer) -> None:
     """Note when the first step of this process is done: loading, compiling and the step itself."""
-    if session.first_step_seconds is None:
-        if session.device.type == "cuda":
-            torch.cuda.synchronize(session.device)
-        session.first_step_seconds = time.perf_counter() - session.began
+    if trainer.first_step_seconds is None:
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize(trainer.device)
+        trainer.first_step_seconds = time.perf_counter() - trainer.began
 
 
 def train_group(
-    session: Session,
+    trainer: Trainer,
     phase: PhaseConfig,
     loss: CompositeLoss,
-    sums: Sums,
+    sums: MetricAccumulator,
     group: Sequence[BatchPlan],
     batches: Iterator[DayBatch],
     clock: "Clock",
 ) -> float:
     """One optimiser step over this process's batches of a group; returns the learning rate."""
-    timer = session.timer
+    timer = trainer.timer
     days = sum(len(plan.days) for plan in group)
-    for plan in session.share_of(group):
+    for plan in trainer.share_of(group):
         batch = next(batches)
         with timer.part("forward"):
-            result = forward(session, batch, phase, loss)
+            result = forward(trainer, batch, phase, loss)
         with timer.part("backward"):
             # A batch counts by its days, so that several, here or in other processes, equal one large batch.
-            session.fabric.backward(result.total * (batch.real_days / days))
+            trainer.fabric.backward(result.total * (batch.real_days / days))
         sums.add(result, batch.real_days)
         clock.samples += batch.real_samples
-        session.samples_seen += batch.real_samples
-        session.state.read["train"].update(plan.days)
+        trainer.samples_seen += batch.real_samples
+        trainer.state.read["train"].update(plan.days)
     with timer.part("optimizer"):
-        session.stop = session.ranks.sum_gradients(session.model, stop=session.stop)
-        look = session.state.step % CHECK_EVERY == 0
-        blocks = block_norms(session.model) if look else None
-        lr, norm = optimizer_step(session, phase)
+        trainer.stop = trainer.processes.sum_gradients(trainer.model, stop=trainer.stop)
+        look = trainer.state.step % CHECK_EVERY == 0
+        blocks = block_norms(trainer.model) if look else None
+        lr, norm = optimizer_step(trainer, phase)
     sums.add_norm(norm, blocks)
     return lr
 
 
-def forward(session: Session, batch: DayBatch, phase: PhaseConfig, loss: CompositeLoss) -> LossResult:
+def forward(trainer: Trainer, batch: DayBatch, phase: PhaseConfig, loss: CompositeLoss) -> LossResult:
     """Loss of one batch, with the phase's augmentation."""
-    here = batch.to(session.device)
+    here = batch.to(trainer.device)
     features, mask = augment(here, phase.augmentation)
-    output = session.score(here, features, mask)
-    labels = session.labels(here, mask)
+    output = trainer.score(here, features, mask)
+    labels = trainer.labels(here, mask)
     return loss(
         output.arranged(here.by_day),
         labels.targets,
@@ -124,24 +124,24 @@ def forward(session: Session, batch: DayBatch, phase: PhaseConfig, loss: Composi
         labels.mask,
         days=here.days,
         listing=here.by_day(here.listing + 1) - 1,
-        regime=session.regime_of(here),
+        regime=trainer.regime_of(here),
     )
 
 
-def optimizer_step(session: Session, phase: PhaseConfig) -> tuple[float, Tensor]:
+def optimizer_step(trainer: Trainer, phase: PhaseConfig) -> tuple[float, Tensor]:
     """Clip, step, average; return the learning rate and the gradient norm before clipping."""
-    training, state = session.training, session.state
-    lr = planned_rate(session, phase, state.step)
-    for group in session.optimizer.param_groups:
+    training, state = trainer.training, trainer.state
+    lr = planned_rate(trainer, phase, state.step)
+    for group in trainer.optimizer.param_groups:
         group["lr"] = lr
-    norm = session.fabric.clip_gradients(
-        session.module, session.optimizer, max_norm=training.clip_norm or math.inf, error_if_nonfinite=False
+    norm = trainer.fabric.clip_gradients(
+        trainer.module, trainer.optimizer, max_norm=training.clip_norm or math.inf, error_if_nonfinite=False
     )
-    session.optimizer.step()
-    session.optimizer.zero_grad(set_to_none=True)
+    trainer.optimizer.step()
+    trainer.optimizer.zero_grad(set_to_none=True)
     state.step += 1
     if state.ema:
-        weights = dict(session.model.named_parameters())
+        weights = dict(trainer.model.named_parameters())
         torch._foreach_lerp_(
             list(state.ema.values()), [weights[name].detach() for name in state.ema], 1 - training.ema_decay
         )
@@ -149,40 +149,40 @@ def optimizer_step(session: Session, phase: PhaseConfig) -> tuple[float, Tensor]
     return lr, norm
 
 
-def planned_rate(session: Session, phase: PhaseConfig, step: int) -> float:
+def planned_rate(trainer: Trainer, phase: PhaseConfig, step: int) -> float:
     """The learning rate that the plan gives a step."""
-    training = session.training
+    training = trainer.training
     return phase.lr_factor * learning_rate(
         step,
-        steps=session.steps,
-        epoch_steps=session.epoch_steps,
+        steps=trainer.steps,
+        epoch_steps=trainer.epoch_steps,
         peak=training.optimizer.lr,
         config=training.schedule,
     )
 
 
 @torch.no_grad()
-def validate(session: Session) -> tuple[RankICSummary, float]:
+def validate(trainer: Trainer) -> tuple[RankICSummary, float]:
     """Daily RankIC of the validation days with the weights that would be kept; and the mean spread of a day."""
-    session.module.eval()
-    plans = session.ranks.mine(session.validation_batches.plan())
+    trainer.module.eval()
+    plans = trainer.processes.mine(trainer.validation_batches.plan())
     rows: list[Tensor] = []
-    with session.averaged_weights():
-        session.state.read["validation"].update(day for plan in plans for day in plan.days)
-        for batch in session.validation_source.build_all(plans):
-            here = batch.to(session.device)
-            score = here.by_day(session.score(here, here.inputs(), here.mask).score.float())
+    with trainer.averaged_weights():
+        trainer.state.read["validation"].update(day for plan in plans for day in plan.days)
+        for batch in trainer.validation_source.build_all(plans):
+            here = batch.to(trainer.device)
+            score = here.by_day(trainer.score(here, here.inputs(), here.mask).score.float())
             labels, known = here.by_day(here.returns), here.by_day(here.label_mask)
             daily = rank_ic_of_tensors(score.transpose(1, 2), labels.transpose(1, 2), known.transpose(1, 2))
             # Days that only pad a batch are dropped by the host, once, when all is computed.
             rows.append(torch.cat([daily, score_spread(score, here.by_day(here.mask))], dim=1)[: batch.real_days])
-    numbers = torch.cat(rows).cpu() if rows else torch.zeros(0, 2 * len(session.horizons))
+    numbers = torch.cat(rows).cpu() if rows else torch.zeros(0, 2 * len(trainer.horizons))
     days = [day for plan in plans for day in plan.days]
-    parts = session.ranks.collect((days, numbers))
+    parts = trainer.processes.collect((days, numbers))
     order = np.argsort([day for part, _ in parts for day in part], kind="stable")
     daily, spread = torch.cat([part for _, part in parts])[order].double().chunk(2, dim=1)
-    weights = session.loss.weights_of(session.horizons)
-    return summarise(daily.numpy(), session.horizons, weights), float(spread.mean())
+    weights = trainer.loss.weights_of(trainer.horizons)
+    return summarise(daily.numpy(), trainer.horizons, weights), float(spread.mean())
 
 
 def score_spread(score_BnQ: Tensor, mask_Bn: Tensor) -> Tensor:
@@ -197,43 +197,43 @@ class Clock:
         samples: since the count began.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
         self._steps = 0
         self._begin()
 
     def _begin(self) -> None:
         self.samples = 0
-        self._seconds = dict(self._session.timer.seconds)
+        self._seconds = dict(self._trainer.timer.seconds)
         self._start = time.perf_counter()
 
     def step(self) -> None:
         """Hear that a step is done; the first steps of a process are left out where more follow."""
         self._steps += 1
-        if self._session.steps_here < WARM_UP < self._session.epoch_steps:
-            self._session.steps_here += 1
+        if self._trainer.steps_here < WARM_UP < self._trainer.epoch_steps:
+            self._trainer.steps_here += 1
             self._begin()
 
     def rate(self) -> float:
         """Samples per second of all processes together."""
         spent = time.perf_counter() - self._start
-        return self._session.ranks.world * self.samples / spent if spent and self.samples else 0.0
+        return self._trainer.processes.world * self.samples / spent if spent and self.samples else 0.0
 
     def numbers(self) -> Record:
         """Seconds by part, samples per second, and the share of waiting for data."""
-        seconds = self._session.timer.seconds
+        seconds = self._trainer.timer.seconds
         spent = {part: seconds[part] - self._seconds.get(part, 0.0) for part in STEP}
         # A GPU works while the host goes on: only the clock, read after both are done, tells what a step took.
-        total = time.perf_counter() - self._start if self._session.device.type == "cuda" else sum(spent.values())
+        total = time.perf_counter() - self._start if self._trainer.device.type == "cuda" else sum(spent.values())
         return {
-            "samples_per_second": self._session.ranks.world * self.samples / total if total else 0.0,
+            "samples_per_second": self._trainer.processes.world * self.samples / total if total else 0.0,
             "data_wait_share": spent["data"] / total if total else 0.0,
             **{f"seconds_{part}": value for part, value in spent.items()},
         }
 
 
-def show(bar: Progress, task: TaskID, session: Session, sums: Sums, clock: Clock) -> None:
+def show(bar: Progress, task: TaskID, trainer: Trainer, sums: MetricAccumulator, clock: Clock) -> None:
     """Write loss, best RankIC and speed beside the bar."""
-    best = max((record["val_rank_ic"] for record in session.state.history), default=math.nan)
-    known = f"  best RankIC {best:+.4f}" if session.state.history else ""
+    best = max((record["val_rank_ic"] for record in trainer.state.history), default=math.nan)
+    known = f"  best RankIC {best:+.4f}" if trainer.state.history else ""
     bar.update(task, note=f"loss {sums.loss:.4f}{known}  {clock.rate():,.0f} samples/s")

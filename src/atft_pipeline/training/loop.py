@@ -22,7 +22,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import Split
 from atft_pipeline.stats.rank_ic import RankICSummary
 from atft_pipeline.training.accumulator import Record
-from atft_pipeline.training.build import Job, build_session
+from atft_pipeline.training.build import Job, build_trainer
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.health import refuse_collapse, refuse_divergence, refuse_standstill, weight_sums
@@ -30,19 +30,19 @@ from atft_pipeline.training.run_card.card import build_run_card
 from atft_pipeline.training.runtime.distributed import build_fabric, launch, under_torchrun
 from atft_pipeline.training.runtime.monitor import sampling
 from atft_pipeline.training.runtime.runtime import choose_runtime
-from atft_pipeline.training.session import Session, nothing
+from atft_pipeline.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 
-class Observer(Protocol):
-    """Whoever wants to hear of the training."""
+class Callback(Protocol):
+    """Called during a training."""
 
     def on_epoch(self, record: Mapping[str, Any]) -> None:
-        """Hear the numbers of an epoch."""
+        """After every epoch, with its record."""
 
     def on_run_card(self, card: Mapping[str, Any]) -> None:
-        """Hear what was active."""
+        """With the run card, after every epoch and at the end."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ def train(
     runtime: RuntimeConfig,
     *,
     checkpoint_dir: Path,
-    observer: Observer | None = None,
+    callback: Callback | None = None,
     resident: ResidentPanel | None = None,
     initial: Path | None = None,
-    interrupt: Callable[[], None] = nothing,
+    interrupt: Callable[[], None] | None = None,
 ) -> TrainingResult:
     """Train a model and keep its best weights by validation RankIC.
 
@@ -90,8 +90,8 @@ def train(
         residency: where the panel lives.
         runtime: device, precision, compilation, number of devices.
         checkpoint_dir: states and best weights of this run.
-        observer: hears every epoch; what it raises ends the training, whose states stay on disk. Where the run starts
-            processes of its own, it hears the epochs when they are done.
+        callback: called after every epoch; what it raises ends the training, whose states stay on disk. Where the run
+            starts processes of its own, it is called when they are done.
         resident: the panel in memory where it is loaded already, as trials of a study share it; processes that the run
             starts load their own.
         initial: model folder whose weights training starts from; ``None`` = fresh ones.
@@ -106,11 +106,11 @@ def train(
         Interrupted: Ctrl-C; the state is saved.
     """
     job = Job(panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir, initial)
-    return _dispatch(job, observer, resident, interrupt)
+    return _dispatch(job, callback, resident, interrupt)
 
 
 def _dispatch(
-    job: Job, observer: Observer | None, resident: ResidentPanel | None, interrupt: Callable[[], None]
+    job: Job, callback: Callback | None, resident: ResidentPanel | None, interrupt: Callable[[], None] | None
 ) -> TrainingResult:
     """Train here, as one of the processes of torchrun, or in processes that are started now."""
     fabric = None
@@ -119,61 +119,61 @@ def _dispatch(
         fabric = build_fabric(chosen.torch_device.type, job.runtime.devices, chosen.fabric_precision)
     if fabric is not None and not under_torchrun():
         result = launch(fabric, _in_process, job)
-        if observer is not None:
+        if callback is not None:
             for record in result.history:
-                observer.on_epoch(record)
+                callback.on_epoch(record)
     else:
         if fabric is not None:
             fabric.launch()
-        session = build_session(job, resident, fabric)
-        session.interrupt = interrupt
-        result = run(session, observer)
-    if observer is not None:
-        observer.on_run_card(result.run_card)
+        trainer = build_trainer(job, resident, fabric)
+        trainer.interrupt = interrupt
+        result = run(trainer, callback)
+    if callback is not None:
+        callback.on_run_card(result.run_card)
     return result
 
 
 def _in_process(fabric: Any, job: Job) -> TrainingResult:
     """Train as one of several processes."""
     configure_logging(logging.INFO if fabric.global_rank == 0 else logging.ERROR)
-    return run(build_session(job, fabric=fabric), None)
+    return run(build_trainer(job, fabric=fabric), None)
 
 
-def run(session: Session, observer: Observer | None) -> TrainingResult:
-    """Train what a session describes, to its end."""
+def run(trainer: Trainer, callback: Callback | None) -> TrainingResult:
+    """Train what a trainer describes, to its end."""
     began = time.perf_counter()
-    with interrupts_heard(session), sampling(session.sampler), closing(session.store):
-        for record in run_epochs(session):
-            if session.ranks.first:
+    with interruptible(trainer), sampling(trainer.sampler), closing(trainer.store):
+        for record in run_epochs(trainer):
+            if trainer.processes.first:
                 log.info(epoch_line(record))
-            if observer is not None:
-                # The card of every epoch is that of a run which ends there, as one does that its observer stops.
-                observer.on_run_card(build_run_card(session, time.perf_counter() - began))
-                observer.on_epoch(record)
-    card = build_run_card(session, time.perf_counter() - began)
-    session.ranks.wait()
-    return TrainingResult(session.store.best_folder(session.state), session.state.history, card)
+            if callback is not None:
+                # The card of every epoch is that of a run which ends there, as one does that its callback stops.
+                callback.on_run_card(build_run_card(trainer, time.perf_counter() - began))
+                callback.on_epoch(record)
+    card = build_run_card(trainer, time.perf_counter() - began)
+    trainer.processes.wait()
+    return TrainingResult(trainer.store.best_folder(trainer.state), trainer.state.history, card)
 
 
-def run_epochs(session: Session) -> Iterator[Record]:
+def run_epochs(trainer: Trainer) -> Iterator[Record]:
     """Train epoch by epoch from where the state stands; yield each epoch's record after it is saved."""
-    state = session.state
+    state = trainer.state
     first = 0
-    for phase in session.training.plan:
+    for phase in trainer.training.plan:
         last = first + phase.epochs
-        loss = CompositeLoss(session.loss_of(phase), session.horizons, session.model.config.heads.quantiles)
-        session.model.switch(normaliser=phase.normaliser, graph=phase.graph)
-        session.phase = phase
-        while state.epoch < last and not exhausted(session, first):
+        loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, trainer.model.config.heads.quantiles)
+        trainer.model.switch(normaliser=phase.normaliser, graph=phase.graph)
+        trainer.phase = phase
+        while state.epoch < last and not exhausted(trainer, first):
             began = time.perf_counter()
-            before, steps = weight_sums(session.model), state.step
-            numbers = train_epoch(session, phase, loss)
+            before, steps = weight_sums(trainer.model), state.step
+            numbers = train_epoch(trainer, phase, loss)
             # An epoch that was interrupted after its last step has none left.
             if state.step > steps:
-                refuse_standstill(numbers["loss"], before, session.model, state.epoch + 1)
+                refuse_standstill(numbers["loss"], before, trainer.model, state.epoch + 1)
             refuse_divergence(numbers["loss"], phase.name, state.history)
-            with session.timer.part("validation"):
-                summary, spread = validate(session)
+            with trainer.timer.part("validation"):
+                summary, spread = validate(trainer)
             refuse_collapse(spread, state.epoch + 1)
             state.epoch += 1
             state.done, state.sums, state.loss_memory = 0, {}, None
@@ -186,15 +186,15 @@ def run_epochs(session: Session) -> Iterator[Record]:
                 "seconds": time.perf_counter() - began,
             }
             state.history.append(record)
-            with session.timer.part("checkpoint"):
-                keep(session, summary)
+            with trainer.timer.part("checkpoint"):
+                keep(trainer, summary)
             yield record
         first = last
 
 
-def exhausted(session: Session, first: int) -> bool:
+def exhausted(trainer: Trainer, first: int) -> bool:
     """Tell whether the phase that began after epoch ``first`` has waited long enough for a better epoch."""
-    patience, state = session.training.patience, session.state
+    patience, state = trainer.training.patience, trainer.state
     return bool(patience) and state.epoch - max(state.best_epoch, first) >= patience
 
 
@@ -206,36 +206,36 @@ def validation_numbers(summary: RankICSummary) -> Record:
     return numbers
 
 
-def keep(session: Session, summary: RankICSummary) -> None:
+def keep(trainer: Trainer, summary: RankICSummary) -> None:
     """Save the weights if they are among the best, then the state; only the first process writes."""
-    state, store = session.state, session.store
-    if summary.average > state.best + (session.training.min_delta if state.best_epoch >= 0 else 0.0):
+    state, store = trainer.state, trainer.store
+    if summary.average > state.best + (trainer.training.min_delta if state.best_epoch >= 0 else 0.0):
         state.best, state.best_epoch = summary.average, state.epoch
-    for read in session.ranks.collect(state.read):
+    for read in trainer.processes.collect(state.read):
         for part, days in read.items():
             state.read[part] |= days
-    if session.ranks.first:
+    if trainer.processes.first:
         if math.isfinite(summary.average):
-            card = session.model_card(validation_numbers(summary))
-            store.save_best(state, summary.average, session.weights_to_keep(), card)
-        store.save(state, session.model, session.optimizer)
+            card = trainer.model_card(validation_numbers(summary))
+            store.save_best(state, summary.average, trainer.weights_to_keep(), card)
+        store.save(state, trainer.model, trainer.optimizer)
         store.tidy(state)
-    state.kept = session.ranks.collect(state.kept)[0]
-    session.last_save = time.monotonic()
+    state.kept = trainer.processes.collect(state.kept)[0]
+    trainer.last_save = time.monotonic()
 
 
 @contextmanager
-def interrupts_heard(session: Session) -> Iterator[None]:
+def interruptible(trainer: Trainer) -> Iterator[None]:
     """Let the first Ctrl-C end the training after the running step; a second one ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def hear(_number: int, _frame: FrameType | None) -> None:
-        session.stop = True
+    def stop_after_step(_number: int, _frame: FrameType | None) -> None:
+        trainer.stop = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGINT, hear)
+    before = signal.signal(signal.SIGINT, stop_after_step)
     try:
         yield
     finally:

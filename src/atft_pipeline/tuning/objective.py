@@ -137,7 +137,7 @@ class Objective:
             market.residency,
             settings.runtime,
             checkpoint_dir=self.checkpoints(start.number),
-            observer=hearing,
+            callback=hearing,
             resident=market.resident,
             interrupt=hearing.deadline.check,
         )

@@ -13,7 +13,7 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.graph_attention import GraphAttention
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.training import build, epoch, session
+from atft_pipeline.training import build, epoch, trainer
 from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig, PhaseConfig, RuntimeConfig
 from atft_pipeline.training.optim.optimizers import BuiltOptimizer
 from tests.training.runs import MODEL, market, run
@@ -55,7 +55,7 @@ def test_a_probe_changes_no_random_number(planted: tuple[Panel, MonthlyGraphs], 
         def on_run_card(self, card: object) -> None: ...
 
     asked = {**ASKED, "epochs": 3}
-    one, other = run(*planted, tmp_path / "a", **asked), run(*planted, tmp_path / "b", observer=Deaf(), **asked)
+    one, other = run(*planted, tmp_path / "a", **asked), run(*planted, tmp_path / "b", callback=Deaf(), **asked)
     assert [r["val_rank_ic"] for r in one.history] == [r["val_rank_ic"] for r in other.history]
 
 
@@ -70,7 +70,7 @@ def wrong_optimizer(patch: pytest.MonkeyPatch) -> None:
 def stuck_rate(patch: pytest.MonkeyPatch) -> None:
     original = epoch.optimizer_step
 
-    def stuck(given: session.Session, phase: PhaseConfig) -> Any:
+    def stuck(given: trainer.Trainer, phase: PhaseConfig) -> Any:
         found = original(given, phase)
         for group in given.optimizer.param_groups:
             group["lr"] = 0.123
@@ -84,9 +84,9 @@ def no_average(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_accumulation(patch: pytest.MonkeyPatch) -> None:
-    original = session.Session.groups
+    original = trainer.Trainer.groups
     patch.setattr(
-        session.Session,
+        trainer.Trainer,
         "groups",
         lambda self, number: [[plan] for group in original(self, number) for plan in group],
     )

@@ -12,7 +12,7 @@ import torch
 from atft_pipeline.errors import TrainingError, UnavailableError
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, RuntimeConfig
-from atft_pipeline.training.runtime.distributed import Ranks
+from atft_pipeline.training.runtime.distributed import ProcessGroup
 from tests.project import ROOT
 from tests.training.runs import MODEL, market, run, weights
 
@@ -25,10 +25,10 @@ STILL: dict[str, Any] = {
 
 
 def test_a_process_takes_every_other_batch() -> None:
-    assert Ranks(1, 3).mine(list(range(8))) == [1, 4, 7]
-    assert Ranks().collect("alone") == ["alone"]
+    assert ProcessGroup(1, 3).mine(list(range(8))) == [1, 4, 7]
+    assert ProcessGroup().collect("alone") == ["alone"]
     model = torch.nn.Linear(2, 1)
-    assert Ranks().sum_gradients(model, stop=True)
+    assert ProcessGroup().sum_gradients(model, stop=True)
     assert model.weight.grad is None
 
 

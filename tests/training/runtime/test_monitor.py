@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from atft_pipeline.errors import TrainingError
-from atft_pipeline.training.accumulator import Sums
+from atft_pipeline.training.accumulator import MetricAccumulator
 from atft_pipeline.training.health import block_norms, refuse_collapse, refuse_divergence
 from atft_pipeline.training.runtime.gpu import GpuSampler, Sample
 from atft_pipeline.training.runtime.monitor import PartTimer
@@ -63,7 +63,7 @@ def test_samples_of_a_gpu_are_counted_to_the_running_part() -> None:
 
 
 def test_sums_pack_and_unpack() -> None:
-    sums, again = Sums(), Sums()
+    sums, again = MetricAccumulator(), MetricAccumulator()
     sums.days, sums.steps, sums.weights = 3, 2, {"huber": 2.0}
     sums.values = {"loss": torch.tensor(6.0), "term/huber": torch.tensor(3.0)}
     sums.norms = {"all": torch.tensor(4.0)}

@@ -17,7 +17,7 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.pipelines.train.tracking import MlflowObserver
+from atft_pipeline.pipelines.train.tracking import MlflowCallback
 from atft_pipeline.reporting.run_card_page import card_page
 from atft_pipeline.reporting.training_figures import training_curves
 from atft_pipeline.splits.split import SplitConfig, single_split
@@ -53,7 +53,7 @@ def train_model(
         training.root.from_study is None or tuned is not None,
         "training.from_study: give it on the command line, as in kedro run --params training.from_study=best",
     )
-    observer = MlflowObserver()
+    callback = MlflowCallback()
     try:
         result = train(
             panel,
@@ -66,14 +66,14 @@ def train_model(
             residency.root,
             runtime.root,
             checkpoint_dir=checkpoints,
-            observer=observer,
+            callback=callback,
         )
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingError(out_of_memory_line(batches.root)) from error
     for text in result.run_card["warnings"]:
         log.warning("run card: %s", text)
     page = card_page(result.run_card, result.history)
-    observer.on_page(page)
+    callback.on_page(page)
     rates = planned_rates(training.root, result.run_card["optimizer"]["steps_per_epoch"])
     history = pl.DataFrame(result.history, infer_schema_length=None)
     return result.checkpoint, history, result.run_card, page, training_curves(result.history, rates)

@@ -51,7 +51,7 @@ def log_flat(flat: Mapping[str, Any]) -> None:
         mlflow.log_params(dict(items[first : first + BATCH]))
 
 
-class MlflowObserver:
+class MlflowCallback:
     """Logs each epoch and the run card to the active MLflow run; without a run it does nothing."""
 
     @tracked

@@ -74,7 +74,7 @@ def train_folds(
         settings,
         folder,
         warm_start=config.root.warm_start,
-        observer=MlflowFolds(),
+        callback=MlflowFolds(),
     )
     if oracle is not None:
         known = pl.read_parquet(oracle)

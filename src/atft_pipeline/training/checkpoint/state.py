@@ -39,7 +39,7 @@ class TrainingState:
         best_epoch: epoch that reached it, -1 before the first.
         history: one record an epoch.
         kept: epochs whose weights are kept and their validation RankIC, the best first.
-        sums: packed sums of the running epoch, see :class:`Sums`.
+        sums: packed sums of the running epoch, see :class:`MetricAccumulator`.
         loss_memory: returns of the running epoch's last days that the Sharpe term goes on from, see
             :attr:`CompositeLoss.memory`.
         ema: averaged weights by name, empty without averaging.

@@ -14,32 +14,32 @@ from atft_pipeline.training.epoch import planned_rate
 from atft_pipeline.training.optim.optimizers import is_fused
 from atft_pipeline.training.run_card.probe import probe
 from atft_pipeline.training.runtime.runtime import compiled_graphs
-from atft_pipeline.training.session import Session
+from atft_pipeline.training.trainer import Trainer
 
 OPTIMIZERS = {"adamw": "AdamW", "adabelief": "AdaBelief", "sgd": "SGD"}
 # Least relative change of the scores by which a block is told to have an effect.
 EFFECT = 1e-6
 
 
-def build_run_card(session: Session, seconds: float) -> dict[str, Any]:
+def build_run_card(trainer: Trainer, seconds: float) -> dict[str, Any]:
     """Describe a finished training in plain JSON types.
 
     Args:
-        session: the objects of the training.
+        trainer: the objects of the training.
         seconds: wall time of all epochs.
 
     Returns:
         Device, precision, compiled graphs, attention kernel, optimiser, panel residency, loss terms, time by part, what
         a probe of the model found, and warnings.
     """
-    state, runtime = session.state, session.runtime
-    parameters = list(session.model.parameters())
+    state, runtime = trainer.state, trainer.runtime
+    parameters = list(trainer.model.parameters())
     card = {
         "device": {
             **_choice(runtime.device),
-            "name": _device_name(session.device),
+            "name": _device_name(trainer.device),
             "torch": torch.__version__,
-            "processes": session.ranks.world,
+            "processes": trainer.processes.world,
         },
         "precision": {
             **_choice(runtime.precision),
@@ -49,52 +49,52 @@ def build_run_card(session: Session, seconds: float) -> dict[str, Any]:
         "compile": {**_choice(runtime.compile), "mode": runtime.compile_mode, **compiled_graphs()},
         "attention": _choice(runtime.attention),
         "deterministic": {**_choice(runtime.deterministic), "active": torch.are_deterministic_algorithms_enabled()},
-        "optimizer": _optimizer(session),
-        "ema": {"active": bool(state.ema), "decay": session.training.ema_decay},
-        "accumulation": session.training.accumulation,
+        "optimizer": _optimizer(trainer),
+        "ema": {"active": bool(state.ema), "decay": trainer.training.ema_decay},
+        "accumulation": trainer.training.accumulation,
         "panel": {
-            "residency": session.resident.choice.value,
-            "reason": session.resident.choice.reason,
-            "fingerprint": session.meta.fingerprint,
-            "precision": session.meta.dtype,
-            "features": len(session.meta.feature_names),
+            "residency": trainer.resident.choice.value,
+            "reason": trainer.resident.choice.reason,
+            "fingerprint": trainer.meta.fingerprint,
+            "precision": trainer.meta.dtype,
+            "features": len(trainer.meta.feature_names),
         },
         "model": {
             "parameters": sum(parameter.numel() for parameter in parameters),
-            "modules": dict(sorted(Counter(type(module).__name__ for module in session.model.modules()).items())),
-            "switches": dict(session.model.switches),
-            "blocks": {block.name: block.parameters for block in blocks(session.model)},
+            "modules": dict(sorted(Counter(type(module).__name__ for module in trainer.model.modules()).items())),
+            "switches": dict(trainer.model.switches),
+            "blocks": {block.name: block.parameters for block in blocks(trainer.model)},
         },
-        "probe": probe(session),
-        "loss_terms": session.terms_seen,
-        "data": _data(session),
-        "time": _time(session, seconds),
+        "probe": probe(trainer),
+        "loss_terms": trainer.terms_seen,
+        "data": _data(trainer),
+        "time": _time(trainer, seconds),
         "result": {
             "epochs": state.epoch,
             "best_epoch": state.kept[0][0] if state.kept else -1,
             "val_rank_ic": state.kept[0][1] if state.kept else math.nan,
             "kept": [list(entry) for entry in state.kept],
-            "checkpoint": session.store.fingerprint,
+            "checkpoint": trainer.store.fingerprint,
         },
     }
-    return {**card, "warnings": _warnings(session, card)}
+    return {**card, "warnings": _warnings(trainer, card)}
 
 
 def _choice(choice: Any) -> dict[str, str]:
     return {"value": choice.value, "reason": choice.reason}
 
 
-def _optimizer(session: Session) -> dict[str, Any]:
+def _optimizer(trainer: Trainer) -> dict[str, Any]:
     # Fabric wraps the optimiser; the card speaks of the one that steps.
-    inner = getattr(session.optimizer, "optimizer", session.optimizer)
+    inner = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
     return {
         "class": f"{type(inner).__module__}.{type(inner).__name__}",
         "fused": is_fused(inner),
-        "reason": session.optimizer_reason,
-        "schedule": session.training.schedule.name,
+        "reason": trainer.optimizer_reason,
+        "schedule": trainer.training.schedule.name,
         "last_lr": float(inner.param_groups[0]["lr"]),
-        "steps": session.state.step,
-        "steps_per_epoch": session.epoch_steps,
+        "steps": trainer.state.step,
+        "steps_per_epoch": trainer.epoch_steps,
     }
 
 
@@ -104,42 +104,42 @@ def _device_name(device: torch.device) -> str:
     return f"{torch.get_num_threads()} CPU threads"
 
 
-def _data(session: Session) -> dict[str, Any]:
+def _data(trainer: Trainer) -> dict[str, Any]:
     return {
-        "training_days": len(session.train_batches.days),
-        "dropped_days": session.train_batches.dropped + session.validation_batches.dropped,
-        "training_samples": session.train_batches.samples,
-        "batch_size": session.batches.batch_size,
-        "batches_per_epoch": session.batches_per_epoch,
-        "all_batches_per_epoch": len(session.train_batches),
-        "limited": session.batches_per_epoch < len(session.train_batches),
+        "training_days": len(trainer.train_batches.days),
+        "dropped_days": trainer.train_batches.dropped + trainer.validation_batches.dropped,
+        "training_samples": trainer.train_batches.samples,
+        "batch_size": trainer.batches.batch_size,
+        "batches_per_epoch": trainer.batches_per_epoch,
+        "all_batches_per_epoch": len(trainer.train_batches),
+        "limited": trainer.batches_per_epoch < len(trainer.train_batches),
     }
 
 
-def _time(session: Session, seconds: float) -> dict[str, Any]:
-    timer = session.timer
+def _time(trainer: Trainer, seconds: float) -> dict[str, Any]:
+    timer = trainer.timer
     found: dict[str, Any] = {
         "seconds": seconds,
-        "first_step_seconds": session.first_step_seconds,
+        "first_step_seconds": trainer.first_step_seconds,
         "by_part": {name: round(value, 3) for name, value in sorted(timer.seconds.items())},
         "data_wait_share": timer.share("data"),
-        "samples_per_second": session.ranks.world * session.samples_seen / seconds if seconds else 0.0,
+        "samples_per_second": trainer.processes.world * trainer.samples_seen / seconds if seconds else 0.0,
     }
     if timer.device_seconds:
         found["device_by_part"] = {name: round(value, 3) for name, value in sorted(timer.device_seconds.items())}
-    if session.sampler is not None:
-        found["gpu"] = session.sampler.summary()
+    if trainer.sampler is not None:
+        found["gpu"] = trainer.sampler.summary()
     return found
 
 
-def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
+def _warnings(trainer: Trainer, card: dict[str, Any]) -> list[str]:
     """Everything in which what was active is not what was asked for."""
-    training, model, state = session.training, session.model, session.state
-    seen, compiled, last = card["probe"], card["compile"], session.phase
-    wanted_steps = session.epoch_ends[state.epoch - 1] if state.epoch else 0
+    training, model, state = trainer.training, trainer.model, trainer.state
+    seen, compiled, last = card["probe"], card["compile"], trainer.phase
+    wanted_steps = trainer.epoch_ends[state.epoch - 1] if state.epoch else 0
     kind, asked = card["optimizer"]["class"].rsplit(".", 1)[-1], OPTIMIZERS[training.optimizer.name]
-    rate, planned = card["optimizer"]["last_lr"], planned_rate(session, last, max(state.step - 1, 0))
-    silent = [name for name, weight in _weights(session).items() if weight and name not in session.terms_seen]
+    rate, planned = card["optimizer"]["last_lr"], planned_rate(trainer, last, max(state.step - 1, 0))
+    silent = [name for name, weight in _weights(trainer).items() if weight and name not in trainer.terms_seen]
     there = {"normaliser": model.config.normaliser.kind != "none", "graph": len(model.graph.layers) > 0}
     normaliser_on, graph_on = last.normaliser and there["normaliser"], last.graph and there["graph"]
     best_epoch = card["result"]["best_epoch"]
@@ -151,9 +151,9 @@ def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
     ]
     low = card["precision"]["value"] in {"bf16-mixed", "16-mixed"}
     checks = {
-        f"training.max_batches: only {session.batches_per_epoch} of {len(session.train_batches)} batches an epoch were "
+        f"training.max_batches: only {trainer.batches_per_epoch} of {len(trainer.train_batches)} batches an epoch were "
         "used; this is for debugging, its numbers mean nothing": card["data"]["limited"],
-        "no epoch was trained in this process": not session.terms_seen,
+        "no epoch was trained in this process": not trainer.terms_seen,
         f"training.optimizer: {asked} was asked for, {kind} steps": kind != asked,
         f"training.schedule: the last learning rate is {rate:g}, the plan says {planned:g}": not math.isclose(
             rate, planned, rel_tol=1e-6
@@ -162,7 +162,7 @@ def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
         != wanted_steps,
         "training.ema_decay: averaging was asked for, but nothing is averaged": bool(training.ema_decay)
         and seen["ema_distance"] == 0,
-        f"loss: {', '.join(silent)} has a weight but did not contribute": bool(silent) and bool(session.terms_seen),
+        f"loss: {', '.join(silent)} has a weight but did not contribute": bool(silent) and bool(trainer.terms_seen),
         "training.augmentation: was asked for, but no batch was changed": seen["augmentation_asked"]
         and not seen["augmentation_changes"],
         "the normaliser is on, but the scores do not depend on it": normaliser_on
@@ -188,8 +188,8 @@ def _warnings(session: Session, card: dict[str, Any]) -> list[str]:
     return [text for text, wrong in checks.items() if wrong]
 
 
-def _weights(session: Session) -> dict[str, float]:
+def _weights(trainer: Trainer) -> dict[str, float]:
     from atft_pipeline.losses.composite import TERMS  # noqa: PLC0415
 
-    config = session.loss_of(session.phase)
+    config = trainer.loss_of(trainer.phase)
     return {name: getattr(config, name) for name in TERMS}

@@ -9,11 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from atft_pipeline.model.fused_attention import FUSED_OPERATOR
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.training.augmentation import augment
-from atft_pipeline.training.session import Session
+from atft_pipeline.training.trainer import Trainer
 
 
 @torch.no_grad()
-def probe(session: Session) -> dict[str, Any]:
+def probe(trainer: Trainer) -> dict[str, Any]:
     """Run the model as it is on the first validation batch, without compiled code.
 
     Returns:
@@ -23,8 +23,8 @@ def probe(session: Session) -> dict[str, Any]:
         ``evaluation_noise``: largest difference of two passes; ``augmentation_asked`` and ``augmentation_changes``;
         ``ema_distance``: distance of the averaged weights from the last ones.
     """
-    model = session.model
-    batch = session.validation_batches.build(session.validation_batches.plan()[0]).to(session.device)
+    model = trainer.model
+    batch = trainer.validation_batches.build(trainer.validation_batches.plan()[0]).to(trainer.device)
     generator = torch.get_rng_state()
     training = model.training
     model.eval()
@@ -36,17 +36,17 @@ def probe(session: Session) -> dict[str, Any]:
 
     with torch.compiler.set_stance("force_eager"):
         handle = model.fuse.inner.register_forward_hook(note)
-        score = _score(session, batch)
+        score = _score(trainer, batch)
         handle.remove()
-        kernel = _attention_kernel(session, batch)
-        again = _score(session, batch)
+        kernel = _attention_kernel(trainer, batch)
+        again = _score(trainer, batch)
         effects = {}
         for name in before:
             model.switch(**{**before, name: not before[name]})
-            effects[f"{name}_effect"] = _change(_score(session, batch), score)
+            effects[f"{name}_effect"] = _change(_score(trainer, batch), score)
             model.switch(**before)
-    changed = augment(batch, session.phase.augmentation)
-    config = session.phase.augmentation
+    changed = augment(batch, trainer.phase.augmentation)
+    config = trainer.phase.augmentation
     found = {
         "activations": dtypes[0],
         "attention_kernel": kernel,
@@ -56,15 +56,15 @@ def probe(session: Session) -> dict[str, Any]:
         "augmentation_asked": any(vars(config).values()),
         "augmentation_changes": not torch.equal(changed.features, batch.inputs())
         or not torch.equal(changed.mask, batch.mask),
-        "ema_distance": _ema_distance(session),
+        "ema_distance": _ema_distance(trainer),
     }
     model.train(training)
     torch.set_rng_state(generator)
     return found
 
 
-def _score(session: Session, batch: DayBatch) -> Tensor:
-    score: Tensor = session.score(batch, batch.inputs(), batch.mask).score.float()[batch.mask]
+def _score(trainer: Trainer, batch: DayBatch) -> Tensor:
+    score: Tensor = trainer.score(batch, batch.inputs(), batch.mask).score.float()[batch.mask]
     return score
 
 
@@ -93,23 +93,23 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def _attention_kernel(session: Session, batch: DayBatch) -> str:
+def _attention_kernel(trainer: Trainer, batch: DayBatch) -> str:
     """The kernel that ran in a training pass; ``none`` where every attention asks for a single step.
 
     torch composes ``math`` of other operators: it is what ran where no kernel of its own was seen.
     """
-    session.model.train()
+    trainer.model.train()
     with _Operators() as ran:
-        _score(session, batch)
-    session.model.eval()
+        _score(trainer, batch)
+    trainer.model.eval()
     found = next((kernel for name, kernel in KERNELS.items() if name in ran.names), None)
-    return found or ("math" if session.model.config.encoder.layers > 1 else "none")
+    return found or ("math" if trainer.model.config.encoder.layers > 1 else "none")
 
 
 def _change(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm().clamp(min=1e-12))
 
 
-def _ema_distance(session: Session) -> float:
-    weights = dict(session.model.named_parameters())
-    return sum(float((average - weights[name]).norm()) for name, average in session.state.ema.items())
+def _ema_distance(trainer: Trainer) -> float:
+    weights = dict(trainer.model.named_parameters())
+    return sum(float((average - weights[name]).norm()) for name, average in trainer.state.ema.items())

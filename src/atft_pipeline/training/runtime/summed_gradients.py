@@ -11,7 +11,7 @@ from torch import nn
 
 
 class SummedGradients(DDPStrategy):
-    """Data parallel without hooks on parameters: :meth:`distributed.Ranks.sum_gradients` joins the gradients."""
+    """Data parallel without hooks on parameters: :meth:`distributed.ProcessGroup.sum_gradients` joins the gradients."""
 
     def setup_environment(self) -> None:
         """Join the other processes, without Lightning's announcements."""

@@ -23,22 +23,18 @@ from atft_pipeline.panel.packing import BatchPlan
 from atft_pipeline.panel.panel import PanelMeta
 from atft_pipeline.panel.prefetch import BatchSource
 from atft_pipeline.panel.resident import ResidentPanel
-from atft_pipeline.training.accumulator import Sums
+from atft_pipeline.training.accumulator import MetricAccumulator
 from atft_pipeline.training.checkpoint.model import ModelCard, columns_hash
 from atft_pipeline.training.checkpoint.origin import Descent
 from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
 from atft_pipeline.training.config import PhaseConfig, TrainingConfig, loss_of
-from atft_pipeline.training.runtime.distributed import Ranks
+from atft_pipeline.training.runtime.distributed import ProcessGroup
 from atft_pipeline.training.runtime.gpu import GpuSampler
 from atft_pipeline.training.runtime.monitor import PartTimer
 from atft_pipeline.training.runtime.runtime import Runtime
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
-
-
-def nothing() -> None:
-    """Do nothing."""
 
 
 class Labels(NamedTuple):
@@ -50,7 +46,7 @@ class Labels(NamedTuple):
 
 
 @dataclass
-class Session:
+class Trainer:
     """The objects of one training.
 
     Attributes:
@@ -76,7 +72,7 @@ class Session:
         terms_seen: loss terms of the last epoch.
         samples_seen: samples of all epochs of this process.
         interrupt: called at each step; what it raises ends the training.
-        ranks: this process among its peers.
+        processes: this process among its peers.
         sampler: of the GPU, ``None`` without one.
         phase: the running phase.
         stop: somebody asked the training to end.
@@ -108,8 +104,8 @@ class Session:
     timer: PartTimer = field(default_factory=PartTimer)
     terms_seen: dict[str, dict[str, float]] = field(default_factory=dict)
     samples_seen: int = 0
-    interrupt: Callable[[], None] = nothing
-    ranks: Ranks = field(default_factory=Ranks)
+    interrupt: Callable[[], None] | None = None
+    processes: ProcessGroup = field(default_factory=ProcessGroup)
     sampler: GpuSampler | None = None
     phase: PhaseConfig = field(default_factory=PhaseConfig)
     stop: bool = False
@@ -152,7 +148,7 @@ class Session:
     @property
     def group_size(self) -> int:
         """Batches of an optimiser step, over all processes."""
-        return self.training.accumulation * self.ranks.world
+        return self.training.accumulation * self.processes.world
 
     @property
     def steps(self) -> int:
@@ -166,26 +162,27 @@ class Session:
 
     def share_of(self, group: Sequence[BatchPlan]) -> list[BatchPlan]:
         """This process's batches of a step."""
-        return self.ranks.mine(group)
+        return self.processes.mine(group)
 
-    def after_step(self, sums: Sums, loss: CompositeLoss) -> None:
+    def after_step(self, sums: MetricAccumulator, loss: CompositeLoss) -> None:
         """Save the state inside long epochs, and end where somebody asked for it.
 
         Raises:
             Interrupted: after the state is saved.
         """
-        self.interrupt()
+        if self.interrupt is not None:
+            self.interrupt()
         minutes = self.training.save_minutes
         due = bool(minutes) and time.monotonic() - self.last_save > 60 * minutes
         if not (due or self.stop):
             return
         self.last_save = time.monotonic()
         state = self.state
-        if self.ranks.first:
+        if self.processes.first:
             state.sums, state.loss_memory = sums.pack(), loss.memory
             self.store.save(state, self.model, self.optimizer)
         if self.stop:
-            self.ranks.wait()
+            self.processes.wait()
             msg = (
                 f"interrupted in epoch {state.epoch + 1} after step {state.done}; the state is saved, continue with: "
                 "kedro run --pipeline=train --params training.resume=true"
