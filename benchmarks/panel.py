@@ -151,7 +151,7 @@ def main() -> None:
 
         drop_cache(panel.path)
         start = time.perf_counter()
-        resident = ResidentPanel.load(Panel.open(panel.path), ResidencyConfig(mode="host", host_budget=64))
+        resident = ResidentPanel.load(Panel.open(panel.path), ResidencyConfig(mode="host"))
         print(f"cold load        {time.perf_counter() - start:8.2f} s")
 
         config = BatchConfig(window=window, batch_size=listings, min_history=1)

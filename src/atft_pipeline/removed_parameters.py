@@ -21,6 +21,15 @@ REMOVED: dict[str, str] = {
     "NormaliserConfig.variance_floor": "it is the constant VARIANCE_FLOOR in model/moments.py",
     "GraphAttentionConfig.edge_dropout": "use model.graph.dropout, which drops attention weights",
     "GraphAttentionConfig.gate_floor": "it is the constant GATE_FLOOR in model/graph_attention.py",
+    "OptimizerConfig.eps": "it is the constant EPS in training/optim/optimizers.py",
+    "OptimizerConfig.fused": "the fused kernel is taken where the device offers it",
+    "ScheduleConfig.first_period": "it is the constant FIRST_PERIOD in training/optim/schedules.py",
+    "ScheduleConfig.period_factor": "it is the constant PERIOD_FACTOR in training/optim/schedules.py",
+    "TrainingConfig.min_delta": "any higher validation RankIC counts as better",
+    "TrainingConfig.keep_states": "the last two states are kept (KEEP_STATES in training/checkpoint/state.py)",
+    "TrainingConfig.save_minutes": "it is the constant SAVE_MINUTES in training/trainer.py",
+    "ResidencyConfig.device_budget": "it is the constant DEVICE_SHARE in panel/resident.py",
+    "ResidencyConfig.host_budget": "name residency.mode, or change the constant HOST_GIB in panel/resident.py",
 }
 """Advice by ``ConfigClass.key``, the class that had the key: a plain sentence that names what replaces it."""
 

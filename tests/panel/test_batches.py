@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atft_pipeline.errors import ConfigError, UnavailableError
+from atft_pipeline.panel import resident as resident_module
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.packing import pack
@@ -202,9 +203,10 @@ def test_padding_reaches_no_mask(resident: ResidentPanel) -> None:
         assert not (batch.neighbors >= batch.real_samples).any()
 
 
-def test_residency_has_a_reason_or_raises(panel: Panel) -> None:
+def test_residency_has_a_reason_or_raises(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ResidentPanel.load(panel, ResidencyConfig()).choice.value == "host"
-    tight = ResidentPanel.load(panel, ResidencyConfig(host_budget=0.0))
+    monkeypatch.setattr(resident_module, "HOST_GIB", 0.0)
+    tight = ResidentPanel.load(panel, ResidencyConfig())
     assert tight.choice.value == "mmap"
     assert "exceed" in tight.choice.reason
     with pytest.raises(UnavailableError, match=r"residency\.mode: device"):

@@ -42,7 +42,7 @@ def test_planned_rates_are_those_of_the_steps(tmp_path: Path) -> None:
     try:
         settings = {
             "optimizer": OptimizerConfig(lr=1e-2),
-            "schedule": ScheduleConfig(name="cosine_restarts", first_period=1),
+            "schedule": ScheduleConfig(name="cosine_restarts"),
         }
         result = run(panel, graphs, tmp_path / "run", epochs=None, phases=phases, patience=0, **settings)
     finally:

@@ -10,6 +10,7 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.training.checkpoint import state
 from atft_pipeline.training.config import PhaseConfig, RuntimeConfig
 from atft_pipeline.training.runtime.runtime import compiled_graphs
 from tests.training.runs import market, run
@@ -37,6 +38,7 @@ def test_a_run_compiles_two_graphs_a_set_of_switches(tmp_path: Path, monkeypatch
         compile_in_place(module, backend="eager", **{**settings, "mode": None})
 
     monkeypatch.setattr(ATFTGATFAN, "compile", eagerly)
+    monkeypatch.setattr(state, "KEEP_STATES", 9)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     asked: dict[str, Any] = {
@@ -47,7 +49,6 @@ def test_a_run_compiles_two_graphs_a_set_of_switches(tmp_path: Path, monkeypatch
         "epochs": None,
         "phases": PHASES,
         "ema_decay": 0.9,
-        "keep_states": 9,
     }
     sizes = DayBatches(resident, None, range(80), BATCHES, shuffle=True, seed=1)
     assert len({len(sizes.samples_of(day)) for day in sizes.days}) >= 25
@@ -55,8 +56,8 @@ def test_a_run_compiles_two_graphs_a_set_of_switches(tmp_path: Path, monkeypatch
     sets = len({(phase.normaliser, phase.graph) for phase in PHASES})
     assert compiled_graphs() == {"graphs": 2 * sets, "breaks": 0}
     # The last states gone, as after a kill: the resumed epochs take the graphs that are there.
-    for state in sorted((tmp_path / "run").glob("*/epoch-*"))[-2:]:
-        for file in state.iterdir():
+    for folder in sorted((tmp_path / "run").glob("*/epoch-*"))[-2:]:
+        for file in folder.iterdir():
             file.unlink()
         state.rmdir()
     again = run(panel, graphs, tmp_path / "run", resume=True, **asked)

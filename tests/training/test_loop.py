@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.scoring.inference import explain_days, score_days
 from atft_pipeline.splits.split import single_split
+from atft_pipeline.training import epoch
 from atft_pipeline.training.checkpoint.model import load_model, panel_for
 from atft_pipeline.training.config import (
     AugmentationConfig,
@@ -207,10 +209,25 @@ def test_accumulated_days_equal_one_large_batch(
         torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-4, msg=name)
 
 
-def test_averaged_weights_are_those_that_are_kept(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
-    plain = weights(run(*planted, tmp_path / "a", epochs=1))
-    averaged = weights(run(*planted, tmp_path / "b", epochs=1, ema_decay=0.9))
-    assert not all(torch.equal(plain[name], averaged[name]) for name in plain)
+def test_averaged_weights_are_those_that_are_kept(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept is the exponential average of the weights after each step, from the first weights on."""
+    original, average = epoch.optimizer_step, {}
+
+    def averaged(trainer: Any, phase: PhaseConfig) -> Any:
+        if not average:
+            average.update({name: weight.detach().clone() for name, weight in trainer.model.named_parameters()})
+        found = original(trainer, phase)
+        for name, weight in trainer.model.named_parameters():
+            average[name] = 0.9 * average[name] + 0.1 * weight.detach()
+        return found
+
+    monkeypatch.setattr(epoch, "optimizer_step", averaged)
+    kept = weights(run(*planted, tmp_path, epochs=1, ema_decay=0.9))
+    assert average
+    for name, expected in average.items():
+        torch.testing.assert_close(kept[name], expected, atol=1e-6, rtol=1e-5, msg=name)
 
 
 def test_resume_of_other_settings_is_refused(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from atft_pipeline.training.trainer import Trainer
 from tests.project import ROOT
 from tests.training.runs import market, run, weights
 
-SETTINGS = {"epochs": 6, "patience": 0, "ema_decay": 0.9, "keep_states": 3}
+SETTINGS = {"epochs": 6, "patience": 0, "ema_decay": 0.9}
 LOSS = LossConfig(sharpe=0.1)
 
 
@@ -39,6 +39,8 @@ def script(root: Path, resume: bool, pause: float) -> str:
         "from atft_pipeline.panel.panel import Panel\n"
         "from tests.training.test_resume import LOSS, SETTINGS\n"
         "from tests.training import runs\n"
+        "from atft_pipeline.training import trainer\n"
+        "trainer.SAVE_MINUTES = 0.0\n"
         f"root = Path({str(root)!r})\n"
         "panel, graphs = Panel.open(root / 'panel.arrow'), MonthlyGraphs.open(root / 'graphs.arrow')\n"
         "def pausing(seen=[]):\n"
@@ -46,7 +48,7 @@ def script(root: Path, resume: bool, pause: float) -> str:
         f"    time.sleep({pause})\n"
         "try:\n"
         f"    runs.run(panel, graphs, root / 'killed', loss=LOSS, interrupt=pausing,\n"
-        f"        save_minutes=1e-9, resume={resume}, **SETTINGS)\n"
+        f"        resume={resume}, **SETTINGS)\n"
         "except Interrupted as stopped:\n"
         "    print(stopped); sys.exit(130)\n"
     )

@@ -62,7 +62,6 @@ VARIANTS = (
     _eager("attention flash", runtime__attention="flash"),
     _eager("attention cudnn", runtime__attention="cudnn"),
     _eager("attention math", runtime__attention="math"),
-    _eager("optimizer not fused", training__optimizer__fused="off"),
     _eager("optimizer adabelief", training__optimizer__name="adabelief"),
     _eager("deterministic", runtime__deterministic=True),
     _eager("residency host", residency="host"),

@@ -11,12 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atft_pipeline.config import config, within
+from atft_pipeline.config import config
 from atft_pipeline.errors import UnavailableError
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.progress import track
 
 GIB = 2**30
+# Share of the device's free memory that mode auto fills: activations and gradients of the training need the rest.
+DEVICE_SHARE = 0.5
+# GiB of host memory that mode auto fills: half of a machine with 24. Name a mode where yours is another.
+HOST_GIB = 12.0
 
 
 @config
@@ -25,13 +29,9 @@ class ResidencyConfig:
 
     Attributes:
         mode: ``device``, ``host`` (pinned where there is a GPU), ``mmap`` (streamed from the map), or ``auto``.
-        device_budget: share of the device's free memory that ``auto`` may fill; the rest is for the training.
-        host_budget: GiB of host memory that ``auto`` may fill.
     """
 
     mode: Literal["auto", "device", "host", "mmap"] = "auto"
-    device_budget: float = within(0.5, 0, 1)
-    host_budget: float = within(12.0, 0, 100000.0)
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ def choose_residency(size: int, config: ResidencyConfig, device: torch.device) -
         return Choice(config.mode, f"asked for ({gib:.2f} GiB dense)")
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0] / GIB
-        if gib <= config.device_budget * free:
+        if gib <= DEVICE_SHARE * free:
             return Choice("device", f"{gib:.2f} GiB of {free:.1f} GiB that are free on the device")
-    if gib <= config.host_budget:
-        return Choice("host", f"{gib:.2f} GiB fit the host budget of {config.host_budget:g} GiB")
-    return Choice("mmap", f"{gib:.2f} GiB exceed the host budget of {config.host_budget:g} GiB")
+    if gib <= HOST_GIB:
+        return Choice("host", f"{gib:.2f} GiB fit the host budget of {HOST_GIB:g} GiB")
+    return Choice("mmap", f"{gib:.2f} GiB exceed the host budget of {HOST_GIB:g} GiB")
 
 
 class PanelValues(NamedTuple):

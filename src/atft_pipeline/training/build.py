@@ -78,7 +78,7 @@ def build_trainer(job: Job, resident: ResidentPanel | None = None, fabric: "Fabr
     resident = resident or ResidentPanel.load(panel, job.residency, device)
     aligned = job.graphs.align(panel.dates) if job.graphs is not None else None
     fingerprint = run_fingerprint(job, panel.meta)
-    store = StateStore(job.checkpoint_dir / fingerprint[:12], fingerprint, training.keep_states, training.keep_best)
+    store = StateStore(job.checkpoint_dir / fingerprint[:12], fingerprint, training.keep_best)
     batches = job.batches
     if batches.batch_size == "auto":
         probe = BatchSizeProbe(network, module, fabric, chosen, resident, aligned, job.split.train, job.loss)

@@ -10,7 +10,7 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.removed_parameters import advice
 
 # Parameters of the training that change no weight: how often it is saved, watched and resumed.
-WITHOUT_EFFECT = frozenset({"resume", "keep_states", "keep_best", "save_minutes", "profile_steps", "from_study"})
+WITHOUT_EFFECT = frozenset({"resume", "keep_best", "profile_steps", "from_study"})
 
 
 @config
@@ -22,16 +22,12 @@ class OptimizerConfig:
         lr: peak learning rate.
         weight_decay: decoupled decay of weight matrices; norms, biases and vectors are never decayed.
         betas: decay of the running moments.
-        eps: added to the denominator.
-        fused: one kernel for the whole step; ``auto`` takes it where the device offers it.
     """
 
     name: Literal["adamw", "adabelief", "sgd"] = "adamw"
     lr: float = within(2e-3, 1e-12, 1000.0)
     weight_decay: float = within(1e-2, 0, 100.0)
     betas: tuple[float, ...] = within((0.9, 0.999), 0, 0.99999)
-    eps: float = within(1e-8, 1e-20, 0.01)
-    fused: Literal["auto", "on", "off"] = "auto"
 
     def __post_init__(self) -> None:
         require(len(self.betas) == 2, f"betas: must be two numbers, got {list(self.betas)}")
@@ -43,17 +39,13 @@ class ScheduleConfig:
 
     Attributes:
         name: ``warmup_cosine`` (to ``eta_min`` at the last step), ``cosine_restarts`` (Loshchilov and Hutter, ICLR
-            2017), ``one_cycle`` (Smith and Topin, 2018) or ``constant``.
+            2017; periods of 3, 6, 12 ... epochs), ``one_cycle`` (Smith and Topin, 2018) or ``constant``.
         warmup_share: share of all steps that rise linearly from 0; of ``one_cycle``, the share of the rising half.
-        first_period: T_0 of the restarts, in epochs.
-        period_factor: T_mult of the restarts.
         eta_min: lowest learning rate, absolute.
     """
 
     name: Literal["warmup_cosine", "cosine_restarts", "one_cycle", "constant"] = "warmup_cosine"
     warmup_share: float = within(0.1, 0, 0.9)
-    first_period: int = within(3, 1, 10_000)
-    period_factor: int = within(2, 1, 100)
     eta_min: float = within(5e-5, 0, 1000.0)
 
 
@@ -155,12 +147,9 @@ class TrainingConfig:
         accumulation: batches whose gradients make one step.
         ema_decay: decay of averaged weights, on which validation runs and which are kept; 0 = none.
         patience: epochs without a better validation RankIC after which training stops; 0 = never.
-        min_delta: what counts as better.
         max_batches: batches of an epoch, for debugging only; 0 = the full data.
         resume: continue from the last saved state of the same settings.
-        keep_states: saved states kept.
         keep_best: models kept, the best by validation RankIC.
-        save_minutes: within long epochs the state is saved this often too; 0 = only after each epoch.
         profile_steps: steps of the first epoch that torch.profiler traces into ``trace.json``; 0 = none.
         from_study: ``best``: the winner of the newest search replaces model, loss, training and batches, except what
             ``--params`` names; ``null``: nothing does. Give it with ``--params``.
@@ -176,12 +165,9 @@ class TrainingConfig:
     accumulation: int = within(1, 1, 1024)
     ema_decay: float = within(0.0, 0, 0.9999)
     patience: int = within(5, 0, 10_000)
-    min_delta: float = within(0.0, 0, 1.0)
     max_batches: int = within(0, 0, 1_000_000)
     resume: bool = False
-    keep_states: int = within(2, 1, 100)
     keep_best: int = within(1, 1, 100)
-    save_minutes: float = within(10.0, 0, 100000.0)
     profile_steps: int = within(0, 0, 1000)
     from_study: Literal["best"] | None = None
 

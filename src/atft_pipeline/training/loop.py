@@ -147,8 +147,8 @@ def run(trainer: Trainer, callback: Callback | None) -> TrainingResult:
             if trainer.processes.first:
                 log.info(epoch_line(record))
             if callback is not None:
-                # The card of every epoch is that of a run which ends there, as one does that its callback stops.
-                callback.on_run_card(build_run_card(trainer, time.perf_counter() - began))
+                # A run may end here, where its callback stops it: so it has a card, though the model is not probed.
+                callback.on_run_card(build_run_card(trainer, time.perf_counter() - began, probed=False))
                 callback.on_epoch(record)
     card = build_run_card(trainer, time.perf_counter() - began)
     trainer.processes.wait()
@@ -209,7 +209,7 @@ def validation_numbers(summary: RankICSummary) -> Record:
 def keep(trainer: Trainer, summary: RankICSummary) -> None:
     """Save the weights if they are among the best, then the state; only the first process writes."""
     state, store = trainer.state, trainer.store
-    if summary.average > state.best + (trainer.training.min_delta if state.best_epoch >= 0 else 0.0):
+    if summary.average > state.best:
         state.best, state.best_epoch = summary.average, state.epoch
     for read in trainer.processes.collect(state.read):
         for part, days in read.items():

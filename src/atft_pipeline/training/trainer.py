@@ -36,6 +36,9 @@ from atft_pipeline.training.runtime.runtime import Runtime
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
+# Within long epochs the state is saved this often too: a kill costs at most ten minutes, a save takes seconds.
+SAVE_MINUTES = 10.0
+
 
 class Labels(NamedTuple):
     """Labels of a batch in the padded view by day: targets and returns float32 [B, n, Q], mask bool [B, n, Q]."""
@@ -172,8 +175,7 @@ class Trainer:
         """
         if self.interrupt is not None:
             self.interrupt()
-        minutes = self.training.save_minutes
-        due = bool(minutes) and time.monotonic() - self.last_save > 60 * minutes
+        due = time.monotonic() - self.last_save > 60 * SAVE_MINUTES
         if not (due or self.stop):
             return
         self.last_save = time.monotonic()

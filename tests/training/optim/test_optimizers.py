@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from atft_pipeline.errors import ConfigError, UnavailableError
+from atft_pipeline.errors import ConfigError
 from atft_pipeline.training.config import OptimizerConfig
 from atft_pipeline.training.optim.adabelief import AdaBelief
 from atft_pipeline.training.optim.optimizers import build_optimizer, is_fused, parameter_groups
@@ -33,34 +33,32 @@ def test_only_matrices_decay() -> None:
 
 def test_fused_kernel_is_seen_on_the_object_and_equals_the_plain_one() -> None:
     first, second = network(), network()
-    fused = build_optimizer(first, OptimizerConfig(fused="on")).optimizer
-    plain = build_optimizer(second, OptimizerConfig(fused="off")).optimizer
+    fused = build_optimizer(first, OptimizerConfig()).optimizer
+    plain = build_optimizer(second, OptimizerConfig(), scaled=True).optimizer
     assert is_fused(fused)
     assert not is_fused(plain)
     for one, two in zip(steps(fused, first), steps(plain, second), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 
-def test_a_kernel_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(UnavailableError, match=r"optimizer\.fused: on"):
-        build_optimizer(network(), OptimizerConfig(name="adabelief", fused="on"))
-    assert "no fused kernel" in build_optimizer(network(), OptimizerConfig(name="adabelief")).reason
+def test_a_kernel_that_does_not_exist_is_not_taken() -> None:
+    built = build_optimizer(network(), OptimizerConfig(name="adabelief"))
+    assert not is_fused(built.optimizer)
+    assert "no fused kernel" in built.reason
 
 
 def test_scaled_gradients_are_clipped_before_the_step_so_no_kernel_scales_them_back() -> None:
     built = build_optimizer(network(), OptimizerConfig(), scaled=True)
     assert not is_fused(built.optimizer)
     assert "16-mixed" in built.reason
-    with pytest.raises(UnavailableError, match="16-mixed are clipped before the step"):
-        build_optimizer(network(), OptimizerConfig(fused="on"), scaled=True)
 
 
 def test_adabelief_gets_the_settings() -> None:
-    config = OptimizerConfig(name="adabelief", lr=3e-3, eps=1e-12, weight_decay=0.02, betas=(0.8, 0.99))
+    config = OptimizerConfig(name="adabelief", lr=3e-3, weight_decay=0.02, betas=(0.8, 0.99))
     optimizer = build_optimizer(network(), config).optimizer
     assert isinstance(optimizer, AdaBelief)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.02, 0.0]
-    assert all((g["lr"], g["eps"], g["betas"]) == (3e-3, 1e-12, (0.8, 0.99)) for g in optimizer.param_groups)
+    assert all((g["lr"], g["eps"], g["betas"]) == (3e-3, 1e-8, (0.8, 0.99)) for g in optimizer.param_groups)
 
 
 def test_ranges_are_checked() -> None:

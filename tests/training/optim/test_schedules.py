@@ -21,7 +21,7 @@ def test_warmup_rises_linearly_then_cosine_falls_to_the_floor() -> None:
 
 
 def test_restarts_follow_periods_of_3_6_12_epochs() -> None:
-    config = ScheduleConfig(name="cosine_restarts", warmup_share=0.0, first_period=3, period_factor=2, eta_min=5e-5)
+    config = ScheduleConfig(name="cosine_restarts", warmup_share=0.0, eta_min=5e-5)
     values = curve(config, steps=210)
     starts = [0, *(np.flatnonzero(np.diff(values) > 0) + 1).tolist()]
     assert starts == [0, 30, 90]

@@ -13,9 +13,10 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.graph_attention import GraphAttention
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.training import build, epoch, trainer
+from atft_pipeline.training import build, epoch, loop, trainer
 from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig, PhaseConfig, RuntimeConfig
 from atft_pipeline.training.optim.optimizers import BuiltOptimizer
+from atft_pipeline.training.run_card import card as run_card
 from tests.training.runs import MODEL, market, run
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -46,16 +47,44 @@ def test_nothing_broken_no_warning(planted: tuple[Panel, MonthlyGraphs], tmp_pat
     assert card["ema"] == {"active": True, "decay": 0.5}
 
 
-def test_a_probe_changes_no_random_number(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
-    """A run that is observed, and so probed after each epoch, trains the same weights as one that is not."""
+def test_a_model_is_probed_once_a_training(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards: list[dict[str, Any]] = []
+    probes: list[int] = []
+    original = run_card.probe
+    monkeypatch.setattr(run_card, "probe", lambda given: probes.append(given.state.epoch) or original(given))
 
-    class Deaf:
+    class Card:
+        def on_epoch(self, record: object) -> None: ...
+
+        def on_run_card(self, card: dict[str, Any]) -> None:
+            cards.append(card)
+
+    asked = {**ASKED, "epochs": 3}
+    result = run(*planted, tmp_path, callback=Card(), **asked)
+    assert probes == [3]
+    assert [bool(found["probe"]) for found in cards] == [False, False, False, True]
+    assert cards[-1] == result.run_card
+    # What needs no probe is told after each epoch too.
+    assert all({**found, "probe": 0}.keys() == result.run_card.keys() for found in cards)
+
+
+def test_a_probe_changes_no_random_number(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is probed after each epoch trains the same weights as one that is not."""
+    original = loop.build_run_card
+    asked = {**ASKED, "epochs": 3}
+    one = run(*planted, tmp_path / "a", **asked)
+
+    class Card:
         def on_epoch(self, record: object) -> None: ...
 
         def on_run_card(self, card: object) -> None: ...
 
-    asked = {**ASKED, "epochs": 3}
-    one, other = run(*planted, tmp_path / "a", **asked), run(*planted, tmp_path / "b", callback=Deaf(), **asked)
+    monkeypatch.setattr(loop, "build_run_card", lambda *given, **_: original(*given, probed=True))
+    other = run(*planted, tmp_path / "b", callback=Card(), **asked)
     assert [r["val_rank_ic"] for r in one.history] == [r["val_rank_ic"] for r in other.history]
 
 
@@ -205,7 +234,7 @@ def test_limited_batches_stand_on_the_card(planted: tuple[Panel, MonthlyGraphs],
 
 def test_the_optimiser_is_told_by_its_class(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
     for name, kind in (("adamw", "AdamW"), ("adabelief", "AdaBelief"), ("sgd", "SGD")):
-        settings = OptimizerConfig(name=name, lr=1e-3, eps=1e-16 if name == "adabelief" else 1e-8)  # type: ignore[arg-type]
+        settings = OptimizerConfig(name=name, lr=1e-3)  # type: ignore[arg-type]
         card = run(*planted, tmp_path / name, model=MODEL, epochs=1, optimizer=settings).run_card
         assert card["optimizer"]["class"].endswith(kind)
         assert card["warnings"] == []

@@ -65,6 +65,8 @@ class TrainingState:
         return f"epoch-{self.epoch:04d}" + (f"-{self.done:08d}" if self.done else "")
 
 
+# The newest state, and the one before it for when the newest was damaged.
+KEEP_STATES = 2
 PLAIN = ("epoch", "done", "batch_size", "step", "best", "best_epoch", "history", "kept", "sums")
 
 
@@ -74,14 +76,12 @@ class StateStore:
     Args:
         folder: of this run.
         fingerprint: of everything that the run was started with.
-        keep: states kept.
         keep_best: models kept.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, keep: int, keep_best: int) -> None:
+    def __init__(self, folder: Path, fingerprint: str, keep_best: int) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
-        self.keep = keep
         self.keep_best = keep_best
         self._lock = Lock(folder.with_name(f"{folder.name}.lock"))
 
@@ -122,7 +122,7 @@ class StateStore:
         document |= {name: getattr(state, name) for name in PLAIN}
         document["read"] = {part: sorted(days) for part, days in state.read.items()}
         save_state(self.folder / state.name, everything, document)
-        for old in self._states()[: -self.keep]:
+        for old in self._states()[:-KEEP_STATES]:
             remove(old)
 
     @property

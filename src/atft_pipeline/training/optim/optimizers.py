@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from atft_pipeline.errors import UnavailableError
 from atft_pipeline.training.config import OptimizerConfig
 from atft_pipeline.training.optim.adabelief import AdaBelief
 
 FUSED_DEVICES = ("cpu", "cuda")
+# Added to the denominator of a step: torch's own default, for either optimiser.
+EPS = 1e-8
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,18 @@ def build_optimizer(module: nn.Module, config: OptimizerConfig, *, scaled: bool 
         module: whose parameters it steps.
         config: which one, and its parameters.
         scaled: gradients are scaled, as fp16 wants them; a fused kernel would scale them back too late to be clipped.
-
-    Raises:
-        UnavailableError: ``fused: on`` for an optimiser or device without a fused kernel.
     """
     groups = [group for group in parameter_groups(module, config.weight_decay) if group["params"]]
     device = groups[0]["params"][0].device.type
-    fused, reason = _fused(config, device, scaled=scaled)
+    fused, reason = _fused(config.name, device, scaled=scaled)
     betas = (config.betas[0], config.betas[1])
     optimizer: torch.optim.Optimizer
     if config.name == "adamw":
-        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused)
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=EPS, fused=fused)
     elif config.name == "sgd":
         optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=betas[0], fused=fused)
     else:
-        optimizer = AdaBelief(groups, lr=config.lr, betas=betas, eps=config.eps)
+        optimizer = AdaBelief(groups, lr=config.lr, betas=betas, eps=EPS)
     return BuiltOptimizer(optimizer, reason)
 
 
@@ -60,17 +58,9 @@ def is_fused(optimizer: torch.optim.Optimizer) -> bool:
     return all(bool(group.get("fused")) for group in optimizer.param_groups)
 
 
-def _fused(config: OptimizerConfig, device: str, *, scaled: bool) -> tuple[bool, str]:
+def _fused(name: str, device: str, *, scaled: bool) -> tuple[bool, str]:
     # SGD's fused kernel fails when a block is switched on after the first step: some momenta do not exist yet.
-    offered = config.name == "adamw" and device in FUSED_DEVICES
-    if config.fused == "on" and not offered:
-        msg = f"optimizer.fused: on was asked for, but {config.name} has no fused kernel on {device}; use auto"
-        raise UnavailableError(msg)
-    if config.fused == "on" and scaled:
-        msg = "optimizer.fused: on was asked for, but the gradients of 16-mixed are clipped before the step; use auto"
-        raise UnavailableError(msg)
+    offered = name == "adamw" and device in FUSED_DEVICES
     if scaled:
         return False, "the gradients of 16-mixed are scaled back and clipped before the step"
-    if config.fused == "off":
-        return False, "switched off"
-    return offered, f"{config.name} has {'a' if offered else 'no'} fused kernel on {device}"
+    return offered, f"{name} has {'a' if offered else 'no'} fused kernel on {device}"

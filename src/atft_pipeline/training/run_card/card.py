@@ -21,16 +21,17 @@ OPTIMIZERS = {"adamw": "AdamW", "adabelief": "AdaBelief", "sgd": "SGD"}
 EFFECT = 1e-6
 
 
-def build_run_card(trainer: Trainer, seconds: float) -> dict[str, Any]:
-    """Describe a finished training in plain JSON types.
+def build_run_card(trainer: Trainer, seconds: float, *, probed: bool = True) -> dict[str, Any]:
+    """Describe a training in plain JSON types.
 
     Args:
         trainer: the objects of the training.
         seconds: wall time of all epochs.
+        probed: look at the model too, which takes five forward passes: at the end of a training, not after each epoch.
 
     Returns:
         Device, precision, compiled graphs, attention kernel, optimiser, panel residency, loss terms, time by part, what
-        a probe of the model found, and warnings.
+        a probe of the model found (empty where there was none), and warnings.
     """
     state, runtime = trainer.state, trainer.runtime
     parameters = list(trainer.model.parameters())
@@ -65,7 +66,7 @@ def build_run_card(trainer: Trainer, seconds: float) -> dict[str, Any]:
             "switches": dict(trainer.model.switches),
             "blocks": {block.name: block.parameters for block in blocks(trainer.model)},
         },
-        "probe": probe(trainer),
+        "probe": probe(trainer) if probed else {},
         "loss_terms": trainer.terms_seen,
         "data": _data(trainer),
         "time": _time(trainer, seconds),
@@ -135,13 +136,12 @@ def _time(trainer: Trainer, seconds: float) -> dict[str, Any]:
 def _warnings(trainer: Trainer, card: dict[str, Any]) -> list[str]:
     """Everything in which what was active is not what was asked for."""
     training, model, state = trainer.training, trainer.model, trainer.state
-    seen, compiled, last = card["probe"], card["compile"], trainer.phase
+    compiled, last = card["compile"], trainer.phase
     wanted_steps = trainer.epoch_ends[state.epoch - 1] if state.epoch else 0
     kind, asked = card["optimizer"]["class"].rsplit(".", 1)[-1], OPTIMIZERS[training.optimizer.name]
     rate, planned = card["optimizer"]["last_lr"], planned_rate(trainer, last, max(state.step - 1, 0))
     silent = [name for name, weight in _weights(trainer).items() if weight and name not in trainer.terms_seen]
     there = {"normaliser": model.config.normaliser.kind != "none", "graph": len(model.graph.layers) > 0}
-    normaliser_on, graph_on = last.normaliser and there["normaliser"], last.graph and there["graph"]
     best_epoch = card["result"]["best_epoch"]
     best = training.phase_of(best_epoch) if state.kept else last
     left_out = [
@@ -149,7 +149,6 @@ def _warnings(trainer: Trainer, card: dict[str, Any]) -> list[str]:
         for name, exists in there.items()
         if exists and not getattr(best, name) and any(getattr(phase, name) for phase in training.plan)
     ]
-    low = card["precision"]["value"] in {"bf16-mixed", "16-mixed"}
     checks = {
         f"training.max_batches: only {trainer.batches_per_epoch} of {len(trainer.train_batches)} batches an epoch were "
         "used; this is for debugging, its numbers mean nothing": card["data"]["limited"],
@@ -160,32 +159,43 @@ def _warnings(trainer: Trainer, card: dict[str, Any]) -> list[str]:
         ),
         f"training.accumulation: {state.step} steps were made, {wanted_steps} follow from the plan": state.step
         != wanted_steps,
-        "training.ema_decay: averaging was asked for, but nothing is averaged": bool(training.ema_decay)
-        and seen["ema_distance"] == 0,
         f"loss: {', '.join(silent)} has a weight but did not contribute": bool(silent) and bool(trainer.terms_seen),
-        "training.augmentation: was asked for, but no batch was changed": seen["augmentation_asked"]
-        and not seen["augmentation_changes"],
-        "the normaliser is on, but the scores do not depend on it": normaliser_on
-        and seen["normaliser_effect"] < EFFECT,
-        "the graph is on, but the scores do not depend on it": graph_on and seen["graph_effect"] < EFFECT,
         f"phase {last.name}: the switches of the model are {dict(model.switches)}": dict(model.switches)
         != {"normaliser": last.normaliser, "graph": last.graph},
         f"training.phases: the best epoch, {best_epoch}, is of phase {best.name}: the saved model does not use the "
         f"{' and the '.join(left_out)}, which other phases switch on": bool(left_out),
-        f"runtime.precision: {card['precision']['value']} was chosen, but the model computes in "
-        f"{seen['activations']}": low == (seen["activations"] == "float32"),
-        f"runtime.attention: {card['attention']['value']} was chosen, {seen['attention_kernel']} computes": card[
-            "attention"
-        ]["value"]
-        not in {"sdpa", seen["attention_kernel"]}
-        and seen["attention_kernel"] != "none",
-        "evaluation is not in evaluation mode: two passes gave different scores": seen["evaluation_noise"] > 0,
         f"runtime.compile: {compiled['value']} was chosen, but nothing was compiled": compiled["value"] != "none"
         and not compiled["graphs"],
         f"runtime.compile: full was chosen, but the graph broke {compiled['breaks']} times": compiled["value"] == "full"
         and compiled["breaks"] > 0,
     }
-    return [text for text, wrong in checks.items() if wrong]
+    probe_checks = _probe_checks(trainer, card, there) if card["probe"] else {}
+    return [text for text, wrong in (checks | probe_checks).items() if wrong]
+
+
+def _probe_checks(trainer: Trainer, card: dict[str, Any], there: dict[str, bool]) -> dict[str, bool]:
+    """What the probe of the model would show to be wrong, by warning."""
+    seen, last = card["probe"], trainer.phase
+    precision, attention = card["precision"]["value"], card["attention"]["value"]
+    low = precision in {"bf16-mixed", "16-mixed"}
+    return {
+        "training.ema_decay: averaging was asked for, but nothing is averaged": bool(trainer.training.ema_decay)
+        and seen["ema_distance"] == 0,
+        "training.augmentation: was asked for, but no batch was changed": seen["augmentation_asked"]
+        and not seen["augmentation_changes"],
+        "the normaliser is on, but the scores do not depend on it": last.normaliser
+        and there["normaliser"]
+        and seen["normaliser_effect"] < EFFECT,
+        "the graph is on, but the scores do not depend on it": last.graph
+        and there["graph"]
+        and seen["graph_effect"] < EFFECT,
+        f"runtime.precision: {precision} was chosen, but the model computes in {seen['activations']}": low
+        == (seen["activations"] == "float32"),
+        f"runtime.attention: {attention} was chosen, {seen['attention_kernel']} computes": attention
+        not in {"sdpa", seen["attention_kernel"]}
+        and seen["attention_kernel"] != "none",
+        "evaluation is not in evaluation mode: two passes gave different scores": seen["evaluation_noise"] > 0,
+    }
 
 
 def _weights(trainer: Trainer) -> dict[str, float]:
