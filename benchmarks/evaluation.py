@@ -11,14 +11,16 @@ import time
 import numpy as np
 import polars as pl
 
+from atft_pipeline.evaluation.characteristics import WANTED, Characteristics
 from atft_pipeline.evaluation.config import EvaluationConfig
 from atft_pipeline.evaluation.daily import Outcome, daily_metrics
 from atft_pipeline.evaluation.evaluate import Extras, evaluate
 from atft_pipeline.evaluation.grid import Grid
-from atft_pipeline.evaluation.market import HISTORY, market_of
+from atft_pipeline.evaluation.market import market_of
 from atft_pipeline.process import keep_freed_memory
 
 HORIZONS = (1, 5, 10, 20)
+HISTORY = 260
 
 
 def make(days: int, listings: int, present: float) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -74,9 +76,12 @@ def main() -> None:
     print(f"daily metrics: {took:.1f} s for {scores} scores, {took / scores:.2f} s each")
     start = time.process_time()
     market = market_of(prices, grid.days, grid.listings)
-    print(f"prices to returns, factors, styles: {time.process_time() - start:.1f} s")
+    print(f"prices to returns and dollar volume: {time.process_time() - start:.1f} s")
+    generator = np.random.default_rng(1)
+    shape = len(grid.days), len(grid.listings)
+    known = Characteristics({name: generator.standard_normal(shape) for name in dict.fromkeys(WANTED)})
     start = time.process_time()
-    result = evaluate(table, EvaluationConfig(), Extras(market=market))
+    result = evaluate(table, EvaluationConfig(), Extras(market=market, characteristics=known))
     took = time.process_time() - start
     count = sum(len(part["scores"]) for part in result.metrics["horizons"].values())
     print(f"whole evaluation: {took:.1f} s for {count} scores, portfolios, slices, intervals")

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 from nbclient import NotebookClient
 
-from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate, fingerprint
+from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
+from atft_pipeline.evaluation.grid import fingerprint
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_file
 from atft_pipeline.losses.composite import LossConfig

@@ -7,8 +7,10 @@ import polars as pl
 import pytest
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate, fingerprint
+from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
+from atft_pipeline.evaluation.grid import fingerprint
 from atft_pipeline.reporting.conclusions import conclusions
+from atft_pipeline.reporting.evaluation_figures import all_figures
 from atft_pipeline.reporting.evaluation_table import results_table
 from tests.panel.market import business_days
 
@@ -94,9 +96,10 @@ def test_table_is_narrow_and_figures_draw_every_score() -> None:
     text = results_table(result.metrics)
     assert max(len(line) for line in text.splitlines()) <= 120
     assert "…" not in text
-    names = {trace.name for trace in result.figures["cumulative_rank_ic"].data}
+    figures = all_figures(result)
+    names = {trace.name for trace in figures["cumulative_rank_ic"].data}
     assert {"model", "ridge", "oracle"} <= names
-    assert len(result.figures["decile_returns"].data) == 2
+    assert len(figures["decile_returns"].data) == 2
     assert set(result.daily.columns) >= {"Date", "horizon", "score", "rank_ic", "ic"}
 
 

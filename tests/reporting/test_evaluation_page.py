@@ -4,6 +4,7 @@ import polars as pl
 
 from atft_pipeline.config import to_mapping
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
+from atft_pipeline.reporting.evaluation_figures import all_figures
 from atft_pipeline.reporting.evaluation_page import estimate_cell, money, report_page
 from atft_pipeline.reporting.evaluation_table import results_table
 from tests.evaluation.test_evaluate import predictions
@@ -12,7 +13,7 @@ from tests.evaluation.test_evaluate import predictions
 def page(table: pl.DataFrame, **more: object) -> str:
     result = evaluate(table, EvaluationConfig())
     metrics = {**result.metrics, "run": {"id": "run-17"}, "config": to_mapping(EvaluationConfig())}
-    return report_page(metrics, result.figures, **more)  # type: ignore[arg-type]
+    return report_page(metrics, all_figures(result), **more)  # type: ignore[arg-type]
 
 
 def test_verdict_stands_first_and_the_run_last() -> None:

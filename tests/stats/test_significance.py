@@ -8,6 +8,7 @@ from atft_pipeline.stats.significance import (
     information_ratio,
     newey_west_se,
     ratio_of_means,
+    slope,
 )
 
 
@@ -63,3 +64,13 @@ def test_ratio_of_means() -> None:
     found = ratio_of_means(0.5 * base, base, 1)
     assert found.mean == pytest.approx(0.5)
     assert found.se == pytest.approx(0.0, abs=1e-9)
+
+
+def test_slope_and_its_error_are_those_of_statsmodels() -> None:
+    x, noise = series(1), series(2)
+    y = 0.5 + 0.8 * x + noise
+    fit = sm.OLS(y, sm.add_constant(x)).fit(cov_type="HAC", cov_kwds={"maxlags": 20, "use_correction": False})
+    found = slope(np.insert(y, 3, np.nan), np.insert(x, 3, 9.0), 20)
+    assert found.mean == pytest.approx(fit.params[1])
+    assert found.se == pytest.approx(fit.bse[1])
+    assert np.isnan(slope(y, np.ones_like(y), 1).mean)

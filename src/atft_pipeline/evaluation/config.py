@@ -3,7 +3,7 @@
 from atft_pipeline.baselines.lightgbm import LightGBMConfig
 from atft_pipeline.baselines.ridge import RidgeConfig
 from atft_pipeline.config import config, require, within
-from atft_pipeline.evaluation.market import FACTORS
+from atft_pipeline.evaluation.characteristics import FACTORS
 from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
 from atft_pipeline.stats.bootstrap import BootstrapConfig
 
@@ -56,7 +56,7 @@ class EvaluationConfig:
             self.min_listings >= self.deciles,
             f"min_listings: must be at least deciles ({self.deciles}), got {self.min_listings}",
         )
-        known = (*BASELINES, *FACTORS)
+        known = (*BASELINES, *FACTORS, "random")
         refuse_unknown("benchmarks", self.benchmarks, (*known, *(f"model+{name}" for name in BASELINES)))
         refuse_unknown("blends", self.blends, BASELINES)
         refuse_unknown("portfolios.scores", self.portfolios.scores, ("model", *known))

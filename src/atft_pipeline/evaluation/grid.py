@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from atft_pipeline.errors import DataError
+from atft_pipeline.lineage import hash_bytes
 from atft_pipeline.stats.arrays import Floats, Ints
 
 Buckets = npt.NDArray[np.int8]
@@ -107,3 +108,19 @@ def score_columns(table: pl.DataFrame, horizon: int) -> dict[str, str]:
         if match["name"] != "score" and not match["name"].startswith(_NOT_SCORES):
             columns[match["name"]] = column
     return columns
+
+
+def fingerprint(predictions: pl.DataFrame) -> str:
+    """Hash of a prediction table's columns and values: metrics carry it, and so belong to these predictions alone."""
+    return hash_bytes(part for column in predictions.get_columns() for part in (column.name.encode(), _bytes(column)))
+
+
+def _bytes(column: pl.Series) -> bytes:
+    """Values of a column as bytes, the same in every process."""
+    if column.dtype == pl.Date:
+        column = column.cast(pl.Int32)
+    if not column.dtype.is_numeric():
+        text = column.cast(pl.String).fill_null("")
+        names = text.unique().sort()
+        return "\n".join(names).encode() + text.cast(pl.Enum(names)).to_physical().to_numpy().tobytes()
+    return np.ascontiguousarray(column.to_numpy()).tobytes()

@@ -4,22 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from atft_pipeline.evaluation.characteristics import VOLATILITY, Characteristics
+from atft_pipeline.evaluation.config import EvaluationConfig
 from atft_pipeline.evaluation.daily import DailyMetrics, Realised
 from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.slices import (
     Grouping,
-    Labels,
     largest_labels,
     months_of,
     quantile_labels,
     rank_ic_within,
+    regime_of,
     style_neutral,
     years_of,
 )
 from atft_pipeline.evaluation.summary import Report, mean_report
-from atft_pipeline.stats.arrays import Floats
-from atft_pipeline.stats.rank_ic import correlate, ranked
+from atft_pipeline.stats.arrays import Booleans, Floats
+from atft_pipeline.stats.rank_ic import correlate, rank_rows, ranked
 
 
 @dataclass(frozen=True)
@@ -39,34 +42,46 @@ class SliceAxes:
     styles: dict[str, Floats]
 
 
-def groupings_of(
-    sector: Labels | None,
-    sector_names: Sequence[str],
+def slice_axes(
+    days: Dates,
+    scored: Booleans,
+    sectors: tuple[npt.NDArray[np.int64] | None, Sequence[str]],
     dollar_volume: Floats | None,
-    volatility: Floats | None,
-    groups: int,
-    universe: int,
-) -> dict[str, Grouping]:
-    """Group the scored cells by what is known of them.
+    characteristics: Characteristics,
+    settings: EvaluationConfig,
+) -> SliceAxes:
+    """Group the scored cells and the days by what is known of them; what is not known groups nothing.
 
     Args:
-        sector: sector of each cell, -1 where not scored [D, N]; ``None`` where only one is known.
-        sector_names: by number.
-        dollar_volume: of the scored cells, NaN elsewhere [D, N].
-        volatility: the same.
-        groups: quantile groups of size and volatility.
-        universe: listings with the most dollar volume that make the liquid universe.
+        days: scored days [D].
+        scored: cells that the model scored [D, N].
+        sectors: number of each listing's sector [N] and the names, ``None`` where only one is known.
+        dollar_volume: [D, N], ``None`` without prices.
+        characteristics: volatility, styles and the market's volatility.
+        settings: how many groups.
     """
+
+    def here(values: Floats) -> Floats:
+        return np.where(scored, values, np.nan)
+
+    groups = settings.size_groups
+    names = [f"{number} of {groups}" for number in range(1, groups + 1)]
     found: dict[str, Grouping] = {}
-    names = [f"{position + 1} of {groups}" for position in range(groups)]
-    if sector is not None:
-        found["sector"] = Grouping.of(sector, sector_names)
+    styles = dict(characteristics.styles)
+    if sectors[0] is not None:
+        found["sector"] = Grouping.of(np.where(scored, sectors[0], -1).astype(np.int8), sectors[1])
     if dollar_volume is not None:
-        found["size"] = Grouping.of(quantile_labels(dollar_volume, groups), _ends(names, "smallest", "largest"))
-        found["universe"] = Grouping.of(largest_labels(dollar_volume, universe), [f"{universe:,} most traded"])
+        most, label = largest_labels(here(dollar_volume), settings.universe), f"{settings.universe:,} most traded"
+        size = quantile_labels(here(dollar_volume), groups)
+        found["size"] = Grouping.of(size, _ends(names, "smallest", "largest"))
+        found["universe"] = Grouping.of(most, [label])
+        styles["dollar_volume"] = dollar_volume
+    volatility, regime = characteristics.values.get(VOLATILITY), characteristics.regime
     if volatility is not None:
-        found["volatility"] = Grouping.of(quantile_labels(volatility, groups), _ends(names, "calmest", "wildest"))
-    return found
+        labels = quantile_labels(here(volatility), groups)
+        found["volatility"] = Grouping.of(labels, _ends(names, "calmest", "wildest"))
+    ranks = {name: rank_rows(here(values)) for name, values in styles.items()}
+    return SliceAxes(days, found, [] if regime is None else regime_of(regime), ranks)
 
 
 def rank_ic_by_slice(

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-import polars as pl
 
+from atft_pipeline.evaluation.evaluate import Evaluation
 from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
 from atft_pipeline.reporting.theme import (
@@ -29,24 +29,15 @@ PORTFOLIO_NAMES = {
 SLICES = ("year", "regime", "size", "volatility", "universe", "sector")
 
 
-def all_figures(
-    metrics: dict[str, Any], daily: pl.DataFrame, sessions: Dates, paths: dict[str, Backtest]
-) -> dict[str, go.Figure]:
-    """Every figure of the headline horizon by name.
-
-    Args:
-        metrics: of an evaluation.
-        daily: its daily table.
-        sessions: axis of the portfolios [T].
-        paths: the model's portfolios at the headline horizon.
-    """
-    horizon = metrics["headline"]
+def all_figures(evaluation: Evaluation) -> dict[str, go.Figure]:
+    """Every figure of the headline horizon by name."""
+    metrics, horizon = evaluation.metrics, evaluation.metrics["headline"]
     part = metrics["horizons"][str(horizon)]
     return {
-        "cumulative_rank_ic": cumulative_rank_ic(daily, horizon),
+        "cumulative_rank_ic": cumulative_rank_ic(evaluation.daily, horizon),
         "decile_returns": decile_returns(metrics, horizon),
         "paired_differences": paired_differences(metrics),
-        "portfolio_returns": portfolio_returns(sessions, paths, horizon),
+        "portfolio_returns": portfolio_returns(evaluation.sessions, evaluation.backtests, horizon),
         "rank_ic_by_month": rank_ic_by_month(part, horizon),
         "rank_ic_by_slice": rank_ic_by_slice(part, horizon),
         "calibration": calibration(part, horizon),

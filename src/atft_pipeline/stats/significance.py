@@ -86,6 +86,22 @@ def information_ratio(series: Floats, horizon: int, scale: float = 1.0) -> Estim
     return Estimate(scale * ratio, scale * se, int(defined.size))
 
 
+def slope(series: Floats, other: Floats, horizon: int) -> Estimate:
+    """Least-squares slope of a daily series on another one, with an intercept, and its Newey-West error.
+
+    The influence of a day on the slope is its residual times its deviation of ``other``, over the variance of the
+    latter.
+    """
+    both = np.isfinite(series) & np.isfinite(other)
+    y, x = series[both], other[both]
+    if x.size < 3 or np.ptp(x) == 0:
+        return Estimate(math.nan, math.nan, int(x.size))
+    y, x = y - y.mean(), x - x.mean()
+    variance = float(x @ x) / x.size
+    value = float(x @ y) / x.size / variance
+    return Estimate(value, newey_west_se(x * (y - value * x) / variance, hac_lag(horizon, x.size)), int(x.size))
+
+
 def ratio_of_means(numerator: Floats, denominator: Floats, horizon: int) -> Estimate:
     """Ratio of the means of two daily series on the days where both are defined, with its delta-method error."""
     both = np.isfinite(numerator) & np.isfinite(denominator)

@@ -25,7 +25,6 @@ class Backtest:
         turnover: notional bought and sold in each session [T].
         exposure: sum of the absolute weights [T].
         net_exposure: sum of the weights [T].
-        beta: sum of the weights times beta; NaN without betas [T].
         contribution: return earned by each listing over the path [N].
         largest: listing that moved the portfolio most in each session [T].
     """
@@ -35,7 +34,6 @@ class Backtest:
     turnover: Floats
     exposure: Floats
     net_exposure: Floats
-    beta: Floats
     contribution: Floats
     largest: Ints
 
@@ -45,9 +43,7 @@ class Backtest:
         return self.gross - self.cost
 
 
-def run_backtest(
-    weights: Floats, forward: Floats, horizon: int, cost_bp: float, *, overlapping: bool, beta: Floats | None = None
-) -> Backtest:
+def run_backtest(weights: Floats, forward: Floats, horizon: int, cost_bp: float, *, overlapping: bool) -> Backtest:
     """Hold every sleeve for ``horizon`` sessions and mark the portfolio each session.
 
     The sleeve of session t is bought with 1/h of the capital (all of it, every h sessions, without overlap) and then
@@ -59,14 +55,12 @@ def run_backtest(
         horizon: sessions that a sleeve is held.
         cost_bp: of the traded notional.
         overlapping: h sleeves of 1/h, or one.
-        beta: of each listing on each session [T, N].
     """
     T, N = weights.shape
     sleeves = np.zeros((horizon if overlapping else 1, N))
     known = np.asarray(np.isfinite(forward).any(axis=1))
     growth = 1.0 + np.nan_to_num(forward, nan=0.0)
-    betas = None if beta is None else np.where(np.isfinite(beta), beta, 1.0)
-    series = np.full((6, T), np.nan)
+    series = np.full((5, T), np.nan)
     contribution, largest = np.zeros(N), np.zeros(T, dtype=np.int64)
     held = np.zeros(N)
     for session in range(T):
@@ -83,13 +77,11 @@ def run_backtest(
             continue
         earned = held * (growth[session] - 1.0)
         traded = np.abs(held - before).sum()
-        net_beta = np.nan if betas is None else held @ betas[session]
-        exposure = np.abs(held).sum(), held.sum()
-        series[:, session] = earned.sum(), traded * cost_bp / 1e4, traded, *exposure, net_beta
+        series[:, session] = earned.sum(), traded * cost_bp / 1e4, traded, np.abs(held).sum(), held.sum()
         contribution += earned
         largest[session] = int(np.abs(earned).argmax())
-    gross, cost, turnover, size, net, slope = series
-    return Backtest(gross, cost, turnover, size, net, slope, contribution, largest)
+    gross, cost, turnover, exposure, net_exposure = series
+    return Backtest(gross, cost, turnover, exposure, net_exposure, contribution, largest)
 
 
 def capacity(

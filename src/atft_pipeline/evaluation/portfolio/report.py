@@ -10,11 +10,12 @@ from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.plausibility import Limits, check_backtest
 from atft_pipeline.evaluation.portfolio.backtest import Backtest, capacity, max_drawdown, run_backtest
 from atft_pipeline.evaluation.portfolio.weights import Kind, PortfolioConfig, portfolio_weights
-from atft_pipeline.evaluation.summary import Report, mean_report, number, ratio_report
+from atft_pipeline.evaluation.summary import Report, as_json, mean_report, number, ratio_report
+from atft_pipeline.features.extras import BETA
 from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.bootstrap import Bootstrap
 from atft_pipeline.stats.overfitting import deflated_sharpe
-from atft_pipeline.stats.significance import estimate
+from atft_pipeline.stats.significance import estimate, slope
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Setting:
         sessions: axis of all arrays [T].
         listings: names [N].
         forward: return of the session that follows [T, N].
+        market: the market's return over that session [T].
         sector: number of each listing's sector [N], ``None`` where only one is known.
-        beta: [T, N] or ``None``.
+        beta: of each listing, as the panel has it [T, N]; ``None`` where it has none.
         dollar_volume: [T, N] or ``None``.
         trials: configurations that the model was chosen from.
         trial_deviation: standard deviation of their Sharpe ratios of one session; ``None`` where not known.
@@ -41,6 +43,7 @@ class Setting:
     sessions: Dates
     listings: tuple[str, ...]
     forward: Floats
+    market: Floats
     sector: npt.NDArray[np.int64] | None
     beta: Floats | None
     dollar_volume: Floats | None
@@ -57,7 +60,7 @@ class Setting:
         if kind == "sector_neutral" and self.sector is None:
             return "no sectors are known"
         if kind == "beta_neutral" and self.beta is None:
-            return "no prices to take betas from"
+            return f"the panel has no feature {BETA}"
         return None
 
 
@@ -99,15 +102,8 @@ def _build(kind: Kind, ranks: Floats, setting: Setting) -> tuple[Backtest, Float
     """Path and weights of one portfolio."""
     settings = setting.portfolios
     weights = portfolio_weights(kind, ranks, settings, setting.deciles, setting.sector, setting.beta)
-    backtest = run_backtest(
-        weights,
-        setting.forward,
-        setting.horizon,
-        settings.cost_bp,
-        overlapping=setting.overlapping,
-        beta=setting.beta,
-    )
-    return backtest, weights
+    overlapping = setting.overlapping
+    return run_backtest(weights, setting.forward, setting.horizon, settings.cost_bp, overlapping=overlapping), weights
 
 
 def _summarise(backtest: Backtest, weights: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
@@ -121,7 +117,7 @@ def _summarise(backtest: Backtest, weights: Floats, setting: Setting, bootstrap:
     report["turnover"] = mean_report(backtest.turnover, horizon, bootstrap)
     report["exposure"] = mean_report(backtest.exposure, horizon)
     report["net_exposure"] = mean_report(backtest.net_exposure, horizon)
-    report["beta"] = mean_report(backtest.beta, horizon)
+    report["beta"] = as_json(slope(backtest.gross, setting.market, horizon))
     report["listings_held"] = mean_report((weights != 0).sum(axis=1).astype(np.float64), horizon)
     if setting.dollar_volume is not None:
         bearable = capacity(

@@ -69,7 +69,7 @@ def portfolio_weights(
         settings: sizes and limits.
         deciles: buckets; the top and the bottom one are traded.
         sector: number of each listing's sector [N], for ``sector_neutral``.
-        beta: [T, N], for ``beta_neutral``; an unknown one counts as 1.
+        beta: [T, N], for ``beta_neutral``: exposures of the listings; an unknown one is the middle of a day, 0.
 
     Returns:
         A weight over ``max_weight`` is cut to it and the rest stays in cash.
@@ -85,7 +85,7 @@ def portfolio_weights(
     weights = np.clip(weights, -settings.max_weight, settings.max_weight)
     if kind == "beta_neutral":
         assert beta is not None
-        weights = _without_beta(weights, np.where(np.isfinite(beta), beta, 1.0), settings.max_weight)
+        weights = _without_beta(weights, np.nan_to_num(beta), settings.max_weight)
     return weights
 
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.evaluation.characteristics import characteristics_of
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
 from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.evaluation.market import market_of
@@ -22,7 +23,7 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.pipelines.evaluate.tracking import log_evaluation, run_id
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.reporting.evaluation_figures import importance, lag_attention
+from atft_pipeline.reporting.evaluation_figures import all_figures, importance, lag_attention
 from atft_pipeline.reporting.evaluation_page import report_page
 from atft_pipeline.scoring.frames import Rows, lightgbm_frame, listing_details, ridge_frame, score_frame
 from atft_pipeline.scoring.inference import explain_days, score_days
@@ -191,6 +192,7 @@ def evaluate_scores(
     _, card = load_model(model)
     extras = Extras(
         market=market_of(prices, grid.days, grid.listings),
+        characteristics=characteristics_of(panel, grid),
         label=panel.meta.label,
         reference=reference,
         # A model that no search chose is not the best of the trials of one.
@@ -199,7 +201,7 @@ def evaluate_scores(
     )
     result = evaluate(predictions, config.root, extras)
     run = {"id": run_id(), "model": model_hash, "panel": panel.meta.fingerprint}
-    return {**result.metrics, "run": run, "config": to_mapping(config.root)}, result.figures
+    return {**result.metrics, "run": run, "config": to_mapping(config.root)}, all_figures(result)
 
 
 def publish(

@@ -7,6 +7,7 @@ import mlflow
 import polars as pl
 
 from atft_pipeline.config import to_mapping
+from atft_pipeline.evaluation.characteristics import characteristics_of
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
 from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.evaluation.market import market_of
@@ -92,7 +93,11 @@ def evaluate_folds(
     """Evaluate the stitched predictions; of several paths the first in full, of the others the RankIC."""
     paths = predictions.partition_by("path", maintain_order=True, include_key=False)
     grid = Grid.of(paths[0])
-    extras = Extras(market=market_of(prices, grid.days, grid.listings), label=panel.meta.label)
+    extras = Extras(
+        market=market_of(prices, grid.days, grid.listings),
+        characteristics=characteristics_of(panel, grid),
+        label=panel.meta.label,
+    )
     metrics = evaluate(paths[0].drop("fold"), config.root, extras).metrics
     return {
         **metrics,

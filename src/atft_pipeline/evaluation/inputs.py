@@ -1,0 +1,164 @@
+"""What all horizons of an evaluation share: the table on its axes, what is known of the listings, and the sessions.
+
+D scored days, T sessions from the first to the last of them, N listings.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from atft_pipeline.errors import DataError
+from atft_pipeline.evaluation.characteristics import Characteristics
+from atft_pipeline.evaluation.config import EvaluationConfig
+from atft_pipeline.evaluation.grid import Dates, Grid, horizons_of
+from atft_pipeline.evaluation.market import Execution, Market
+from atft_pipeline.evaluation.slice_report import SliceAxes, slice_axes
+from atft_pipeline.features.extras import RETURN_CAP
+from atft_pipeline.stats.arrays import Booleans, Floats
+from atft_pipeline.stats.bootstrap import Bootstrap
+
+UNKNOWN = ("", "unknown")
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What makes an evaluation fuller; all of it may be absent.
+
+    Attributes:
+        market: prices on the axes of the predictions, for portfolios with costs and capacity.
+        characteristics: features of the panel, for simple factors, styles and a beta-neutral portfolio.
+        label: how the labels were made, ``close_to_close`` or ``open_to_open``.
+        reference: scores of training days, for the drift.
+        trials: Date and one column a trial, the return of its portfolio on each session of a study.
+        lightgbm: how the tree baseline was fitted, for the record.
+    """
+
+    market: Market | None = None
+    characteristics: Characteristics = field(default_factory=lambda: Characteristics({}))
+    label: str = "close_to_close"
+    reference: pl.DataFrame | None = None
+    trials: pl.DataFrame | None = None
+    lightgbm: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One prediction table, laid out once.
+
+    Attributes:
+        table: the predictions.
+        settings: what is measured.
+        extras: what else is known.
+        grid: axes of the table.
+        horizons: sessions ahead, ascending.
+    """
+
+    table: pl.DataFrame
+    settings: EvaluationConfig
+    extras: Extras
+    grid: Grid
+    horizons: tuple[int, ...]
+
+    @classmethod
+    def of(cls, table: pl.DataFrame, settings: EvaluationConfig, extras: Extras) -> "Inputs":
+        """Lay a table out.
+
+        Raises:
+            DataError: a column is missing, a listing appears twice on a day, or no day has enough scored listings.
+        """
+        found = cls(table, settings, extras, Grid.of(table), horizons_of(table))
+        fullest, least = int(found.scored.sum(axis=1).max()), settings.min_listings
+        if fullest < least:
+            msg = (
+                f"no test day has evaluation.min_listings ({least}) scored listings, the fullest has {fullest}; give "
+                f"prices of more listings, or lower it (not below evaluation.deciles, {settings.deciles})"
+            )
+            raise DataError(msg)
+        return found
+
+    @cached_property
+    def bootstrap(self) -> Bootstrap:
+        """Draws that all intervals share."""
+        return Bootstrap(self.settings.bootstrap)
+
+    @cached_property
+    def scored(self) -> Booleans:
+        """Cells that the model scored [D, N]."""
+        return np.isfinite(self.grid.to_days(self.table[f"score_{self.horizons[0]}"]))
+
+    @property
+    def sessions(self) -> Dates:
+        """Sessions that a portfolio lives through [T]; the scored days where no others are known."""
+        return self.grid.days if self.extras.market is None else self.extras.market.sessions
+
+    @cached_property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Position of each scored day among the sessions [D]."""
+        return np.searchsorted(self.sessions, self.grid.days)
+
+    def on_sessions(self, values: Floats) -> Floats:
+        """From the scored days [D, N] to all sessions between them [T, N]; NaN on those that were not scored."""
+        if len(self.sessions) == len(self.grid.days):
+            return values
+        stretched = np.full((len(self.sessions), values.shape[1]), np.nan)
+        stretched[self.rows] = values
+        return stretched
+
+    @cached_property
+    def forward(self) -> Floats | None:
+        """Return of the session that follows each session, as the portfolios are executed [T, N]."""
+        market, wanted = self.extras.market, self.settings.portfolios.execution
+        if market is not None:
+            label: Execution = "open" if self.extras.label == "open_to_open" else "close"
+            return market.forward[label if wanted == "label" else wanted]
+        return self.grid.to_days(self.table["return_1"]) if 1 in self.horizons else None
+
+    @cached_property
+    def market_return(self) -> Floats:
+        """Return of the market over the session that follows each session, NaN on those that were not scored [T].
+
+        The equal-weighted mean of the scored listings, single returns capped as in the market features.
+        """
+        if self.forward is None:
+            return np.full(len(self.sessions), np.nan)
+        held = self.on_sessions(np.where(self.scored, 1.0, np.nan)) * self.forward
+        known = np.isfinite(held)
+        total = np.where(known, np.clip(held, -RETURN_CAP, RETURN_CAP), 0.0).sum(axis=1)
+        return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+
+    @cached_property
+    def sectors(self) -> tuple[npt.NDArray[np.int64] | None, list[str]]:
+        """Sector number of each listing [N] and the names; ``None`` where fewer than two are known."""
+        if "sector" not in self.table.columns:
+            return None, []
+        pairs = self.table.select("Listing", "sector").unique("Listing", keep="last")
+        named = dict(zip(pairs["Listing"].cast(pl.String), pairs["sector"].fill_null("unknown"), strict=True))
+        by_listing = [named[name] or "unknown" for name in self.grid.listings]
+        names = sorted(set(by_listing))
+        if len([name for name in names if name not in UNKNOWN]) < 2:
+            return None, []
+        return np.array([names.index(name) for name in by_listing], dtype=np.int64), names
+
+    @cached_property
+    def slices(self) -> SliceAxes:
+        """Groups of cells and days."""
+        market = self.extras.market
+        return slice_axes(
+            self.grid.days,
+            self.scored,
+            self.sectors,
+            None if market is None else market.dollar_volume[self.rows],
+            self.extras.characteristics,
+            self.settings,
+        )
+
+    @cached_property
+    def trials(self) -> Floats | None:
+        """Returns of the trials [sessions of the study, trials], ``None`` without a study."""
+        if self.extras.trials is None:
+            return None
+        return self.extras.trials.drop("Date", strict=False).drop_nulls().to_numpy().astype(np.float64)
