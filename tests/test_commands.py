@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +22,8 @@ from atft_pipeline.cli import check_selection, cli
 from atft_pipeline.config_loader import ProjectConfigLoader
 from atft_pipeline.pipeline_registry import register_pipelines
 from atft_pipeline.settings import CONFIG_LOADER_ARGS
-from tests import ACTIVATED, CI
+from tests import ACTIVATED
+from tests.browser import browser, open_page
 from tests.commands import Kedro, commands_of, documented
 from tests.project import ROOT, make_project
 
@@ -213,28 +213,20 @@ def viz(project: Path) -> Iterator[str]:
 
 
 def test_viz_draws_every_node_of_the_pipeline_in_a_browser(world: Path, tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None and not CI:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    assert browser is not None, "no chromium on this machine: apt-get install --no-install-recommends chromium"
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1600,1200", "--enable-logging=stderr"]
-    limits = [f"--user-data-dir={tmp_path}", "--virtual-time-budget=30000", "--dump-dom"]
+    browser()
     pipeline = register_pipelines()["__default__"]
     datasets = {name for name in pipeline.datasets() if not name.startswith("params:")}
     expected = sorted([*datasets, *(node.name for node in pipeline.nodes)])
     with viz(world) as address:
         # The browser's clock runs ahead while a crowded machine lays the graph out: it may look too soon.
         for _ in range(4):
-            page = subprocess.run(
-                [browser, *flags, *limits, address], capture_output=True, text=True, check=True, timeout=120
-            )
-            found = re.findall(r'<g [^>]*class="pipeline-node[ "][^>]*data-node-fullname="([^"]+)"', page.stdout)
+            page, said = open_page(address, tmp_path)
+            found = re.findall(r'<g [^>]*class="pipeline-node[ "][^>]*data-node-fullname="([^"]+)"', page)
             drawn = sorted(found)
             if drawn == expected:
                 break
     assert drawn == expected
     # The page greets on the console; whatever else stands there is an error.
-    said = re.findall(r":CONSOLE:\d+\] \"?(.*)", page.stderr)
     assert [line for line in said if not line.startswith("Experimental features")] == []
     assert said
 

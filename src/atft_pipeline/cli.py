@@ -25,7 +25,7 @@ from kedro.pipeline import Pipeline
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from atft_pipeline.config import DOTTED, named, nearest
@@ -34,7 +34,7 @@ from atft_pipeline.hooks import FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
-from atft_pipeline.reporting.console import show
+from atft_pipeline.reporting.console import show, table
 from atft_pipeline.source import PATHS, as_text, complete, describe, recall, with_source
 
 # Options of `kedro run` that leave nodes out, as `Pipeline.filter` takes them.
@@ -295,16 +295,18 @@ def status(env: str | None, params: dict[str, Any]) -> None:
     env = as_last_run(env)
     with one_line_errors(env, params):
         found = look(env, params, others=True)
-    table = Table("artifact", "state", "version", "why", box=None, header_style="bold")
     colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
-    for item in found:
-        table.add_row(
+    rows = [
+        (
             item.artifact,
-            f"[{colours[item.state]}]{item.state}[/]",
+            Text(item.state, colours[item.state]),
             item.version,
             complete(item.reason, Path.cwd(), env, params),
         )
-    show(table)
+        for item in found
+    ]
+    columns = ("artifact", "state", "version", "why")
+    show(table(columns, rows, left=columns, folded=("why",)))
     click.echo(f"prices: {describe(Path.cwd(), with_source(Path.cwd(), params))}")
     for line in advice(found, env, params):
         click.echo(line)

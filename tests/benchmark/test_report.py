@@ -10,13 +10,14 @@ import yaml
 
 from atft_pipeline.benchmark import report
 from atft_pipeline.benchmark.__main__ import main
-from atft_pipeline.benchmark.report import BenchmarkConfig, benchmark_table, run_benchmark
+from atft_pipeline.benchmark.report import BenchmarkConfig, run_benchmark
 from atft_pipeline.benchmark.switches import DEFAULT, PLAIN, VARIANTS, Settings
 from atft_pipeline.benchmark.workload import PRODUCTION, SCALES, build_workload
 from atft_pipeline.config import from_mapping
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import ModelConfig
+from atft_pipeline.reporting.benchmark_table import benchmark_table
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 
 CPU = torch.device("cpu")

@@ -14,10 +14,13 @@ def test_the_page_says_what_was_active_and_limits_in_red(tmp_path: Path) -> None
     assert "torch.optim.adamw.AdamW" in page
     assert page.count("<td>main</td>") == 2
     assert 'class="bad"' not in page
+    for name, count in result.run_card["model"]["blocks"].items():
+        share = count / result.run_card["model"]["parameters"]
+        assert f'<td>{name}</td>\n<td class="n">{count:,}</td>\n<td class="n">{share:.1%}</td>' in page
     limited = run(panel, graphs, tmp_path / "b", epochs=1, max_batches=1)
     page = card_page(limited.run_card, limited.history)
     assert '<p class="bad">training.max_batches: only 1 of' in page
-    assert '<span class="bad">yes</span>' in page
+    assert '<dd class="bad">yes</dd>' in page
 
 
 def test_names_are_escaped() -> None:

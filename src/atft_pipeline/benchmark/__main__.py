@@ -6,8 +6,9 @@ import logging
 import sys
 from pathlib import Path
 
-from atft_pipeline.benchmark.report import BenchmarkConfig, benchmark_table, run_benchmark
+from atft_pipeline.benchmark.report import BenchmarkConfig, run_benchmark
 from atft_pipeline.errors import AtftError
+from atft_pipeline.reporting.benchmark_table import benchmark_table
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The benchmark from its first check to its table."""
+"""The benchmark from its first check to its last variant."""
 
 import logging
 import time
@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from rich import box
-from rich.table import Table
 
 from atft_pipeline.benchmark.checks import Check, check_no_waits, check_scores, run_tests
 from atft_pipeline.benchmark.machine import describe, synchronize
@@ -18,7 +16,6 @@ from atft_pipeline.benchmark.switches import DEFAULT, EAGER, PLAIN, VARIANTS, Se
 from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
 from atft_pipeline.config import config, require, within
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
-from atft_pipeline.reporting.console import terminal_text
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.runtime.runtime import choose_runtime
@@ -82,7 +79,7 @@ def run_benchmark(settings: BenchmarkConfig, *, full: bool = False, checkout: Pa
         checkout: where the tests that need a GPU lie.
 
     Returns:
-        Plain JSON types; :func:`benchmark_table` lays them out.
+        Plain JSON types; :func:`atft_pipeline.reporting.benchmark_table.benchmark_table` lays them out.
 
     Raises:
         UnavailableError: a device that is not there.
@@ -119,7 +116,7 @@ def run_benchmark(settings: BenchmarkConfig, *, full: bool = False, checkout: Pa
             # Compiled once more, from the cache: what that takes is a warm start.
             with trainer_of(workload, groups, DEFAULT) as trainer:
                 report.epoch = _epoch(trainer, workload, report.variants[0], left())
-                log.info("%s", _epoch_line(report.epoch))
+                log.info("an epoch takes %.1f s by the measured steps", report.epoch["extrapolated_seconds"])
                 report.kernels = _kernels(trainer)
     if any(row.name == PLAIN.name and not row.error for row in report.variants):
         _note(report, _check_losses(report.variants))
@@ -206,75 +203,6 @@ def _kernels(trainer: Trainer) -> list[dict[str, Any]]:
     total = sum(spent for _, spent, _ in taken) or 1.0
     first = sorted(taken, key=lambda row: -row[1])[:TOP_KERNELS]
     return [{"name": name[:120], "share": spent / total, "calls": calls} for name, spent, calls in first]
-
-
-def benchmark_table(found: dict[str, Any]) -> str:
-    """Lay the main numbers out in at most 120 columns."""
-    machine, sizes = found["machine"], found["workload"]
-    head = (
-        f"{machine['device']}, torch {machine['torch']}; {machine['matmul_dtype']} products "
-        f"{machine['matmul_flops'] / 1e12:,.1f} TFLOP/s, copies {machine['copy_bytes'] / 1e9:,.0f} GB/s; "
-        f"{found['scale']}: {sizes['windows']:,} windows, {sizes['parameters']:,} parameters"
-    )
-    checks = [
-        f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: {check['detail']}" for check in found["checks"]
-    ]
-    below = [f"not measured  {row['name']}: {row['error']}" for row in found["variants"] if row["error"]]
-    if found["epoch"]:
-        below.append(_epoch_line(found["epoch"]))
-    if found["left_out"]:
-        below.append(f"no time was left for: {', '.join(found['left_out'])}")
-    return terminal_text([head, *checks, _variants_table(found), *below])
-
-
-def _variants_table(found: dict[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE)
-    columns = ("variant", "samples/s", "against", "step ms", "spread %", "MFU %", "GiB", "start s", "loss", "apart %")
-    for name in columns:
-        table.add_column(name, justify="left" if name in {"variant", "against"} else "right", no_wrap=True)
-    by_name = {row["name"]: row for row in found["variants"]}
-    against = {variant.name: variant.against for variant in (DEFAULT, *VARIANTS)}
-    exact = by_name.get("float32", {}).get("loss", 0.0)
-    for row in found["variants"]:
-        if row["error"]:
-            continue
-        base = by_name.get(against[row["name"]])
-        ratio = (
-            f"{row['samples_per_second'] / base['samples_per_second']:.2f} x {base['name']}"
-            if base and base["samples_per_second"]
-            else ""
-        )
-        mfu = row["samples_per_second"] * found["flops_per_sample"] / found["machine"]["matmul_flops"]
-        apart = f"{100 * (row['loss'] / exact - 1):+.1f}" if exact else ""
-        peak = "-" if row["peak_gib"] is None else f"{row['peak_gib']:.1f}"
-        table.add_row(
-            row["name"],
-            f"{row['samples_per_second']:,.0f}",
-            ratio,
-            f"{row['step_ms']:.1f}",
-            f"{100 * row['spread']:.0f}",
-            f"{100 * mfu:.1f}",
-            peak,
-            f"{row['first_step_s']:.1f}",
-            f"{row['loss']:.4f}",
-            apart,
-        )
-    return table
-
-
-def _epoch_line(epoch: dict[str, Any]) -> str:
-    text = (
-        f"epoch of {epoch['training_windows']:,} windows: {epoch['extrapolated_seconds']:.1f} s extrapolated from "
-        f"{epoch['extrapolated_from_steps']} steps ({epoch['all_windows_seconds']:.1f} s for all windows)"
-    )
-    if epoch["complete"]:
-        text += (
-            f"; measured whole: {epoch['seconds']:.1f} s, waiting for data {100 * epoch['data_wait_share']:.2f} %, "
-            f"validation {epoch['validation_seconds']:.1f} s, "
-            f"{epoch['validation_row_against_training_row']:.2f} of training a row; "
-            f"warm start to first step {epoch['warm_start_to_first_step_seconds']:.1f} s"
-        )
-    return text
 
 
 def _line(row: Measurement) -> str:

@@ -209,10 +209,10 @@ def ancestry(catalog: CatalogProtocol[Any, Any], name: str, tree: Tree, version:
     folder = newest if version is None else newest.parent / version
     record = read_record(folder)
     if not record:
-        tree.label = f"[bold]{name}[/] {folder.name}"
+        tree.label = f"{name} {folder.name}"
         tree.add("no lineage was recorded")
         return tree
-    tree.label = f"[bold]{name}[/] {folder.name}  node {record['node']}  code {record['code'][:10]}"
+    tree.label = f"{name} {folder.name}  node {record['node']}  code {record['code'][:10]}"
     _grow(catalog, record, tree)
     return tree
 

@@ -2,12 +2,8 @@
 
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from atft_pipeline.audit.finding import PARTS
-from atft_pipeline.reporting.console import terminal_text
+from atft_pipeline.reporting.console import table, terminal_text
 
 SHOWN = 20
 
@@ -18,22 +14,21 @@ def audit_table(report: dict[str, Any]) -> str:
     Args:
         report: of :meth:`atft_pipeline.audit.audit.Audit.report`.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("part", no_wrap=True)
-    table.add_column("items", justify="right")
-    table.add_column("values", justify="right")
-    table.add_column("result")
-    table.add_column("compared", overflow="fold")
-    table.add_column("cannot be seen", overflow="fold")
+    rows: list[list[str]] = []
     lines = {line["artifact"]: line for line in report["artifacts"]}
     for name, part in PARTS.items():
         line = lines.get(name)
         if line is None:
-            table.add_row(name, "0", "0", "-", Text(f"not looked at: {part.compares}"), "")
+            rows.append([name, "0", "0", "-", f"not looked at: {part.compares}", ""])
             continue
         result = "FAIL" if line["leaks"] else "pass"
-        words = (Text(line["compares"]), Text(line["unseen"]))
-        table.add_row(name, str(line["items"]), f"{line['values']:,}", result, *words)
+        rows.append([name, str(line["items"]), f"{line['values']:,}", result, line["compares"], line["unseen"]])
+    drawn = table(
+        ("part", "items", "values", "result", "compared", "cannot be seen"),
+        rows,
+        left=("part", "result"),
+        folded=("compared", "cannot be seen"),
+    )
     result = "PASSED" if report["passed"] else "FAILED"
     head = f"leak audit: {result}; futures replaced after {', '.join(report['dates'])}"
     below = [f"warning: {warning}" for warning in report["warnings"]]
@@ -44,4 +39,4 @@ def audit_table(report: dict[str, Any]) -> str:
     for found in suspects[:SHOWN]:
         ics = ", ".join(f"{horizon}d {value:+.3f}" for horizon, value in found["rank_ic"].items())
         below.append(f"fingerprint: {found['feature']} ({found['score']}): RankIC {ics}; t {found['t']:+.1f}")
-    return terminal_text([head, table, *below])
+    return terminal_text([head, drawn, *below])

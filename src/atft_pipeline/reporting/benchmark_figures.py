@@ -3,20 +3,22 @@
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from atft_pipeline.reporting.theme import COLOURS, TEMPLATE
+from atft_pipeline.reporting.theme import COLOURS, panels
 
 
 def variants_figure(found: dict[str, Any]) -> go.Figure:
-    """Samples a second and peak memory of every variant that could be measured, and where a step's time goes.
+    """Samples a second of every variant that could be measured, and where a step's time goes.
 
     Args:
         found: of :func:`atft_pipeline.benchmark.report.run_benchmark`.
     """
     rows = [row for row in found["variants"] if not row["error"]][::-1]
     names = [row["name"] for row in rows]
-    drawn = make_subplots(
+    machine = found["machine"]
+    drawn = panels(
+        f"Training by switch: {found['scale']}, {machine['device']}, torch {machine['torch']}",
+        height=200 + 28 * len(rows),
         rows=1,
         cols=2,
         shared_yaxes=True,
@@ -36,6 +38,4 @@ def variants_figure(found: dict[str, Any]) -> go.Figure:
     for part in sorted({part for row in rows for part in row["parts"]}):
         shares = [row["parts"].get(part, 0.0) for row in rows]
         drawn.add_bar(x=shares, y=names, orientation="h", name=part, row=1, col=2)
-    machine = found["machine"]
-    title = f"Training by switch: {found['scale']}, {machine['device']}, torch {machine['torch']}"
-    return drawn.update_layout(template=TEMPLATE, title_text=title, barmode="stack", height=200 + 28 * len(rows))
+    return drawn.update_layout(barmode="stack")

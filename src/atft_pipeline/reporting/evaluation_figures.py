@@ -4,22 +4,17 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+import polars as pl
 
 from atft_pipeline.evaluation.evaluate import Evaluation
 from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
-from atft_pipeline.reporting.theme import (
-    MUTED,
-    SPARE_COLOURS,
-    colour,
-    cumulative_rank_ic,
-    decile_returns,
-    figure,
-    transparent,
-)
+from atft_pipeline.reporting.theme import BAD, MUTED, SPARE_COLOURS, colour, figure, transparent
 from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.significance import estimate
 
 WIDE = 1.96
+DRAWN = ("model", "lightgbm", "ridge", "random", "oracle")
 PORTFOLIO_NAMES = {
     "long_short": "long-short deciles",
     "top_k": "long-only top k",
@@ -43,6 +38,80 @@ def all_figures(evaluation: Evaluation) -> dict[str, go.Figure]:
         "calibration": calibration(part, horizon),
         "score_drift": score_drift(part, horizon),
     }
+
+
+def cumulative_rank_ic(daily: pl.DataFrame, horizon: int) -> go.Figure:
+    """Running sum of the daily RankIC of the main scores; the band is the model's own 95 % uncertainty of that sum.
+
+    Args:
+        daily: table of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
+        horizon: which horizon to draw.
+    """
+    drawn = figure(f"Cumulative RankIC, {horizon}-session horizon", "", "sum of daily RankIC")
+    rows = daily.filter((pl.col("horizon") == horizon) & pl.col("score").is_in(DRAWN))
+    for position, (name, group) in enumerate(rows.group_by("score", maintain_order=True)):
+        days = group.drop_nulls("rank_ic")
+        values = days["rank_ic"].to_numpy()
+        total, dates = np.cumsum(values), days["Date"].to_list()
+        shade = colour(str(name[0]), position)
+        if name[0] == "model" and values.size > 1:
+            # The sum of n days has the error n * se(mean of n days) = se(all days) * sqrt(n * all).
+            band = WIDE * estimate(values, horizon).se * np.sqrt(np.arange(1, values.size + 1) * values.size)
+            drawn.add_scatter(
+                x=dates + dates[::-1],
+                y=np.concatenate([total + band, (total - band)[::-1]]),
+                fill="toself",
+                fillcolor=transparent(shade, 0.12),
+                line_width=0,
+                hoverinfo="skip",
+                name="model, 95 % band",
+            )
+        drawn.add_scatter(
+            x=dates,
+            y=total,
+            mode="lines",
+            name=str(name[0]),
+            line={
+                "color": shade,
+                "width": 2.6 if name[0] == "model" else 1.6,
+                "dash": "dot" if name[0] == "oracle" else "solid",
+            },
+            hovertemplate="%{x|%Y-%m-%d}: %{y:.2f}<extra>" + str(name[0]) + "</extra>",
+        )
+    return drawn
+
+
+def decile_returns(metrics: dict[str, Any], horizon: int) -> go.Figure:
+    """Mean return of each score decile with its 95 % interval, model beside ridge where there is one.
+
+    Args:
+        metrics: of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
+        horizon: which horizon to draw.
+    """
+    title = f"Mean {horizon}-session return by score decile"
+    drawn = figure(title, "decile of the score (1 = lowest)", "mean return, bp").update_layout(bargap=0.25)
+    scores = metrics["horizons"][str(horizon)]["scores"]
+    for name in [name for name in ("model", "lightgbm", "ridge") if name in scores]:
+        buckets = scores[name]["decile_returns"]
+        drawn.add_bar(
+            x=list(range(1, len(buckets) + 1)),
+            y=[in_bp(bucket["mean"]) for bucket in buckets],
+            error_y={
+                "array": [WIDE * (in_bp(bucket["se"]) or 0.0) for bucket in buckets],
+                "color": MUTED,
+                "thickness": 1.2,
+                "width": 3,
+            },
+            marker_color=colour(name),
+            name=name,
+            hovertemplate="decile %{x}: %{y:.1f} bp<extra>" + name + "</extra>",
+        )
+    return drawn.update_xaxes(dtick=1)
+
+
+def in_bp(value: float | None) -> float | None:
+    """A fraction in basis points."""
+    return None if value is None else 1e4 * value
 
 
 def paired_differences(metrics: dict[str, Any]) -> go.Figure:
@@ -102,7 +171,7 @@ def rank_ic_by_month(part: dict[str, Any], horizon: int) -> go.Figure:
         x=[row["name"] for row in rows],
         y=values,
         error_y={"array": [WIDE * (row["model"]["se"] or 0.0) for row in rows], "color": MUTED, "thickness": 1.1},
-        marker_color=[colour("model") if (value or 0) >= 0 else "#a8213b" for value in values],
+        marker_color=[colour("model") if (value or 0) >= 0 else BAD for value in values],
         hovertemplate="%{x}: %{y:.4f}<extra></extra>",
         showlegend=False,
     )

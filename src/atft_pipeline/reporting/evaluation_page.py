@@ -1,12 +1,8 @@
-"""The evaluation as one HTML page that needs no network: conclusions first, then the evidence."""
+"""The page of an evaluation: conclusions first, then the evidence."""
 
 from typing import Any
 
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.io import to_html
-from plotly.offline import get_plotlyjs
 
 from atft_pipeline.reporting.conclusions import NAMES, conclusions
 from atft_pipeline.reporting.evaluation_figures import (
@@ -16,6 +12,7 @@ from atft_pipeline.reporting.evaluation_figures import (
     importance,
     lag_attention,
 )
+from atft_pipeline.reporting.page import render
 
 COLUMNS = (
     ("rank_ic", "RankIC", 1.0, 4),
@@ -46,16 +43,11 @@ def report_page(
     Returns:
         A complete HTML document with its scripts and styles inside.
     """
-    environment = Environment(
-        loader=PackageLoader("atft_pipeline.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"estimate": estimate_cell, "span": span_cell, "money": money}
     horizon = str(metrics["headline"])
-    return environment.get_template("evaluation.html.j2").render(
+    looks = _looks(explanation or {})
+    return render(
+        "evaluation",
+        figures | looks,
         metrics=metrics,
         part=metrics["horizons"][horizon],
         horizon=horizon,
@@ -64,59 +56,17 @@ def report_page(
         portfolios=PORTFOLIO_NAMES,
         kinds=SLICES,
         names=NAMES,
-        figures={name: plot(drawn) for name, drawn in figures.items()},
-        explanation=_explanation(explanation),
-        plotlyjs=Markup(get_plotlyjs()),  # noqa: S704  (plotly's own script)
+        looks=list(looks),
     )
 
 
-def plot(drawn: go.Figure) -> Markup:
-    """A figure as a fragment of the page; the script stands at its head once."""
-    fragment: str = to_html(
-        drawn, include_plotlyjs=False, full_html=False, config={"displayModeBar": False, "responsive": True}
-    )
-    return Markup(fragment)  # noqa: S704  (made by plotly, which escapes its texts)
-
-
-def estimate_cell(row: dict[str, Any] | None, scale: float = 1.0, digits: int = 4) -> str:
-    """``value ± error``, or the value with its interval where it has no error; a dash where undefined."""
-    if row is None:
-        return "–"
-    value = row["mean"] if "mean" in row else row.get("rank_ic_difference", row.get("value"))
-    if value is None:
-        return "–"
-    shown = f"{scale * value:,.{digits}f}"
-    if row.get("se") is not None:
-        return f"{shown} ± {scale * row['se']:,.{digits}f}"
-    interval = span_cell(row, scale, digits)
-    return shown if interval == "–" else f"{shown} [{interval}]"
-
-
-def span_cell(row: dict[str, Any] | None, scale: float = 1.0, digits: int = 4) -> str:
-    """Both ends of an interval; a dash where undefined."""
-    if row is None or row.get("low") is None or row.get("high") is None:
-        return "–"
-    return f"{scale * row['low']:,.{digits}f} to {scale * row['high']:,.{digits}f}"
-
-
-def money(row: dict[str, Any] | None) -> str:
-    """A sum in thousands or millions with its error; a dash where undefined."""
-    if row is None or row["mean"] is None:
-        return "–"
-    unit, word = (1e6, "M") if row["mean"] >= 1e6 else (1e3, "k")
-    error = "" if row["se"] is None else f" ± {row['se'] / unit:,.1f}"
-    return f"{row['mean'] / unit:,.1f}{error} {word}"
-
-
-def _explanation(explanation: dict[str, Any] | None) -> list[Markup]:
+def _looks(found: dict[str, Any]) -> dict[str, go.Figure]:
     """Figures of what the model looks at, where it is known."""
-    if explanation is None:
-        return []
-    drawn = []
-    if explanation.get("features"):
-        drawn.append(plot(importance(explanation["features"], explanation.get("features_sd"))))
-    if explanation.get("lags"):
-        drawn.append(plot(lag_attention(explanation["lags"], explanation.get("lags_sd"))))
-    if explanation.get("edges"):
-        drawn.append(plot(edge_attention(explanation["edges"], explanation["gate"], explanation.get("edges_sd"))))
+    drawn = {}
+    if found.get("features"):
+        drawn["features"] = importance(found["features"], found.get("features_sd"))
+    if found.get("lags"):
+        drawn["lags"] = lag_attention(found["lags"], found.get("lags_sd"))
+    if found.get("edges"):
+        drawn["edges"] = edge_attention(found["edges"], found["gate"], found.get("edges_sd"))
     return drawn

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from atft_pipeline.graphs.report import MonthReport
-from atft_pipeline.reporting.theme import COLOURS, SPARE_COLOURS, TEMPLATE
+from atft_pipeline.reporting.theme import panels
 
 
 def graph_stability(rows: Sequence[MonthReport]) -> go.Figure:
@@ -16,7 +15,7 @@ def graph_stability(rows: Sequence[MonthReport]) -> go.Figure:
         rows: one a month, in order.
     """
     months = [row.month for row in rows]
-    panels = (
+    shown = (
         ("neighbours of a listing", {"mean": [row.mean_degree for row in rows]}),
         (
             "share of listings or edges",
@@ -30,12 +29,9 @@ def graph_stability(rows: Sequence[MonthReport]) -> go.Figure:
         ),
         ("absolute correlation of edges", {"mean strength": [row.mean_strength for row in rows]}),
     )
-    drawn = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    palette = iter((COLOURS["model"], *SPARE_COLOURS[:4], COLOURS["ridge"], COLOURS["oracle"]))
-    for place, (title, lines) in enumerate(panels, start=1):
+    drawn = panels("Graphs by month", rows=len(shown), cols=1, shared_xaxes=True, vertical_spacing=0.06, height=820)
+    for place, (title, lines) in enumerate(shown, start=1):
         for name, values in lines.items():
-            drawn.add_scatter(
-                x=months, y=values, mode="lines+markers", name=name, line_color=next(palette), row=place, col=1
-            )
+            drawn.add_scatter(x=months, y=values, mode="lines+markers", name=name, row=place, col=1)
         drawn.update_yaxes(title_text=title, rangemode="tozero", row=place, col=1)
-    return drawn.update_layout(template=TEMPLATE, title_text="Graphs by month", height=820)
+    return drawn

@@ -16,7 +16,7 @@ from optuna.visualization import (
     plot_timeline,
 )
 
-from atft_pipeline.reporting.theme import TEMPLATE
+from atft_pipeline.reporting.theme import THEME, figure
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.samplers import quiet
 
@@ -61,9 +61,8 @@ def _draw(draw: Draw, study: optuna.Study, config: HpoConfig) -> go.Figure:
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes")
-        return draw(study, **options).update_layout(template=TEMPLATE)
+        return draw(study, **options).update_layout(template=THEME)
 
 
 def _empty(name: str, least: int) -> go.Figure:
-    note = f"{name}: needs {least} completed trials of different value"
-    return go.Figure().update_layout(template=TEMPLATE, title_text=note, height=200)
+    return figure(f"{name}: needs {least} completed trials of different value", height=200)

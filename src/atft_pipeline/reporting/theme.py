@@ -1,36 +1,45 @@
-"""Figures of the evaluation; one template, each answers one question."""
+"""The look of every figure: one template in a light and a dark form, and one colour for one thing."""
 
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
-import polars as pl
+import plotly.io
+from plotly.subplots import make_subplots
 
-from atft_pipeline.stats.significance import estimate
+# All of them can be read on a light and on a dark ground.
+MUTED, GOOD, BAD = "#7b8794", "#0f9d76", "#d1435b"
+COLOURS = {"model": "#3b7bf2", "ridge": "#d97706", "lightgbm": GOOD, "oracle": "#8b5cf6", "random": "#9aa5b1"}
+SPARE_COLOURS = (BAD, "#0891b2", "#9a6b1f", "#be185d", "#4d7c0f", "#7b8794")
+"""Of what has no colour of its own."""
+PALETTE = (COLOURS["model"], COLOURS["ridge"], COLOURS["lightgbm"], COLOURS["oracle"], *SPARE_COLOURS)
+"""Colours of traces for which none is set, in order."""
+PRICES = {"raw": MUTED, "clean": COLOURS["model"], "universe": GOOD}
+"""Rows of prices: as they came, after cleaning, in the universe of their day."""
 
-INK, MUTED, GRID_LINE = "#1f2933", "#616e7c", "#e4e7eb"
-COLOURS = {"model": "#2563eb", "ridge": "#d97706", "lightgbm": "#0f9d76", "oracle": "#1f2933", "random": "#9aa5b1"}
-DRAWN = ("model", "lightgbm", "ridge", "random", "oracle")
-SPARE_COLOURS = ("#a8213b", "#7c3aed", "#0891b2", "#9a6b1f", "#be185d", "#4d7c0f")
 
-TEMPLATE = go.layout.Template(
-    layout={
-        "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13, "color": INK},
-        "title": {"font": {"size": 16}, "x": 0, "xref": "paper", "xanchor": "left", "yanchor": "top", "y": 0.97},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "margin": {"l": 72, "r": 24, "t": 84, "b": 64},
-        "hoverlabel": {"bgcolor": "white", "font": {"color": INK}},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
-        "xaxis": {
-            "gridcolor": GRID_LINE,
-            "linecolor": GRID_LINE,
-            "zeroline": False,
-            "title": {"font": {"color": MUTED}},
-        },
-        "yaxis": {"gridcolor": GRID_LINE, "zerolinecolor": MUTED, "title": {"font": {"color": MUTED}}},
-    }
-)
+def _template(ink: str, muted: str, ground: str, grid: str) -> go.layout.Template:
+    axis = {"gridcolor": grid, "linecolor": grid, "zeroline": False, "automargin": True, "ticklabelstandoff": 5}
+    return go.layout.Template(
+        layout={
+            "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13, "color": ink},
+            "title": {"font": {"size": 16}, "x": 0, "xref": "paper", "xanchor": "left", "yanchor": "top", "y": 0.97},
+            "paper_bgcolor": ground,
+            "plot_bgcolor": ground,
+            "colorway": PALETTE,
+            "margin": {"l": 72, "r": 24, "t": 84, "b": 40},
+            "bargap": 0.25,
+            "hoverlabel": {"bgcolor": ground, "font": {"color": ink}},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
+            "xaxis": axis | {"title": {"font": {"color": muted}, "standoff": 10}},
+            "yaxis": axis | {"title": {"font": {"color": muted}}, "zerolinecolor": muted},
+        }
+    )
+
+
+LIGHT = _template("#1f2933", "#616e7c", "#ffffff", "#e4e7eb")
+DARK = _template("#e4e7eb", "#9aa5b1", "#181f27", "#323f4b")
+THEME = "atft"
+plotly.io.templates[THEME] = LIGHT
 
 
 def colour(name: str, position: int = 0) -> str:
@@ -44,81 +53,23 @@ def transparent(hex_colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def figure(title: str, x: str, y: str) -> go.Figure:
-    """An empty figure in the style of the report."""
-    drawn = go.Figure().update_layout(template=TEMPLATE, title_text=title, xaxis_title=x, yaxis_title=y, height=420)
-    return drawn.update_xaxes(automargin=True).update_yaxes(automargin=True)
+def figure(title: str = "", x: str = "", y: str = "", height: int = 420) -> go.Figure:
+    """An empty figure with the names of its axes."""
+    return go.Figure().update_layout(template=THEME, title_text=title, xaxis_title=x, yaxis_title=y, height=height)
 
 
-def cumulative_rank_ic(daily: pl.DataFrame, horizon: int) -> go.Figure:
-    """Running sum of the daily RankIC of the main scores; the band is the model's own 95 % uncertainty of that sum.
-
-    Args:
-        daily: table of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
-        horizon: which horizon to draw.
-    """
-    drawn = figure(f"Cumulative RankIC, {horizon}-session horizon", "", "sum of daily RankIC")
-    rows = daily.filter((pl.col("horizon") == horizon) & pl.col("score").is_in(DRAWN))
-    for position, (name, group) in enumerate(rows.group_by("score", maintain_order=True)):
-        days = group.drop_nulls("rank_ic")
-        values = days["rank_ic"].to_numpy()
-        total, dates = np.cumsum(values), days["Date"].to_list()
-        shade = colour(str(name[0]), position)
-        if name[0] == "model" and values.size > 1:
-            # The sum of n days has the error n * se(mean of n days) = se(all days) * sqrt(n * all).
-            band = 1.96 * estimate(values, horizon).se * np.sqrt(np.arange(1, values.size + 1) * values.size)
-            drawn.add_scatter(
-                x=dates + dates[::-1],
-                y=np.concatenate([total + band, (total - band)[::-1]]),
-                fill="toself",
-                fillcolor=transparent(shade, 0.12),
-                line_width=0,
-                hoverinfo="skip",
-                name="model, 95 % band",
-            )
-        drawn.add_scatter(
-            x=dates,
-            y=total,
-            mode="lines",
-            name=str(name[0]),
-            line={
-                "color": shade,
-                "width": 2.6 if name[0] == "model" else 1.6,
-                "dash": "dot" if name[0] == "oracle" else "solid",
-            },
-            hovertemplate="%{x|%Y-%m-%d}: %{y:.2f}<extra>" + str(name[0]) + "</extra>",
-        )
-    return drawn
-
-
-def decile_returns(metrics: dict[str, Any], horizon: int) -> go.Figure:
-    """Mean return of each score decile with its 95 % interval, model beside ridge where there is one.
+def panels(title: str = "", *, height: int = 420, **grid: Any) -> go.Figure:
+    """An empty figure of several panels.
 
     Args:
-        metrics: of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
-        horizon: which horizon to draw.
+        title: of the whole.
+        height: in pixels.
+        grid: as :func:`plotly.subplots.make_subplots` takes it.
     """
-    title = f"Mean {horizon}-session return by score decile"
-    drawn = figure(title, "decile of the score (1 = lowest)", "mean return, bp").update_layout(bargap=0.25)
-    scores = metrics["horizons"][str(horizon)]["scores"]
-    for name in [name for name in ("model", "lightgbm", "ridge") if name in scores]:
-        buckets = scores[name]["decile_returns"]
-        drawn.add_bar(
-            x=list(range(1, len(buckets) + 1)),
-            y=[in_bp(bucket["mean"]) for bucket in buckets],
-            error_y={
-                "array": [1.96 * (in_bp(bucket["se"]) or 0.0) for bucket in buckets],
-                "color": MUTED,
-                "thickness": 1.2,
-                "width": 3,
-            },
-            marker_color=colour(name),
-            name=name,
-            hovertemplate="decile %{x}: %{y:.1f} bp<extra>" + name + "</extra>",
-        )
-    return drawn.update_xaxes(dtick=1)
-
-
-def in_bp(value: float | None) -> float | None:
-    """A fraction in basis points."""
-    return None if value is None else 1e4 * value
+    drawn = make_subplots(**grid)
+    # Titles of the panels stand where the legend usually does: it stands above them, below the title of the whole.
+    above = 44 if title else 4
+    legend = {"yref": "container", "y": 1 - above / height, "yanchor": "top"}
+    return drawn.update_layout(
+        template=THEME, title_text=title, height=height, legend=legend, margin_t=64 + above, title_y=1 - 12 / height
+    )

@@ -5,9 +5,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from atft_pipeline.benchmark.report import BenchmarkConfig, benchmark_table, run_benchmark
+from atft_pipeline.benchmark.report import BenchmarkConfig, run_benchmark
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.reporting.benchmark_figures import variants_figure
+from atft_pipeline.reporting.benchmark_table import benchmark_table
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import polars as pl
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.prices.ingest import IngestConfig, ingest
+from atft_pipeline.prices.universe_check import require_universe
 from atft_pipeline.reporting.quality_page import quality_page
-from atft_pipeline.reporting.quality_table import require_universe
 
 
 def ingest_prices(
