@@ -30,6 +30,10 @@ REMOVED: dict[str, str] = {
     "TrainingConfig.save_minutes": "it is the constant SAVE_MINUTES in training/trainer.py",
     "ResidencyConfig.device_budget": "it is the constant DEVICE_SHARE in panel/resident.py",
     "ResidencyConfig.host_budget": "name residency.mode, or change the constant HOST_GIB in panel/resident.py",
+    "AuditConfig.cuts": "it is the constant CUTS in audit/audit.py",
+    "AuditConfig.after": "it is the constant AFTER in audit/audit.py",
+    "AuditConfig.score_days": "it is the constant SCORE_DAYS in audit/audit.py",
+    "AuditConfig.seed": "it is the constant SEED in audit/audit.py",
 }
 """Advice by ``ConfigClass.key``, the class that had the key: a plain sentence that names what replaces it."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from atft_pipeline.audit.audit import Audit, AuditConfig, audit
 from atft_pipeline.audit.chain import Steps, real_steps
-from atft_pipeline.audit.fingerprints import FingerprintConfig, search_fingerprints
+from atft_pipeline.audit.fingerprints import search_fingerprints
 from atft_pipeline.errors import ConfigError, DataError
 from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.graphs.build import build_graphs
@@ -28,7 +28,7 @@ from tests.audit.planted import with_columns, with_feature
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = AuditConfig(dates=("2020-09-17",), after=40, fingerprints=FingerprintConfig(enabled=False))
+SETTINGS = AuditConfig(dates=("2020-09-17",), fingerprints=False)
 FEATURES = FeaturesConfig(groups=("listing", "market"))
 
 
@@ -50,7 +50,7 @@ def leaks(result: Audit) -> set[str]:
 
 
 def test_the_real_chain_passes(market: SampleMarket) -> None:
-    result = run(market, steps(), replace(SETTINGS, dates=(), count=2, fingerprints=FingerprintConfig()))
+    result = run(market, steps(), replace(SETTINGS, dates=(), count=2, fingerprints=True))
     assert result.passed, audit_table(result.report())
     artifacts = {line["artifact"]: line for line in result.artifacts()}
     assert set(artifacts) == {"clean_prices", "features", "labels", "panel", "graphs", "fingerprints"}
@@ -174,7 +174,7 @@ def table_with(feature: Callable[[np.ndarray], np.ndarray]) -> pl.DataFrame:
 
 def test_the_search_finds_full_sample_scaling_in_a_ready_made_column() -> None:
     scaled = table_with(lambda x: (x - x.mean(axis=0)) / x.std(axis=0))
-    found = list(search_fingerprints(scaled, ("feature",), (1, 5, 20), FingerprintConfig()))
+    found = list(search_fingerprints(scaled, ("feature",), (1, 5, 20)))
     assert not found[0].passed
     assert found[0].score == "itself"
     ic = found[0].rank_ic
@@ -195,7 +195,7 @@ def test_the_search_finds_full_sample_scaling_in_a_ready_made_column() -> None:
     ],
 )
 def test_the_search_passes_honest_features(honest: Callable[[np.ndarray], np.ndarray]) -> None:
-    found = list(search_fingerprints(table_with(honest), ("feature",), (1, 5, 20), FingerprintConfig()))
+    found = list(search_fingerprints(table_with(honest), ("feature",), (1, 5, 20)))
     assert all(item.passed for item in found)
 
 

@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 import torch
 
+from atft_pipeline.audit import audit as auditing
 from atft_pipeline.audit import chain, newest, tables
 from atft_pipeline.audit.audit import AuditConfig, audit
 from atft_pipeline.audit.chain import Steps, real_steps
-from atft_pipeline.audit.fingerprints import FingerprintConfig
 from atft_pipeline.audit.known import check_listings, check_parts
 from atft_pipeline.audit.newest import check_update
 from atft_pipeline.audit.prices import check_prices, check_reading
@@ -386,11 +386,18 @@ def scoring(monkeypatch: pytest.MonkeyPatch, panel: Panel, steps: Steps) -> Step
     return replace(steps, score=lambda *args: chain._score(Path(), runtime, *args))
 
 
-QUICK = AuditConfig(
-    dates=("2020-09-17",), after=20, cuts=1, score_days=3, fingerprints=FingerprintConfig(enabled=False)
-)
+QUICK = AuditConfig(dates=("2020-09-17",), fingerprints=False)
 
 
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer days in every audit."""
+    monkeypatch.setattr(auditing, "AFTER", 20)
+    monkeypatch.setattr(auditing, "CUTS", 1)
+    monkeypatch.setattr(auditing, "SCORE_DAYS", 3)
+
+
+@pytest.mark.usefixtures("_small")
 def test_scores_from_memory_and_streamed(market: SampleMarket, honest: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = scoring(monkeypatch, honest.panel, honest_steps())
     result = audit(market.prices, market.listings, steps, QUICK)
@@ -409,9 +416,10 @@ def test_all_features_and_a_model_know_nothing_of_the_future(
     market: SampleMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     how = FeaturesConfig()
+    monkeypatch.setattr(auditing, "CUTS", 2)
     stored = build_stored(market, honest_steps(how), tmp_path, how)
     steps = scoring(monkeypatch, stored.panel, honest_steps(how))
-    result = audit(market.prices, market.listings, steps, replace(QUICK, count=1, cuts=2, score_days=20), stored)
+    result = audit(market.prices, market.listings, steps, replace(QUICK, count=1), stored)
     assert result.passed, audit_table(result.report())
     checked = {line["artifact"]: line["values"] for line in result.artifacts()}
     assert checked["features"] > 1_000_000
@@ -419,6 +427,7 @@ def test_all_features_and_a_model_know_nothing_of_the_future(
     assert checked["update"] > 100_000
 
 
+@pytest.mark.usefixtures("_small")
 def test_names_that_look_like_markup(market: SampleMarket) -> None:
     steps = with_feature(honest_steps(), CLOSE.shift(-1).over("Listing"), name="x[/b]")
     result = audit(market.prices, market.listings, steps, QUICK)
@@ -426,6 +435,7 @@ def test_names_that_look_like_markup(market: SampleMarket) -> None:
     assert "x[/b]" in audit_table(result.report())
 
 
+@pytest.mark.usefixtures("_small")
 def test_the_table_says_what_was_not_looked_at(market: SampleMarket, honest: Stored) -> None:
     result = audit(market.prices, market.listings, honest_steps(), QUICK, honest)
     text = audit_table(result.report())
@@ -471,6 +481,7 @@ def prepared(market: SampleMarket) -> pl.DataFrame:
     ).sort("Listing", "Date")
 
 
+@pytest.mark.usefixtures("_small")
 def test_a_prepared_table_is_audited(market: SampleMarket, tmp_path: Path) -> None:
     how = FeaturesConfig(groups=(), passthrough=("*",), horizons=(1, 5))
     reading = IngestConfig(prepared=PreparedConfig(enabled=True, returns={1: "return_1", 5: "return_5"}))

@@ -59,7 +59,7 @@ def test_a_run_compiles_two_graphs_a_set_of_switches(tmp_path: Path, monkeypatch
     for folder in sorted((tmp_path / "run").glob("*/epoch-*"))[-2:]:
         for file in folder.iterdir():
             file.unlink()
-        state.rmdir()
+        folder.rmdir()
     again = run(panel, graphs, tmp_path / "run", resume=True, **asked)
     assert [record["loss"] for record in again.history] == [record["loss"] for record in whole.history]
     # A new model is a new module: its own two graphs a set, and no more than those of the phases that were left.

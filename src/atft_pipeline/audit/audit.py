@@ -15,7 +15,7 @@ from atft_pipeline.audit.artifacts import check_stored
 from atft_pipeline.audit.chain import Steps, World, build_world
 from atft_pipeline.audit.compare import compare
 from atft_pipeline.audit.finding import PARTS, Finding
-from atft_pipeline.audit.fingerprints import Fingerprint, FingerprintConfig, search_fingerprints
+from atft_pipeline.audit.fingerprints import Fingerprint, search_fingerprints
 from atft_pipeline.audit.newest import check_update
 from atft_pipeline.audit.scramble import scramble_future
 from atft_pipeline.audit.stored import Stored
@@ -26,6 +26,15 @@ from atft_pipeline.progress import track
 
 # Newest sessions on which the update is compared with a rebuild: enough for a universe.
 UPDATED = 130
+# Days, drawn over all months, and the last session but one, at which the artifacts in use are looked at with every
+# listing: a leak that fills a month is met with 12 of them in a few years.
+CUTS = 12
+# Sessions after each date whose contents are replaced: more than the longest label reaches.
+AFTER = 60
+# Newest days up to each date whose scores are compared.
+SCORE_DAYS = 20
+# Of the draw of codes and days, and of the other future.
+SEED = 0
 
 
 @config
@@ -36,26 +45,17 @@ class AuditConfig:
         dates: dates at which the whole chain is rebuilt, ISO; empty = ``count`` dates spread over the second half of
             the prices, the last session but one among them.
         count: how many, where none are named.
-        cuts: days over all months, drawn at random, and the last session but one, at which the artifacts in use are
-            looked at with every listing.
         codes: codes drawn for each date of the chain, others for each; 0 = all. Fewer are faster; the rules do not
             depend on their number.
         sessions: sessions before each date that are rebuilt; 0 = all.
-        after: sessions after each date, whose contents are replaced.
-        score_days: newest days up to each date whose scores are compared.
-        seed: of the draw and of the other future.
-        fingerprints: the search among the features.
+        fingerprints: search the features for scaling by the whole sample.
     """
 
     dates: tuple[str, ...] = ()
     count: int = within(2, 1, 100)
-    cuts: int = within(12, 1, 1000)
     codes: int = within(0, 0, 1_000_000)
     sessions: int = within(0, 0, 100_000)
-    after: int = within(60, 1, 10_000)
-    score_days: int = within(20, 1, 10_000)
-    seed: int = within(0, 0, 2**31 - 1)
-    fingerprints: FingerprintConfig = FingerprintConfig()
+    fingerprints: bool = True
 
     def __post_init__(self) -> None:
         for date in self.dates:
@@ -160,13 +160,13 @@ def audit(
             findings += _newest(draw_codes(prices, settings), listings, steps, stored.labels)
     warnings: tuple[str, ...] = ()
     if stored is not None:
-        found, warnings = check_stored(stored, prices, steps, settings.cuts, settings.after, settings.seed)
+        found, warnings = check_stored(stored, prices, steps, CUTS, AFTER, SEED)
         findings += found
     fingerprints: list[Fingerprint] = []
-    if settings.fingerprints.enabled and last_world is not None:
+    if settings.fingerprints and last_world is not None:
         meta = last_world.panel.meta
         names = tuple(name for name in meta.feature_names if name not in meta.market_features)
-        fingerprints = list(search_fingerprints(last_world.features, names, meta.horizons, settings.fingerprints))
+        fingerprints = list(search_fingerprints(last_world.features, names, meta.horizons))
     return Audit(findings, fingerprints, warnings)
 
 
@@ -222,7 +222,7 @@ def draw_codes(prices: pl.DataFrame, settings: AuditConfig, number: int = 0) -> 
     codes = prices["Code"].unique().sort()
     if not settings.codes or settings.codes >= len(codes):
         return prices
-    order = codes.shuffle(seed=settings.seed)
+    order = codes.shuffle(seed=SEED)
     chosen = [order[(number * settings.codes + place) % len(order)] for place in range(settings.codes)]
     return prices.filter(pl.col("Code").is_in(chosen))
 
@@ -238,12 +238,12 @@ def _audit_date(
     sessions = prices["Date"].unique().sort()
     before, after = sessions.filter(sessions <= last), sessions.filter(sessions > last)
     first = before[-settings.sessions] if 0 < settings.sessions < len(before) else before[0]
-    end = after[min(settings.after, len(after)) - 1]
+    end = after[min(AFTER, len(after)) - 1]
     rows = prices.filter(pl.col("Date").is_between(first, end))
     day = np.datetime64(last)
-    true = build_world(rows, listings, steps, folder / "true", settings.score_days, day)
-    scrambled = scramble_future(rows, last, settings.seed)
-    other = build_world(scrambled, listings, steps, folder / "other", settings.score_days, day)
+    true = build_world(rows, listings, steps, folder / "true", SCORE_DAYS, day)
+    scrambled = scramble_future(rows, last, SEED)
+    other = build_world(scrambled, listings, steps, folder / "other", SCORE_DAYS, day)
     meta = true.panel.meta
     span = meta.label_span - max(meta.horizons)
     return true, list(_each(compare(true, other, last, meta.horizons, span)))

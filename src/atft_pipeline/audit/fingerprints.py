@@ -5,7 +5,7 @@ own full-sample mean must come down. Its RankIC then grows with the square root 
 RankIC of a real signal levels off as the signal fades. Scrambling the future cannot see this in a column that enters
 ready-made; this search can.
 
-Nothing is fitted: the scores are the feature itself, its level (mean of the past ``window`` rows of the listing) and
+Nothing is fitted: the scores are the feature itself, its level (mean of the past ``WINDOW`` rows of the listing) and
 its place within the listing's own past (z-score against those rows).
 """
 
@@ -19,36 +19,25 @@ import numpy as np
 import polars as pl
 from scipy.special import ndtri
 
-from atft_pipeline.config import config, within
 from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.rank_ic import rank_ic
 from atft_pipeline.stats.significance import estimate
 
 LEAST_HORIZONS = 3
-
-
-@config
-class FingerprintConfig:
-    """What counts as a fingerprint.
-
-    Attributes:
-        enabled: search at all.
-        window: rows of a listing's past for its level and its z-score.
-        family_error: chance of one false alarm in the whole search (Bonferroni over all scores).
-        growth: share of sqrt(next / this horizon) that the RankIC must grow by, from each horizon to the next.
-        least: RankIC at the longest horizon below which nothing is suspected.
-        min_listings: days with fewer listings are left out.
-        min_periods: periods without overlap below which a horizon is not judged; its error would mean nothing.
-    """
-
-    enabled: bool = True
-    window: int = within(60, 2, 2000)
-    family_error: float = within(0.01, 1e-09, 0.5)
-    growth: float = within(0.75, 1e-06, 1)
-    least: float = within(0.05, 0, 1)
-    min_listings: int = within(20, 2, 100_000)
-    min_periods: int = within(20, 2, 100_000)
+# Rows of a listing's past for its level and its z-score: the longest window of the common rolling features.
+WINDOW = 60
+# Chance of one false alarm in the whole search (Bonferroni over all scores).
+FAMILY_ERROR = 0.01
+# Share of sqrt(next / this horizon) that the RankIC must grow by, from each horizon to the next: whole-sample scaling
+# grows by all of it, a real signal by less the longer the horizon.
+GROWTH = 0.75
+# RankIC at the longest horizon below which nothing is suspected.
+LEAST_RANK_IC = 0.05
+# Days with fewer listings are left out.
+MIN_LISTINGS = 20
+# Periods without overlap below which a horizon is not judged: its error would mean nothing.
+MIN_PERIODS = 20
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ class Fingerprint:
 
 
 def search_fingerprints(
-    features: pl.DataFrame, names: tuple[str, ...], horizons: tuple[int, ...], settings: FingerprintConfig
+    features: pl.DataFrame, names: tuple[str, ...], horizons: tuple[int, ...]
 ) -> Iterator[Fingerprint]:
     """Examine every feature.
 
@@ -89,17 +78,16 @@ def search_fingerprints(
         features: Date, Listing, InUniverse, the features, ``return_{h}``.
         names: features to examine; those equal for all listings of a day rank nothing and pass.
         horizons: sessions ahead, ascending.
-        settings: what counts.
     """
     rows = features.filter(pl.col("InUniverse"))
     grid = Grid.of(rows)
     returns = {h: grid.to_days(rows[f"return_{h}"]) for h in horizons}
     kinds = ("itself", "level", "z-score")
-    threshold = float(-ndtri(settings.family_error / (2 * len(kinds) * max(1, len(names)))))
+    threshold = float(-ndtri(FAMILY_ERROR / (2 * len(kinds) * max(1, len(names)))))
     for name in names:
         values = grid.to_days(rows[name])
-        for kind, score in zip(kinds, (values, *_past_scores(values, settings.window)), strict=True):
-            yield _examine(name, kind, score, returns, threshold, settings)
+        for kind, score in zip(kinds, (values, *_past_scores(values, WINDOW)), strict=True):
+            yield _examine(name, kind, score, returns, threshold)
 
 
 def _past_scores(values: Floats, window: int) -> tuple[Floats, Floats]:
@@ -119,14 +107,12 @@ def _past_scores(values: Floats, window: int) -> tuple[Floats, Floats]:
     return level, np.where(present & (deviation > 1e-9), (x - mean) / np.maximum(deviation, 1e-9), np.nan)
 
 
-def _examine(
-    name: str, kind: str, score: Floats, returns: dict[int, Floats], threshold: float, settings: FingerprintConfig
-) -> Fingerprint:
+def _examine(name: str, kind: str, score: Floats, returns: dict[int, Floats], threshold: float) -> Fingerprint:
     means: dict[int, float] = {}
     t = math.nan
     for horizon, realised in returns.items():
-        found = estimate(rank_ic(score, realised, settings.min_listings), horizon)
-        if found.n_days < settings.min_periods * horizon:
+        found = estimate(rank_ic(score, realised, MIN_LISTINGS), horizon)
+        if found.n_days < MIN_PERIODS * horizon:
             break
         means[horizon], t = found.mean, found.t
     # Growth over a single step says little: real signals grow at first too.
@@ -135,8 +121,8 @@ def _examine(
     longest = max(means)
     grows = all(
         means[after] * means[before] > 0
-        and abs(means[after]) >= settings.growth * math.sqrt(after / before) * abs(means[before])
+        and abs(means[after]) >= GROWTH * math.sqrt(after / before) * abs(means[before])
         for before, after in pairwise(sorted(means))
     )
-    suspicious = grows and abs(t) > threshold and abs(means[longest]) >= settings.least
+    suspicious = grows and abs(t) > threshold and abs(means[longest]) >= LEAST_RANK_IC
     return Fingerprint(name, kind, means, t, threshold, not suspicious)
