@@ -1,5 +1,6 @@
 """Figures of portfolios, comparisons, slices, calibration and drift; and the set of all figures of an evaluation."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.significance import estimate
 
 WIDE = 1.96
+BASIS_POINTS = 1e4
 DRAWN = ("model", "lightgbm", "ridge", "random", "oracle")
 PORTFOLIO_NAMES = {
     "long_short": "long-short deciles",
@@ -76,7 +78,6 @@ def cumulative_rank_ic(daily: pl.DataFrame, horizon: int) -> go.Figure:
                 "width": 2.6 if name[0] == "model" else 1.6,
                 "dash": "dot" if name[0] == "oracle" else "solid",
             },
-            hovertemplate="%{x|%Y-%m-%d}: %{y:.2f}<extra>" + str(name[0]) + "</extra>",
         )
     return drawn
 
@@ -89,29 +90,18 @@ def decile_returns(metrics: dict[str, Any], horizon: int) -> go.Figure:
         horizon: which horizon to draw.
     """
     title = f"Mean {horizon}-session return by score decile"
-    drawn = figure(title, "decile of the score (1 = lowest)", "mean return, bp").update_layout(bargap=0.25)
+    drawn = figure(title, "decile of the score (1 = lowest)", "mean return, bp")
     scores = metrics["horizons"][str(horizon)]["scores"]
     for name in [name for name in ("model", "lightgbm", "ridge") if name in scores]:
         buckets = scores[name]["decile_returns"]
         drawn.add_bar(
             x=list(range(1, len(buckets) + 1)),
-            y=[in_bp(bucket["mean"]) for bucket in buckets],
-            error_y={
-                "array": [WIDE * (in_bp(bucket["se"]) or 0.0) for bucket in buckets],
-                "color": MUTED,
-                "thickness": 1.2,
-                "width": 3,
-            },
+            y=[None if bucket["mean"] is None else BASIS_POINTS * bucket["mean"] for bucket in buckets],
+            error_y=_interval(buckets, BASIS_POINTS),
             marker_color=colour(name),
             name=name,
-            hovertemplate="decile %{x}: %{y:.1f} bp<extra>" + name + "</extra>",
         )
     return drawn.update_xaxes(dtick=1)
-
-
-def in_bp(value: float | None) -> float | None:
-    """A fraction in basis points."""
-    return None if value is None else 1e4 * value
 
 
 def paired_differences(metrics: dict[str, Any]) -> go.Figure:
@@ -119,6 +109,8 @@ def paired_differences(metrics: dict[str, Any]) -> go.Figure:
     drawn = figure("Model less baseline, same rows and days", "difference of mean daily RankIC, 95 % interval", "")
     horizons = list(metrics["horizons"])
     names = [name for name in metrics["horizons"][horizons[0]]["paired"] if not name.startswith("oracle")]
+    # Lighter for shorter horizons.
+    shades = [transparent(colour("model"), round(share, 2)) for share in np.linspace(1, 0.4, len(horizons))[::-1]]
     for position, horizon in enumerate(horizons):
         paired = metrics["horizons"][horizon]["paired"]
         shown = [name for name in names if name in paired and paired[name]["rank_ic_difference"] is not None]
@@ -126,12 +118,12 @@ def paired_differences(metrics: dict[str, Any]) -> go.Figure:
         drawn.add_scatter(
             x=[paired[name]["rank_ic_difference"] for name in shown],
             y=[names.index(name) + shift for name in shown],
-            error_x={"array": [WIDE * (paired[name]["se"] or 0.0) for name in shown], "thickness": 1.6, "width": 3},
+            error_x=_interval([paired[name] for name in shown]),
             mode="markers",
-            marker={"size": 7, "color": _shade(position, len(horizons))},
+            marker={"size": 7, "color": shades[position]},
             name=_sessions(int(horizon)),
             customdata=shown,
-            hovertemplate="less %{customdata}: %{x:+.4f}<extra>" + _sessions(int(horizon)) + "</extra>",
+            hovertemplate="less %{customdata}: %{x:+.4f}",
         )
     drawn.add_vline(x=0, line_color=MUTED, line_width=1)
     drawn.update_layout(height=190 + 46 * len(names))
@@ -141,24 +133,15 @@ def paired_differences(metrics: dict[str, Any]) -> go.Figure:
 
 def portfolio_returns(sessions: Dates, paths: dict[str, Backtest], horizon: int) -> go.Figure:
     """Sum of the session returns of the model's portfolios after costs; dotted before costs."""
-    drawn = figure(
-        f"Portfolios of the model, held {_sessions(horizon)}", "", "sum of returns, % (dotted: before costs)"
-    )
+    drawn = figure(f"Portfolios of the model, held {_sessions(horizon)}", y="sum of returns, % (dotted: before costs)")
     dates = sessions.astype("datetime64[D]").tolist()
     for position, (name, backtest) in enumerate(paths.items()):
         shade = colour("model") if name == "long_short" else SPARE_COLOURS[position % len(SPARE_COLOURS)]
         label = PORTFOLIO_NAMES.get(name, name)
-        for series, dash, words in ((backtest.net, "solid", "after costs"), (backtest.gross, "dot", "before costs")):
-            drawn.add_scatter(
-                x=dates,
-                y=100 * np.cumsum(np.nan_to_num(series)),
-                mode="lines",
-                name=label,
-                legendgroup=name,
-                showlegend=dash == "solid",
-                line={"color": shade, "dash": dash, "width": 2.2 if dash == "solid" else 1.2},
-                hovertemplate="%{x|%Y-%m-%d}: %{y:.1f} %<extra>" + f"{label}, {words}</extra>",
-            )
+        shown = {"x": dates, "mode": "lines", "name": label, "legendgroup": name}
+        for series, line in ((backtest.net, {"width": 2.2}), (backtest.gross, {"width": 1.2, "dash": "dot"})):
+            total = 100 * np.cumsum(np.nan_to_num(series))
+            drawn.add_scatter(y=total, showlegend=series is backtest.net, line={"color": shade, **line}, **shown)
     return drawn
 
 
@@ -170,12 +153,11 @@ def rank_ic_by_month(part: dict[str, Any], horizon: int) -> go.Figure:
     drawn.add_bar(
         x=[row["name"] for row in rows],
         y=values,
-        error_y={"array": [WIDE * (row["model"]["se"] or 0.0) for row in rows], "color": MUTED, "thickness": 1.1},
+        error_y=_interval([row["model"] for row in rows]),
         marker_color=[colour("model") if (value or 0) >= 0 else BAD for value in values],
-        hovertemplate="%{x}: %{y:.4f}<extra></extra>",
         showlegend=False,
     )
-    return drawn.update_layout(bargap=0.3, height=340, margin_t=56).update_xaxes(type="category", nticks=24)
+    return drawn.update_layout(height=340, margin_t=56).update_xaxes(type="category", nticks=24)
 
 
 def rank_ic_by_slice(part: dict[str, Any], horizon: int) -> go.Figure:
@@ -188,11 +170,10 @@ def rank_ic_by_slice(part: dict[str, Any], horizon: int) -> go.Figure:
         drawn.add_scatter(
             x=[row["model"]["mean"] for row in found],
             y=[f"{kind}: {row['name']}" for row in found],
-            error_x={"array": [WIDE * (row["model"]["se"] or 0.0) for row in found], "thickness": 1.4, "width": 3},
+            error_x=_interval([row["model"] for row in found]),
             mode="markers",
             marker={"size": 8, "color": (colour("model"), *SPARE_COLOURS)[position]},
             name=kind,
-            hovertemplate="%{y}: %{x:.4f}<extra></extra>",
         )
     whole = part["scores"]["model"]["rank_ic"]["mean"]
     if whole is not None:
@@ -205,18 +186,17 @@ def calibration(part: dict[str, Any], horizon: int) -> go.Figure:
     """Share of targets below each predicted quantile, against its level."""
     drawn = figure(f"Calibration of the quantiles, {_sessions(horizon)}", "level", "share of targets below")
     if part["quantiles"] is None:
-        return drawn.add_annotation(
-            text="the model has no quantile head", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper"
-        )
+        place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+        return drawn.add_annotation(text="the model has no quantile head", **place)
     rows = part["quantiles"]["levels"]
     drawn.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": MUTED, "dash": "dot"})
     drawn.add_scatter(
         x=[row["level"] for row in rows],
         y=[row["below"]["mean"] for row in rows],
-        error_y={"array": [WIDE * (row["below"]["se"] or 0.0) for row in rows]},
+        error_y=_interval([row["below"] for row in rows]),
         mode="lines+markers",
         name="model",
-        line={"color": colour("model")},
+        line_color=colour("model"),
     )
     return drawn
 
@@ -229,22 +209,11 @@ def score_drift(part: dict[str, Any], horizon: int) -> go.Figure:
     rows = drift["months"]
     shown = (("psi", "scores as they are", MUTED), ("shape_psi", "day's mean and spread taken out", colour("model")))
     for key, words, hue in shown:
-        drawn.add_bar(
-            x=[row["month"] for row in rows],
-            y=[row[key] for row in rows],
-            name=words,
-            marker_color=transparent(hue, 0.75),
-            hovertemplate="%{x}: %{y:.3f}",
-        )
+        months, values = [row["month"] for row in rows], [row[key] for row in rows]
+        drawn.add_bar(x=months, y=values, name=words, marker_color=transparent(hue, 0.75))
+    words_at = {"annotation_position": "top left", "annotation_font_color": MUTED}
     for level, words in ((0.1, "0.1: stable below"), (0.25, "0.25: another population above")):
-        drawn.add_hline(
-            y=level,
-            line_dash="dot",
-            line_color=MUTED,
-            annotation_text=words,
-            annotation_position="top left",
-            annotation_font_color=MUTED,
-        )
+        drawn.add_hline(y=level, line_dash="dot", line_color=MUTED, annotation_text=words, **words_at)
     top = max([0.3, *(row[key] for row in rows for key, *_ in shown if row[key] is not None)])
     drawn.update_layout(height=340, margin_t=56, barmode="group")
     return drawn.update_yaxes(range=[0, 1.15 * top]).update_xaxes(type="category", nticks=24)
@@ -252,40 +221,36 @@ def score_drift(part: dict[str, Any], horizon: int) -> go.Figure:
 
 def importance(weights: dict[str, float], deviations: dict[str, float] | None = None, most: int = 30) -> go.Figure:
     """The features with the largest weights of the variable selection, and how much the weights vary by day."""
-    top = sorted(weights.items(), key=lambda item: -item[1])[:most]
-    drawn = figure("Weights of the variable selection (1 = an equal share)", "mean weight", "")
-    spread = None if deviations is None else {"array": [deviations[name] for name, _ in top], "thickness": 1}
-    drawn.add_bar(
-        x=[value for _, value in top],
-        y=[name for name, _ in top],
-        error_x=spread,
-        orientation="h",
-        marker_color=colour("model"),
-    )
+    top = sorted(weights, key=lambda name: -weights[name])[:most]
+    drawn = figure("Weights of the variable selection (1 = an equal share)", "mean weight")
+    spread = None if deviations is None else {"array": [deviations[name] for name in top]}
+    values = [weights[name] for name in top]
+    drawn.add_bar(x=values, y=top, error_x=spread, orientation="h", marker_color=colour("model"))
     return drawn.update_layout(height=160 + 20 * len(top)).update_yaxes(autorange="reversed", dtick=1)
 
 
 def lag_attention(lags: Floats, deviations: Floats | None = None) -> go.Figure:
     """Mean attention of the last step on each step of the window, the newest at the right."""
     drawn = figure("Attention over the window", "sessions before the day", "mean attention")
-    spread = None if deviations is None else {"array": list(deviations), "thickness": 1}
-    drawn.add_bar(x=list(range(1 - len(lags), 1)), y=list(lags), error_y=spread, marker_color=colour("model"))
-    return drawn
+    return _attention(drawn, range(1 - len(lags), 1), lags, deviations)
 
 
 def edge_attention(edges: Floats, gate: float, deviations: Floats | None = None) -> go.Figure:
     """Mean attention of the graph on the nearest neighbour, the next one and so on, and how far its gates are open."""
     title = f"Attention over the neighbours (gates of the graph: {100 * gate:.0f} % open)"
     drawn = figure(title, "neighbour, the most correlated first", "mean attention")
-    spread = None if deviations is None else {"array": list(deviations), "thickness": 1}
-    drawn.add_bar(x=list(range(1, len(edges) + 1)), y=list(edges), error_y=spread, marker_color=colour("model"))
-    return drawn
+    return _attention(drawn, range(1, len(edges) + 1), edges, deviations)
+
+
+def _attention(drawn: go.Figure, at: Iterable[int], values: Floats, deviations: Floats | None) -> go.Figure:
+    spread = None if deviations is None else {"array": list(deviations)}
+    return drawn.add_bar(x=list(at), y=list(values), error_y=spread, marker_color=colour("model"))
+
+
+def _interval(rows: Iterable[Mapping[str, Any]], scale: float = 1.0) -> dict[str, list[float]]:
+    """Half of the 95 % interval of each estimate, as error bars take it."""
+    return {"array": [scale * WIDE * (row["se"] or 0.0) for row in rows]}
 
 
 def _sessions(horizon: int) -> str:
     return "1 session" if horizon == 1 else f"{horizon} sessions"
-
-
-def _shade(position: int, count: int) -> str:
-    """A blue, lighter for shorter horizons."""
-    return transparent(colour("model"), round(0.4 + 0.6 * (position + 1) / count, 2))

@@ -19,7 +19,11 @@ PRICES = {"raw": MUTED, "clean": COLOURS["model"], "universe": GOOD}
 
 def _template(ink: str, muted: str, ground: str, grid: str) -> go.layout.Template:
     axis = {"gridcolor": grid, "linecolor": grid, "zeroline": False, "automargin": True, "ticklabelstandoff": 5}
+    error = {"thickness": 1.3, "width": 3}
+    # Those of a line have its own colour.
+    bar, line = ({"error_x": look, "error_y": look} for look in (error | {"color": muted}, error))
     return go.layout.Template(
+        data={"bar": [bar], "scatter": [line]},
         layout={
             "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13, "color": ink},
             "title": {"font": {"size": 16}, "x": 0, "xref": "paper", "xanchor": "left", "yanchor": "top", "y": 0.97},
@@ -32,7 +36,7 @@ def _template(ink: str, muted: str, ground: str, grid: str) -> go.layout.Templat
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
             "xaxis": axis | {"title": {"font": {"color": muted}, "standoff": 10}},
             "yaxis": axis | {"title": {"font": {"color": muted}}, "zerolinecolor": muted},
-        }
+        },
     )
 
 
