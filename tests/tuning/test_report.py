@@ -1,19 +1,17 @@
 """What a study says of itself."""
 
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from rich.console import Console
 
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.reporting.search_table import checks_table
 from atft_pipeline.reporting.study_figures import FIGURES, study_figures
 from atft_pipeline.tuning.acceptance import acceptance_checks
 from atft_pipeline.tuning.config import AcceptanceConfig, DimensionConfig, HpoConfig
-from atft_pipeline.tuning.live import LiveTable, checks_table, duration
-from atft_pipeline.tuning.observer import Outcome, TrialStart
+from atft_pipeline.tuning.observer import Outcome
 from atft_pipeline.tuning.report import (
     DRY,
     parameters_text,
@@ -174,41 +172,6 @@ def put_default(made: Worker, path: str, value: Any) -> None:
     made.base = Settings.of(mapping)
 
 
-def begun(number: int) -> TrialStart:
-    return TrialStart(number, number, 0, {}, {}, 3)
-
-
-def test_the_live_table_shows_state_value_epoch_eta_and_best() -> None:
-    console = Console(file=StringIO(), force_terminal=True, width=120)
-    table = LiveTable("study", 3, console)
-    with table.showing():
-        table.on_trial(begun(0))
-        table.on_epoch(begun(0), {"epoch": 1, "val_rank_ic": 0.12, "seconds": 61.0})
-        half = draw(table)
-        table.on_outcome(begun(0), complete(0.15))
-        table.on_trial(begun(1))
-        table.on_outcome(begun(1), Outcome("FAILED", "epoch 1: the loss is nan"))
-    done = draw(table)
-    for expected in ["0 default", "RUNNING", "+0.1200", "1/3", "2:02", "none yet"]:
-        assert expected in half
-    for expected in ["COMPLETE", "FAILED", "the loss is nan", "best so far +0.1500 (trial 0 default)"]:
-        assert expected in done
-
-
-def test_the_live_table_draws_nothing_where_there_is_no_terminal() -> None:
-    output = StringIO()
-    table = LiveTable("study", 1, Console(file=output))
-    with table.showing():
-        table.on_trial(begun(0))
-    assert output.getvalue() == ""
-
-
-def draw(table: LiveTable) -> str:
-    console = Console(file=StringIO(), width=120)
-    console.print(table.table())
-    return console.file.getvalue()  # type: ignore[attr-defined]
-
-
 def card(compiled: str = "full", device: str = "cuda") -> dict[str, Any]:
     return {
         "time": {"data_wait_share": 0.05},
@@ -238,8 +201,3 @@ def test_acceptance_checks(tmp_path: Path, facts: dict[str, Any], failed: list[s
     assert [check.name for check in checks if not check.passed] == failed
     assert [check.name for check in checks] == ["device busy", "epoch time", "RankIC", "compile active", "no crash"]
     assert checks_table(checks).row_count == 5
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (61, "1:01"), (3600, "60:00")])
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -15,10 +15,10 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.reporting.search_table import TrialLog
 from atft_pipeline.tuning import database, study
 from atft_pipeline.tuning.config import HeartbeatConfig, SamplerConfig
 from atft_pipeline.tuning.database import BROKEN, explained, open_storage
-from atft_pipeline.tuning.live import TrialLog
 from atft_pipeline.tuning.observer import Outcome
 from atft_pipeline.tuning.report import trial_table
 from atft_pipeline.tuning.samplers import quiet

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from atft_pipeline.benchmark.switches import DEFAULT, VARIANTS
 from atft_pipeline.reporting.cells import fixed
-from atft_pipeline.reporting.console import table, terminal_text
+from atft_pipeline.reporting.console import indented, table, terminal_text
 
 COLUMNS = ("variant", "samples/s", "against", "step ms", "spread %", "MFU %", "GiB", "start s", "loss", "apart %")
 
@@ -26,7 +26,7 @@ def benchmark_table(found: dict[str, Any]) -> str:
     checks = [
         f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: {check['detail']}" for check in found["checks"]
     ]
-    below = [f"not measured  {row['name']}: {row['error']}" for row in found["variants"] if row["error"]]
+    below = [indented("not measured  ", f"{row['name']}: {row['error']}") for row in found["variants"] if row["error"]]
     if found["epoch"]:
         below.append(_epoch_line(found["epoch"]))
     if found["left_out"]:

@@ -19,6 +19,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.pipelines.hpo.tracking import MlflowTrials, log_study
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.reporting.console import show
+from atft_pipeline.reporting.search_table import LiveTable, TrialLog, checks_table
 from atft_pipeline.reporting.study_figures import study_figures
 from atft_pipeline.splits.split import SplitConfig, single_split
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
@@ -28,7 +29,6 @@ from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.database import BROKEN, explained, hidden, open_storage
 from atft_pipeline.tuning.final_look import look_at_test
 from atft_pipeline.tuning.guard import blank_test_days, without_test
-from atft_pipeline.tuning.live import LiveTable, TrialLog, checks_table
 from atft_pipeline.tuning.objective import Market, Objective
 from atft_pipeline.tuning.report import (
     parameters_text,

@@ -1,4 +1,4 @@
-"""A table of the search that lives in the terminal."""
+"""A search in the terminal: a table that is redrawn, lines of the log, the checks of a dry run."""
 
 import logging
 import time
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atft_pipeline.progress import hidden_bars
+from atft_pipeline.reporting.console import table
 from atft_pipeline.tuning.acceptance import Check
 from atft_pipeline.tuning.observer import Outcome, TrialStart
 
@@ -125,21 +126,19 @@ class LiveTable:
         best = "none yet" if self._best is None else f"{self._best[0]:+.4f} (trial {self._best[1]})"
         done = sum(line.state != "RUNNING" for line in self._lines)
         title = f"{self._study}   {done} of {self._trials} trials here   best so far {best}"
-        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-        for name, justify in (("trial", "left"), ("state", "left"), ("value", "right"), ("epoch", "right")):
-            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-        table.add_column("ETA", justify="right", no_wrap=True)
-        table.add_column("why", overflow="ellipsis", no_wrap=True)
-        for line in self._lines[-SHOWN:]:
-            table.add_row(
+        rows = [
+            (
                 line.trial,
-                f"[{COLOURS[line.state]}]{line.state}[/]",
+                Text(line.state, COLOURS[line.state]),
                 "" if line.value is None else f"{line.value:+.4f}",
                 f"{line.epoch}/{line.planned}",
                 self._eta(line),
-                line.note,
+                Text(line.note),
             )
-        return Group(Text(title, style="bold"), table, Text(self._remaining(done), style="dim"))
+            for line in self._lines[-SHOWN:]
+        ]
+        drawn = table(("trial", "state", "value", "epoch", "ETA", "why"), rows, left=("trial", "state", "why"))
+        return Group(Text(title, style="bold"), drawn, Text(self._remaining(done), style="dim"))
 
     def _eta(self, line: Line) -> str:
         if line.state != "RUNNING" or not line.epoch:
@@ -164,7 +163,7 @@ def duration(seconds: float) -> str:
 
 def checks_table(checks: list[Check]) -> Table:
     """The acceptance checks of a dry run."""
-    table = Table("check", "found", "wanted", "", box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for check in checks:
-        table.add_row(check.name, check.found, check.wanted, "[green]passed[/]" if check.passed else "[red]FAILED[/]")
-    return table
+    marks = {True: Text("passed", "green"), False: Text("FAILED", "red")}
+    rows = [(check.name, check.found, check.wanted, marks[check.passed]) for check in checks]
+    columns = ("check", "found", "wanted", "result")
+    return table(columns, rows, left=columns, folded=("found",))
