@@ -62,12 +62,11 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="write the table of the months here")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "auto"])
-    parser.add_argument("--block", type=int, default=GraphConfig().block)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     returns, dates, codes, market = read_returns(arguments.prices)
     loaded = peak_gib()
-    config = GraphConfig(device=arguments.device, block=arguments.block)
+    config = GraphConfig(device=arguments.device)
     with tempfile.TemporaryDirectory() as folder:
         out = arguments.out or Path(folder) / "graphs.arrow"
         # The data carry no sectors: ids by the first letter stand in, so that the sector minimum is exercised.
@@ -105,7 +104,6 @@ def main() -> None:
         "peak_gib_after_loading": round(loaded, 2),
         "threads": arguments.threads,
         "device": arguments.device,
-        "block": arguments.block,
         "torch": torch.__version__,
         "machine": platform.machine(),
     }

@@ -34,6 +34,43 @@ REMOVED: dict[str, str] = {
     "AuditConfig.after": "it is the constant AFTER in audit/audit.py",
     "AuditConfig.score_days": "it is the constant SCORE_DAYS in audit/audit.py",
     "AuditConfig.seed": "it is the constant SEED in audit/audit.py",
+    **{
+        f"CleaningConfig.{rule}": f"name {rule} in the list ingest.cleaning.off to switch the rule off"
+        for rule in (
+            *("not_finite", "zero_prices", "duplicate_keys", "conflicting_keys", "holiday_sessions", "crossed_range"),
+            *("outside_range", "long_gaps", "impossible_moves", "one_day_ticks", "split_candidates"),
+        )
+    },
+    "CleaningConfig.undone_ticks": "leave undone_ticks out of the list ingest.cleaning.off to switch the rule on",
+    "CleaningConfig.holiday_share": "it is the constant HOLIDAY_FRACTION in prices/cleaning/calendar.py",
+    "CleaningConfig.holiday_window": "it is the constant HOLIDAY_WINDOW in prices/cleaning/calendar.py",
+    "CleaningConfig.range_tolerance": "it is the constant RANGE_TOLERANCE in prices/cleaning/rules.py",
+    "CleaningConfig.gap_sessions": "it is the constant LONG_GAP in prices/cleaning/rules.py",
+    "CleaningConfig.impossible_factor": "it is the constant IMPOSSIBLE in prices/cleaning/moves.py",
+    "CleaningConfig.tick_return": "it is the constant JUMP in prices/cleaning/rules.py",
+    "CleaningConfig.tick_volume": "it is the constant QUIET_VOLUME in prices/cleaning/rules.py",
+    "CleaningConfig.tick_window": "it is the constant USUAL_SESSIONS in prices/cleaning/rules.py",
+    "CleaningConfig.split_tolerance": "it is the constant SPLIT_TOLERANCE in prices/cleaning/rules.py",
+    "PricesConfig.latest_date": "dates after tomorrow by this machine's clock are refused",
+    "PricesConfig.minimum_codes": "it is the constant MIN_CODES in prices/reading/read.py",
+    "PricesConfig.minimum_days": "it is the constant MIN_DAYS in prices/reading/read.py",
+    "PreparedConfig.enabled": "a table is taken as prepared where ingest.prepared.returns names its returns",
+    "UniverseConfig.dollar_volume_window": "it is the constant DOLLAR_VOLUME_WINDOW in prices/universe.py",
+    "UniverseConfig.fund_window": "it is the constant FUND_WINDOW in prices/universe.py",
+    "UniverseConfig.fund_correlation": "it is the constant FUND_CORRELATION in prices/universe.py",
+    "UniverseConfig.fund_volatility": "it is the constant FUND_VOLATILITY in prices/universe.py",
+    "FeaturesConfig.block_cells": "it is the constant BLOCK_CELLS in features/build.py",
+    "FeaturesConfig.span_rows": "it is the constant SPAN_ROWS in features/build.py",
+    "FeaturesConfig.workers": "there is one thread a core",
+    "GraphConfig.block": "it is the constant BLOCK in graphs/build.py",
+    "PredictConfig.min_share": "it is called min_delivered, as that of ingest",
+    "SampleMarketConfig.first_date": "it is the constant FIRST_DATE in synthetic/market.py",
+    "SampleMarketConfig.partial_share": "it is the constant PARTIAL_FRACTION in synthetic/market.py",
+    "SampleMarketConfig.dirt": "sample_market.noise multiplies the usual number of broken rows",
+    "SignalConfig.own_memory": "it is the constant OWN_MEMORY in synthetic/market.py",
+    "SignalConfig.neighbour_memory": "it is the constant NEIGHBOUR_MEMORY in synthetic/market.py",
+    "SignalConfig.shortest_period": "it is in the constant CYCLE_PERIODS in synthetic/market.py",
+    "SignalConfig.longest_period": "it is in the constant CYCLE_PERIODS in synthetic/market.py",
 }
 """Advice by ``ConfigClass.key``, the class that had the key: a plain sentence that names what replaces it."""
 

@@ -484,7 +484,7 @@ def prepared(market: SampleMarket) -> pl.DataFrame:
 @pytest.mark.usefixtures("_small")
 def test_a_prepared_table_is_audited(market: SampleMarket, tmp_path: Path) -> None:
     how = FeaturesConfig(groups=(), passthrough=("*",), horizons=(1, 5))
-    reading = IngestConfig(prepared=PreparedConfig(enabled=True, returns={1: "return_1", 5: "return_5"}))
+    reading = IngestConfig(prepared=PreparedConfig(returns={1: "return_1", 5: "return_5"}))
     steps = real_steps(reading, how, PanelConfig(), GRAPHS, None, None)
     for name, change in {
         "honest": pl.col("size"),

@@ -90,10 +90,13 @@ def test_building_the_last_days_equals_a_full_build(tmp_path: Path, target: str)
     assert manifest.rows == last.height
 
 
-def test_blocks_spans_and_workers_change_nothing(tmp_path: Path) -> None:
+def test_blocks_spans_and_threads_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = clean_frame(missing=0.01)
     one, first = build(frame, tmp_path / "one")
-    two, second = build(frame, tmp_path / "two", replace(SMALL, block_cells=200, span_rows=100, workers=3))
+    monkeypatch.setattr("atft_pipeline.features.build.BLOCK_CELLS", 200)
+    monkeypatch.setattr("atft_pipeline.features.build.SPAN_ROWS", 100)
+    monkeypatch.setattr("atft_pipeline.features.build.cpu_count", lambda: 3)
+    two, second = build(frame, tmp_path / "two")
     assert one.equals(two)
     assert first.fingerprint == second.fingerprint
 
@@ -198,9 +201,6 @@ def test_a_prepared_table_enters_as_it_is(tmp_path: Path) -> None:
         ({"horizons": (5, 1)}, "ascend"),
         ({"horizons": (0, 1)}, "from 1 to"),
         ({"clip": 0.0}, "clip"),
-        ({"block_cells": 0}, "block_cells"),
-        ({"span_rows": 0}, "span_rows"),
-        ({"workers": -1}, "workers"),
     ],
 )
 def test_bad_parameters_are_refused(change: dict[str, object], message: str) -> None:

@@ -12,7 +12,13 @@ from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from tests.graphs.market import build, make_market, names, plain_correlations, plain_neighbors
 
-SMALL = GraphConfig(k=5, min_sector_neighbours=2, block=7)
+SMALL = GraphConfig(k=5, min_sector_neighbours=2)
+
+
+@pytest.fixture(autouse=True)
+def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The few listings of these tests are worked on in several blocks."""
+    monkeypatch.setattr("atft_pipeline.graphs.build.BLOCK", 7)
 
 
 def batch_bytes(graphs: MonthlyGraphs, month: int) -> bytes:
@@ -24,7 +30,7 @@ def batch_bytes(graphs: MonthlyGraphs, month: int) -> bytes:
 def test_every_month_equals_the_plain_computation(tmp_path: Path, demean: str, threshold: float) -> None:
     market = make_market()
     returns, dates, sector, segment = market
-    config = GraphConfig(k=5, min_sector_neighbours=2, block=7, demean=demean, threshold=threshold)  # type: ignore[arg-type]
+    config = GraphConfig(k=5, min_sector_neighbours=2, demean=demean, threshold=threshold)  # type: ignore[arg-type]
     graphs = build(tmp_path / "graphs.arrow", market, config)
     assert len(graphs) == 6
     for number, month in enumerate(graphs.months):
@@ -142,8 +148,8 @@ def test_other_parameters_reuse_nothing(tmp_path: Path, config: GraphConfig) -> 
 
 def test_where_the_work_is_done_does_not_change_the_fingerprint(tmp_path: Path) -> None:
     market = make_market(days=70)
-    one = build(tmp_path / "one.arrow", market, GraphConfig(device="cpu", block=8))
-    other = build(tmp_path / "other.arrow", market, GraphConfig(block=16))
+    one = build(tmp_path / "one.arrow", market, GraphConfig(device="cpu"))
+    other = build(tmp_path / "other.arrow", market, GraphConfig())
     assert one.meta.fingerprint == other.meta.fingerprint
 
 

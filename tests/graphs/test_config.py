@@ -20,7 +20,6 @@ from atft_pipeline.graphs.config import GraphConfig
         ("min_sector_neighbours", 21),
         ("volatility_similarity", -1.0),
         ("device", "tpu"),
-        ("block", 0),
     ],
 )
 def test_a_wrong_value_is_named(field: str, value: object) -> None:

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
+from atft_pipeline.graphs.build import BLOCK
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.correlation import blocks, correlate, prepare, session_weights, taking_part
 from tests.graphs.market import Array, make_market, plain_correlations
@@ -10,13 +11,13 @@ from tests.graphs.market import Array, make_market, plain_correlations
 CPU = torch.device("cpu")
 
 
-def all_correlations(returns: Array, sector: Array, config: GraphConfig) -> Array:
+def all_correlations(returns: Array, sector: Array, config: GraphConfig, size: int = 7) -> Array:
     """Correlations [N, N] in the input's order; NaN for what takes no part."""
     active = taking_part(returns, config)
     window = prepare(returns[:, active], sector[active], config, CPU)
     listing = active[window.order]
     result = np.full((len(sector), len(sector)), np.nan)
-    for start, stop in blocks(window, config.block):
+    for start, stop in blocks(window, size):
         result[np.ix_(listing[start:stop], listing)] = correlate(window, start, stop, config).numpy()
     return result
 
@@ -34,7 +35,6 @@ def test_equals_a_plain_double_loop(demean: str, halflife: float | None, shrinka
         demean=demean,  # type: ignore[arg-type]
         halflife=halflife,
         shrinkage=shrinkage,
-        block=7,
     )
     expected = plain_correlations(returns, sector, config)
     found = all_correlations(returns, sector, config)
@@ -108,8 +108,8 @@ def test_a_pair_without_variation_in_common_has_no_correlation() -> None:
 @pytest.mark.parametrize("gaps", [0.0, 0.2])
 def test_the_block_size_does_not_matter(gaps: float) -> None:
     returns, _, sector, _ = make_market(days=60, listings=20, gaps=gaps)
-    whole = all_correlations(returns, sector, GraphConfig(block=1000))
-    one = all_correlations(returns, sector, GraphConfig(block=1))
+    whole = all_correlations(returns, sector, GraphConfig(), size=1000)
+    one = all_correlations(returns, sector, GraphConfig(), size=1)
     np.testing.assert_allclose(one, whole, atol=1e-6)
 
 
@@ -123,6 +123,6 @@ def test_cuda_equals_cpu() -> None:
     returns, _, sector, _ = make_market(days=60, listings=300, gaps=0.1)
     config = GraphConfig()
     windows = [prepare(returns, sector, config, torch.device(name)) for name in ("cpu", "cuda")]
-    for start, stop in blocks(windows[0], config.block):
+    for start, stop in blocks(windows[0], BLOCK):
         cpu, cuda = (correlate(window, start, stop, config).cpu() for window in windows)
         torch.testing.assert_close(cpu, cuda, atol=1e-5, rtol=0, equal_nan=True)

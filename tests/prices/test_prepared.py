@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from atft_pipeline.errors import ConfigError, DataError
+from atft_pipeline.errors import DataError
 from atft_pipeline.features.build import build_features
 from atft_pipeline.features.columns import FeaturesConfig
 from atft_pipeline.panel.build import PanelConfig, build_panel
@@ -17,7 +17,7 @@ from atft_pipeline.prices.returns import daily_returns
 from atft_pipeline.reporting.quality_page import quality_page
 from tests.prices.frames import weekdays
 
-READ = IngestConfig(prepared=PreparedConfig(enabled=True, returns={1: "target_1d", 5: "target_5d"}, required=("f_*",)))
+READ = IngestConfig(prepared=PreparedConfig(returns={1: "target_1d", 5: "target_5d"}, required=("f_*",)))
 FEATURES = FeaturesConfig(groups=(), passthrough=("*",), normalisation="none", horizons=(1, 5))
 
 
@@ -87,7 +87,7 @@ def test_report_says_what_is_empty_and_what_was_left_out(tmp_path: Path) -> None
 
 def test_universe_column_and_exclusions(tmp_path: Path) -> None:
     config = IngestConfig(
-        prepared=PreparedConfig(enabled=True, returns={1: "target_1d"}, universe="is_listed", exclude=("target_*",))
+        prepared=PreparedConfig(returns={1: "target_1d"}, universe="is_listed", exclude=("target_*",))
     )
     clean = read(prepared(), tmp_path, config)
     assert clean["InUniverse"].to_list() == prepared().sort("Code", "Date")["is_listed"].to_list()
@@ -109,8 +109,3 @@ def test_faults_are_one_line(frame: pl.DataFrame, message: str, tmp_path: Path) 
     with pytest.raises(DataError, match=message) as caught:
         read(frame, tmp_path)
     assert "\n" not in str(caught.value)
-
-
-def test_labels_must_be_named() -> None:
-    with pytest.raises(ConfigError, match="at least one forward return"):
-        PreparedConfig(enabled=True)

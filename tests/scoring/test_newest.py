@@ -125,7 +125,7 @@ def test_a_day_with_too_few_listings(trained: Trained, tmp_path: Path) -> None:
         DataError, match=r"2021-06-18 has 1\d listings, usually there are 2\d: its prices look unfinish"
     ):
         score_newest(model, panel, graphs, PredictConfig(), RUNTIME)
-    assert score_newest(model, panel, graphs, PredictConfig(min_share=0.2), RUNTIME).height >= 3
+    assert score_newest(model, panel, graphs, PredictConfig(min_delivered=0.2), RUNTIME).height >= 3
 
 
 def test_a_day_without_a_cross_section(trained: Trained, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_day_without_a_cross_section(trained: Trained, tmp_path: Path) -> None
     panel = rebuild(tmp_path, (pl.col("Date") < date(2021, 6, 18)) | (pl.col("Listing") < "L02"))
     graphs = graphs_for(panel, tmp_path / "graphs.arrow")
     with pytest.raises(DataError, match="2021-06-18: fewer than 3 listings of the universe"):
-        score_newest(model, panel, graphs, PredictConfig(days=2, min_share=0.0), RUNTIME)
+        score_newest(model, panel, graphs, PredictConfig(days=2, min_delivered=0.0), RUNTIME)
 
 
 def quality(source: Path, read: str, cleaned: str) -> dict:

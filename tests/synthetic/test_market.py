@@ -4,12 +4,9 @@ import pytest
 
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.synthetic.market import SampleMarket, SampleMarketConfig, SignalConfig, generate
-from atft_pipeline.synthetic.noise import DirtConfig
 
 SMALL = SampleMarketConfig(listings=60, sessions=200)
-CLEAN = SampleMarketConfig(
-    listings=100, sessions=400, dirt=DirtConfig(zero_price=0, bad_tick=0, crossed=0, duplicate=0, holiday_rows=0)
-)
+CLEAN = SampleMarketConfig(listings=100, sessions=400, noise=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +68,7 @@ def test_returns_have_fat_tails(market: SampleMarket) -> None:
     assert float((standard**4).mean()) > 4
 
 
-def test_dirt_is_there() -> None:
+def test_noise_is_there() -> None:
     prices = generate(SampleMarketConfig()).prices
     assert (prices["Open"] == 0).any()
     assert (prices["High"] < prices["Low"]).any()
@@ -81,7 +78,7 @@ def test_dirt_is_there() -> None:
     assert (np.abs(moves.drop_nulls().to_numpy() - 1) > 0.4).any()
 
 
-@pytest.mark.parametrize("change", [{"listings": 5}, {"sessions": 3}, {"first_date": "yesterday"}])
+@pytest.mark.parametrize("change", [{"listings": 5}, {"sessions": 3}, {"noise": -1.0}])
 def test_bad_sizes_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
         SampleMarketConfig(**change)

@@ -107,7 +107,7 @@ def real_steps(
 
     return Steps(
         ingest=partial(_prepared, config.prices)
-        if config.prepared.enabled
+        if config.prepared.returns
         else lambda prices, listings: ingest(prices, listings, config),
         features=write_features,
         panel=write_panel,

@@ -30,6 +30,10 @@ from atft_pipeline.features.rolling import Floats
 from atft_pipeline.lineage import hash_bytes, hash_json
 from atft_pipeline.progress import progress_bar
 
+# Rows that are held raw at a time, in whole months: 1.6 GB at 195 features. Longer spans read less history twice.
+SPAN_ROWS = 2_000_000
+# Cells (rows times listings) of a column that one thread works on: the columns of a block stay in its cache.
+BLOCK_CELLS = 40_000
 FORMULAS = 2  # raised whenever a formula changes, so that tables of different formulas differ in fingerprint
 
 
@@ -106,7 +110,7 @@ class _Build:
         self.place = np.empty(axis.rows, dtype=np.int64)
         self.place[self.order] = np.arange(axis.rows)
         self.day_start = np.searchsorted(axis.day[self.order], np.arange(len(axis.dates) + 1))
-        self.workers = config.workers or cpu_count() or 1
+        self.workers = cpu_count() or 1
 
     def run(self, start: int) -> tuple[list[str], int]:
         """Build the days from index ``start`` on; return the months written and their rows."""
@@ -129,10 +133,7 @@ class _Build:
     @property
     def settings(self) -> list[Any]:
         """Version of the formulas and the parameters that change what is computed, as JSON types."""
-        settings = to_mapping(self.config)
-        for name in ("block_cells", "span_rows", "workers"):
-            del settings[name]
-        return [FORMULAS, settings]
+        return [FORMULAS, to_mapping(self.config)]
 
     def fingerprint(self, start: int) -> str:
         """Hash of the prices, the universe, the sectors, the parameters and the formulas."""
@@ -143,10 +144,10 @@ class _Build:
         return hash_json([*self.settings, contents, dates, axis.names, self.columns.features, self.sectors, start])
 
     def _spans(self, months: list[tuple[str, range]]) -> Iterator[list[tuple[str, range]]]:
-        """Group months until they hold ``span_rows`` rows."""
+        """Group months until they hold ``SPAN_ROWS`` rows."""
         span: list[tuple[str, range]] = []
         for month in months:
-            if span and self.day_start[month[1].stop] - self.day_start[span[0][1].start] > self.config.span_rows:
+            if span and self.day_start[month[1].stop] - self.day_start[span[0][1].start] > SPAN_ROWS:
                 yield span
                 span = []
             span.append(month)
@@ -168,7 +169,7 @@ class _Build:
         if not computes or self.series is None:
             return
         history = extras.HISTORY if extras.emit_extras in computes else alpha158.HISTORY
-        for gather in blocks(self.axis, self.series.mean, self.config.block_cells, history, days):
+        for gather in blocks(self.axis, self.series.mean, BLOCK_CELLS, history, days):
 
             def fill(gather: Callable[[], Block] = gather) -> int:
                 block = gather()

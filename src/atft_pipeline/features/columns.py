@@ -40,9 +40,6 @@ class FeaturesConfig:
         clip: bound of normalised values, in standard deviations.
         missing: ``zero`` (the middle of the day), or ``mask``: likewise, and a feature ``MISSING_SHARE``, the share of
             a row's per-listing features that were missing.
-        block_cells: cells (rows times listings) that one worker holds per column.
-        span_rows: rows that are held raw in memory at a time (whole months; 4 bytes a feature).
-        workers: threads; 0 = one per core.
     """
 
     groups: tuple[str, ...] = ("alpha158", "extras")
@@ -55,9 +52,6 @@ class FeaturesConfig:
     target_normalisation: Method = "rank_gauss"
     clip: float = within(3.0, 0.1, 100.0)
     missing: Literal["zero", "mask"] = "zero"
-    block_cells: int = within(40_000, 1, 100_000_000)
-    span_rows: int = within(2_000_000, 1, 1_000_000_000)
-    workers: int = within(0, 0, 256)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.groups) - set(GROUPS))

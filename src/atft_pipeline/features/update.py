@@ -85,12 +85,13 @@ def changed_history(built: Path, last: date) -> str:
     )
 
 
-def check_delivered(clean: pl.DataFrame, min_share: float, prices: Path) -> None:
+def check_delivered(clean: pl.DataFrame, min_delivered: float, prices: Path) -> None:
     """Refuse prices whose last day has not arrived in full.
 
     Args:
         clean: clean prices.
-        min_share: least share of the usual number of traded listings (median of the sessions before) on the last day.
+        min_delivered: least fraction of the usual number of traded listings (median of the sessions before) on the
+            last day.
         prices: where they were read, for the message.
 
     Raises:
@@ -102,7 +103,7 @@ def check_delivered(clean: pl.DataFrame, min_share: float, prices: Path) -> None
     days = clean.group_by("Date").agg(traded.sum().alias("traded")).sort("Date")
     usual = days[-USUAL - 1 : -1]["traded"].median()
     day, found = days.row(-1)
-    if not isinstance(usual, float) or found >= min_share * usual:
+    if not isinstance(usual, float) or found >= min_delivered * usual:
         return
     msg = (
         f"{day} has {found} traded listings, usually there are {usual:.0f}: its prices look unfinished, nothing was "

@@ -23,8 +23,10 @@ from atft_pipeline.lineage import hash_bytes, hash_json
 from atft_pipeline.panel.arrow_file import open_writer, to_column
 from atft_pipeline.progress import track
 
+# Listings whose correlations with all others are held in memory at a time: 5 MB at ten thousand listings.
+BLOCK = 128
 # Parameters that change where and how the work is done, not its result.
-WORK_PARAMETERS = ("device", "block")
+WORK_PARAMETERS = ("device",)
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def connect(
         window = prepare(month.returns, sector[month.active], config, device)
         listing = month.active[window.order]
         own_sector = torch.from_numpy(sector[listing]).to(device)
-        for start, stop in blocks(window, config.block):
+        for start, stop in blocks(window, BLOCK):
             block = correlate(window, start, stop, config)
             position, value = select(block, own_sector, window.log_volatility, start, config)
             place = position.cpu().numpy()

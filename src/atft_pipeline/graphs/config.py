@@ -25,7 +25,6 @@ class GraphConfig:
         volatility_similarity: exponent a of the factor exp(-a * |log(volatility i / volatility j)|) that ranks
             neighbours; 0 ranks by correlation alone.
         device: ``cpu``, ``cuda``, or ``auto`` (cuda where there is one).
-        block: listings whose correlations are held in memory at a time.
     """
 
     window: int = within(60, 2, 2000)
@@ -40,7 +39,6 @@ class GraphConfig:
     min_sector_neighbours: int = within(4, 0, 1000)
     volatility_similarity: float = within(0.0, 0, 1000.0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    block: int = within(128, 1, 65_536)
 
     def __post_init__(self) -> None:
         require(

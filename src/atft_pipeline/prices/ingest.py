@@ -29,8 +29,8 @@ class IngestConfig:
         prices: how the files are read.
         cleaning: which rules run.
         universe: the causal mask.
-        min_delivered: least share of the usual number of traded listings (median of 20 sessions) that the last session
-            must have for an update; with fewer its prices look unfinished.
+        min_delivered: least fraction of the usual number of traded listings (median of 20 sessions) that the last
+            session must have for an update; with fewer its prices look unfinished.
         prepared: the raw input is a prepared feature table; nothing above but the names of Date and Code is used.
     """
 
@@ -69,7 +69,7 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
         DataError: the input is unreadable or breaks its contract; nothing has been written.
     """
     table = read_listings(listings, config.prices)
-    if config.prepared.enabled:
+    if config.prepared.returns:
         ready, coverage = read_prepared(prices, config.prepared, config.prices)
         return IngestResult(ready, summarise_prepared(ready, table), coverage)
     read = read_raw_prices(prices, config.prices)

@@ -27,21 +27,19 @@ class PreparedConfig:
     """How a prepared table is read instead of prices.
 
     Attributes:
-        enabled: the raw input is a prepared table.
-        returns: forward return columns by their horizon in sessions, as fractions, such as ``{1: target_1d}``.
+        returns: forward return columns by their horizon in sessions, as fractions, such as ``{1: target_1d}``; empty
+            where the raw input is prices, not a prepared table.
         universe: Boolean column that says which rows may be held; ``null`` = all rows.
         required: patterns of columns that must be there and hold values; any other column may be empty.
         exclude: patterns of columns that are left out, such as targets of other kinds.
     """
 
-    enabled: bool = False
     returns: Mapping[int, str] = field(default_factory=dict)
     universe: str | None = None
     required: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        require(not self.enabled or bool(self.returns), "returns: must name at least one forward return column")
         least = min(self.returns, default=1)
         require(least >= 1, f"returns: horizons must be at least 1, got {least}")
 

@@ -9,7 +9,7 @@ import polars as pl
 from atft_pipeline.config import to_mapping
 from atft_pipeline.prices.cleaning.clean import Cleaned
 from atft_pipeline.prices.tails import SIZES, one_day_returns, tail_counts
-from atft_pipeline.prices.universe import REASONS
+from atft_pipeline.prices.universe import DOLLAR_VOLUME_WINDOW, REASONS
 
 LONG_WEEKEND = 4
 THIN_SHARE = 0.8
@@ -47,7 +47,7 @@ def quality_report(
             "usual_listings": sessions.filter(pl.col("InUniverse") > 0)["InUniverse"].median() or 0.0,
             "last_listings": int(sessions["InUniverse"].tail(1).sum()),
         },
-        "seen": _seen(marked, settings.universe.dollar_volume_window),
+        "seen": _seen(marked),
         "rules": [rule.as_json() for rule in cleaned.rules],
         "years": _years(raw, marked),
         "coverage": _coverage(marked, sessions),
@@ -80,10 +80,10 @@ def _extent(frame: pl.DataFrame, key: str) -> dict[str, Any]:
     }
 
 
-def _seen(marked: pl.DataFrame, window: int) -> dict[str, float | None]:
+def _seen(marked: pl.DataFrame) -> dict[str, float | None]:
     """Give what the limits of the universe are compared with, at its best."""
     close, volume = pl.col("Close"), pl.col("Volume")
-    turnover = (close * volume).rolling_median(window, min_samples=1).over("Listing")
+    turnover = (close * volume).rolling_median(DOLLAR_VOLUME_WINDOW, min_samples=1).over("Listing")
     price = "UnadjustedClose" if "UnadjustedClose" in marked.columns else "Close"
     return marked.select(
         price=pl.coalesce(price, "Close").max(),

@@ -9,11 +9,19 @@ FUND = "_fund"
 REASONS = {
     "_unpriced": "no close",
     "_idle": "not traded",
-    "_young": "history too short",
-    "_cheap": "price too low",
-    "_thin": "dollar volume too low",
+    "_short_history": "history too short",
+    "_below_price": "price too low",
+    "_illiquid": "dollar volume too low",
     FUND: "moves like a fund",
 }
+
+# Sessions of the median of Close times Volume: a month.
+DOLLAR_VOLUME_WINDOW = 20
+# What follows the market's return this closely is an index fund, what moves less than this a day is a bond fund: single
+# stocks do neither over half a year.
+FUND_WINDOW = 120
+FUND_CORRELATION = 0.93
+FUND_VOLATILITY = 0.004
 
 
 @config
@@ -23,24 +31,16 @@ class UniverseConfig:
     Attributes:
         min_price: least Close (unadjusted where it is known), in the currency of the data.
         min_dollar_volume: least median of Close times Volume, in the currency of the data; a day without trade counts
-            as zero.
-        dollar_volume_window: sessions of that median, the day itself included.
+            as zero; the median is that of the past 20 sessions, the day itself included.
         min_history: least number of sessions with a Close in the listing segment, the day itself included.
         exclude_funds: leave out what moves like a fund, by the rule of :func:`add_universe`.
-        fund_window: sessions over which a fund is recognised; no fund is recognised before they are complete.
-        fund_correlation: correlation with the market's return from which a listing moves like an index fund.
-        fund_volatility: daily standard deviation of returns below which a listing moves like a bond fund.
         fund_pattern: listings whose sector or market matches this regular expression are funds.
     """
 
     min_price: float = within(1.0, 0, 1000000000.0)
     min_dollar_volume: float = within(500_000.0, 0, 1000000000000000.0)
-    dollar_volume_window: int = within(20, 1, 1000)
     min_history: int = within(60, 1, 10_000)
     exclude_funds: bool = True
-    fund_window: int = within(120, 20, 2000)
-    fund_correlation: float = within(0.93, 0.01, 1)
-    fund_volatility: float = within(0.004, 0, 10.0)
     fund_pattern: str = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b"
 
     def __post_init__(self) -> None:
@@ -57,8 +57,8 @@ def add_universe(clean: pl.DataFrame, named_funds: pl.Series, settings: Universe
     A listing was not traded on a day without volume, with an unknown volume and the Close of the row before, or with
     the very row of the day before (prices that were carried through a suspension).
 
-    A listing moves like a fund on a day if over the past ``fund_window`` sessions its returns correlate with the median
-    return of all listings by at least ``fund_correlation``, or vary by less than ``fund_volatility`` a day. Both use
+    A listing moves like a fund on a day if over the past 120 sessions its returns correlate with the median
+    return of all listings by at least 0.93, or vary by less than 0.4 % a day. Both use
     sessions up to the day, so the mask may change over the life of a listing.
 
     Args:
@@ -73,15 +73,15 @@ def add_universe(clean: pl.DataFrame, named_funds: pl.Series, settings: Universe
     ids = clean.with_columns(pl.col("Listing").rle_id().alias("_id"))
     ids = ids.with_columns(_not_traded(ids).alias("_idle"))
     turnover = pl.col("Close") * pl.when("_idle").then(0.0).otherwise("Volume")
-    dollars = turnover.rolling_median(settings.dollar_volume_window, min_samples=1)
+    dollars = turnover.rolling_median(DOLLAR_VOLUME_WINDOW, min_samples=1)
     marked = ids.with_columns(
         _unpriced=pl.col("Close").is_null(),
-        _cheap=(pl.coalesce(price, "Close") < settings.min_price).fill_null(value=False),
-        _thin=dollars.over("_id").fill_null(0.0) < settings.min_dollar_volume,
-        _young=pl.col("Close").is_not_null().cum_sum().over("_id") < settings.min_history,
+        _below_price=(pl.coalesce(price, "Close") < settings.min_price).fill_null(value=False),
+        _illiquid=dollars.over("_id").fill_null(0.0) < settings.min_dollar_volume,
+        _short_history=pl.col("Close").is_not_null().cum_sum().over("_id") < settings.min_history,
     )
     named = pl.col("Code").is_in(named_funds.implode())
-    fund = (named | _moves_like_fund(marked, settings)) if settings.exclude_funds else pl.lit(value=False)
+    fund = (named | _moves_like_fund(marked)) if settings.exclude_funds else pl.lit(value=False)
     marked = marked.with_columns(fund.alias(FUND))
     out = pl.any_horizontal(*REASONS)
     return marked.drop("_id").with_columns(InUniverse=~out)
@@ -96,7 +96,7 @@ def _not_traded(rows: pl.DataFrame) -> pl.Series:
     return rows.select(idle.fill_null(value=False).alias("idle"))["idle"]
 
 
-def _moves_like_fund(rows: pl.DataFrame, settings: UniverseConfig) -> pl.Series:
+def _moves_like_fund(rows: pl.DataFrame) -> pl.Series:
     """Judge each row by the returns of the past window; rows with too few returns are no funds."""
     same = pl.col("_id") == pl.col("_id").shift(1)
     move = pl.when(same).then(pl.col("Close") / pl.col("Close").shift(1) - 1).clip(-0.5, 0.5)
@@ -105,11 +105,10 @@ def _moves_like_fund(rows: pl.DataFrame, settings: UniverseConfig) -> pl.Series:
     moves = moves.join(market, on="Date", how="left", maintain_order="left").with_columns(
         pl.when(pl.col("own").is_not_null()).then("market").alias("market")
     )
-    window = settings.fund_window
-    least = max(2, window * 9 // 10)
+    least = FUND_WINDOW * 9 // 10
 
     def mean(values: pl.Expr) -> pl.Expr:
-        return values.rolling_mean(window, min_samples=least).over("_id")
+        return values.rolling_mean(FUND_WINDOW, min_samples=least).over("_id")
 
     own, common = pl.col("own"), pl.col("market")
     sums = moves.select(
@@ -118,6 +117,6 @@ def _moves_like_fund(rows: pl.DataFrame, settings: UniverseConfig) -> pl.Series:
     spread_own = (pl.col("xx") - pl.col("x") ** 2).clip(0.0)
     spread_common = (pl.col("yy") - pl.col("y") ** 2).clip(0.0)
     covariance = pl.col("xy") - pl.col("x") * pl.col("y")
-    follows = covariance > settings.fund_correlation * (spread_own * spread_common).sqrt()
-    calm = spread_own < settings.fund_volatility**2
+    follows = covariance > FUND_CORRELATION * (spread_own * spread_common).sqrt()
+    calm = spread_own < FUND_VOLATILITY**2
     return sums.select((follows | calm).fill_null(value=False).alias("fund"))["fund"]

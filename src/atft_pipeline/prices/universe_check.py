@@ -3,7 +3,7 @@
 from typing import Any
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.prices.universe import REASONS
+from atft_pipeline.prices.universe import DOLLAR_VOLUME_WINDOW, REASONS
 
 # Prices of which less than this share ever change are no prices.
 STILL = 0.01
@@ -22,7 +22,7 @@ CAUSES = {
     "moves like a fund": (
         "moves",
         "{:.0%} of the closes differ from the one before",
-        "fund_correlation",
+        "",
         "funds alone? set ingest.universe.exclude_funds=false",
     ),
 }
@@ -42,10 +42,11 @@ def require_universe(report: dict[str, Any]) -> None:
     source, left, seen = report["source"], report["output"], report["seen"]
     if not left["rows"]:
         rule = max(report["rules"], key=lambda rule: rule["rows"])
+        off = ",".join([*(other["rule"] for other in report["rules"] if not other["enabled"]), rule["rule"]])
         msg = (
             f"{source}: none of {report['input']['rows']:,} rows is left: rule {rule['rule']} touched {rule['rows']:,} "
             f"({rule['does'].split(':')[0].rstrip('.')}); give prices of traded days with their Volume, or set "
-            f"ingest.cleaning.{rule['rule']}=false"
+            f"ingest.cleaning.off=[{off}]"
         )
         raise DataError(msg)
     if seen["moves"] is not None and seen["moves"] < STILL:
@@ -62,7 +63,7 @@ def _cause(report: dict[str, Any]) -> str:
     main, rows = next(iter(total.items()))
     key, form, parameter, hint = CAUSES[main]
     value = report["seen"][key]
-    told = form.format(value, window=settings["dollar_volume_window"]) if value is not None else f"no {key} is known"
+    told = form.format(value, window=DOLLAR_VOLUME_WINDOW) if value is not None else f"no {key} is known"
     if key == "turnover" and value is None:
         hint = "set it to 0 for closes alone"
     limit = f", ingest.universe.{parameter} is {settings[parameter]:,.10g}" if parameter else ""

@@ -39,12 +39,12 @@ class PredictConfig:
 
     Attributes:
         days: newest days to score.
-        min_share: least share of the usual number of listings (median of the 20 sessions before) that a day must have;
-            a day with fewer is taken for an unfinished delivery of prices.
+        min_delivered: least fraction of the usual number of listings (median of the 20 sessions before) that a day must
+            have; a day with fewer is taken for an unfinished delivery of prices.
     """
 
     days: int = within(1, 1, 10_000)
-    min_share: float = within(0.5, 0, 1)
+    min_delivered: float = within(0.5, 0, 1)
 
 
 def score_newest(
@@ -130,11 +130,11 @@ def check_listings(panel: Panel, settings: PredictConfig) -> None:
     for day in range(len(rows))[-settings.days :]:
         before = rows[max(0, day - USUAL) : day]
         usual = median(before) if before else rows[day]
-        if rows[day] < settings.min_share * usual:
+        if rows[day] < settings.min_delivered * usual:
             msg = (
                 f"{panel.dates[day]} has {rows[day]} listings, usually there are {usual:.0f}: its prices look "
                 f"unfinished; when they are complete, rebuild with: kedro run --pipeline=data "
-                f"(or lower predict.min_share, now {settings.min_share:g})"
+                f"(or lower predict.min_delivered, now {settings.min_delivered:g})"
             )
             raise DataError(msg)
 

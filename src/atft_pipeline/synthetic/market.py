@@ -18,7 +18,6 @@ with Student-t factors and noise, and a drift mu known one session before from t
 The generator knows mu, hence the best possible score: E[sum of the next h returns | states of today], the ORACLE.
 """
 
-import datetime as dt
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,40 +25,34 @@ import numpy.typing as npt
 import polars as pl
 
 from atft_pipeline.config import config, require, within
-from atft_pipeline.synthetic.noise import DirtConfig, soil
+from atft_pipeline.synthetic.noise import add_noise
 
 Array = npt.NDArray[np.float64]
 HORIZONS = (1, 5, 10, 20)
 PARTS = ("own", "neighbour", "cycle")
+FIRST_DATE = "2020-01-02"
+# AR(1) coefficients of the own and of the peers' states: a signal of a few sessions, which all horizons still feel.
+OWN_MEMORY = 0.7
+NEIGHBOUR_MEMORY = 0.6
+# Shortest and longest period of the cycles, in sessions: a window of twenty holds about one.
+CYCLE_PERIODS = (10.0, 20.0)
+# Fraction of the codes that start late or stop early.
+PARTIAL_FRACTION = 0.15
 
 
 @config
 class SignalConfig:
-    """Strength and memory of the planted signal.
+    """Strength of the planted signal.
 
     Attributes:
         own: strength of the own part, in daily idiosyncratic standard deviations.
         neighbour: strength of the neighbour part, same unit.
         cycle: strength of the cycle part, same unit.
-        own_memory: AR(1) coefficient of the own state.
-        neighbour_memory: AR(1) coefficient of the peers' states.
-        shortest_period: of the cycles, in sessions.
-        longest_period: of the cycles, in sessions.
     """
 
     own: float = within(0.17, 0, 10.0)
     neighbour: float = within(0.17, 0, 10.0)
     cycle: float = within(0.17, 0, 10.0)
-    own_memory: float = within(0.7, 0, 0.999)
-    neighbour_memory: float = within(0.6, 0, 0.999)
-    shortest_period: float = within(10.0, 2.001, 10000.0)
-    longest_period: float = within(20.0, 2.001, 10000.0)
-
-    def __post_init__(self) -> None:
-        require(
-            self.shortest_period <= self.longest_period,
-            f"shortest_period: must not exceed longest_period {self.longest_period}, got {self.shortest_period}",
-        )
 
 
 @config
@@ -70,27 +63,22 @@ class SampleMarketConfig:
         seed: the same seed gives the same market, byte for byte.
         listings: number of codes.
         sessions: number of trading days.
-        first_date: first trading day, ISO format.
         sectors: number of sectors.
         peers: listings of a peer group.
-        partial_share: share of codes that start late or stop early.
         signal: the planted signal.
-        dirt: what is broken on purpose afterwards.
+        noise: rows that are broken on purpose afterwards, as a multiple of the usual number; 0 breaks none.
     """
 
     seed: int = within(7, 0, 2**32 - 1)
     listings: int = within(200, 4, 100_000)
     sessions: int = within(750, 30, 20_000)
-    first_date: str = "2020-01-02"
     sectors: int = within(8, 1, 1000)
     peers: int = within(10, 2, 1000)
-    partial_share: float = within(0.15, 0, 1)
     signal: SignalConfig = SignalConfig()
-    dirt: DirtConfig = DirtConfig()
+    noise: float = within(1.0, 0, 100.0)
 
     def __post_init__(self) -> None:
         require(self.listings >= 2 * self.peers, f"listings: must be at least 2 x peers, got {self.listings}")
-        require(_is_date(self.first_date), f"first_date: must be a date such as 2020-01-02, got {self.first_date}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +86,7 @@ class SampleMarket:
     """A synthetic market.
 
     Attributes:
-        prices: Date, Code, Open, High, Low, Close, Volume; dirt included.
+        prices: Date, Code, Open, High, Low, Close, Volume; noise included.
         listings: Code, sector, market.
         oracle: Date, Code, ``oracle_{h}`` (expected log return over the next h sessions) and the parts of the first
             horizon, ``oracle_own_1``, ``oracle_neighbour_1``, ``oracle_cycle_1``.
@@ -123,13 +111,13 @@ def generate(config: SampleMarketConfig) -> SampleMarket:
     """Generate a market of any size.
 
     Args:
-        config: size, seed, signal and dirt.
+        config: size, seed, signal and noise.
 
     Returns:
-        Prices with dirt, the listings table, and the oracle of the clean market.
+        Prices with noise, the listings table, and the oracle of the clean market.
     """
     rng = np.random.default_rng(config.seed)
-    dates = sessions(config.first_date, config.sessions)
+    dates = sessions(FIRST_DATE, config.sessions)
     codes = [f"S{number:04d}" for number in range(config.listings)]
     group = rng.permutation(np.arange(config.listings) // config.peers)
     # Groups nest in sectors; three in four listings say so, the rest belong to another sector on paper.
@@ -156,7 +144,7 @@ def generate(config: SampleMarketConfig) -> SampleMarket:
     # Five decimals (a tenth of a basis point) keep the ranks and compress well.
     oracle = _long(dates, codes, alive, {name: value.round(5) for name, value in columns.items()})
     oracle = oracle.with_columns(pl.selectors.float().cast(pl.Float32))
-    return SampleMarket(soil(prices, config.dirt, rng), listings, oracle)
+    return SampleMarket(add_noise(prices, config.noise, rng), listings, oracle)
 
 
 def sessions(first_date: str, count: int) -> npt.NDArray[np.datetime64]:
@@ -172,9 +160,9 @@ def hidden_states(rng: np.random.Generator, config: SampleMarketConfig, group: n
     """Draw the states [T, N] and the drift that each promises over h sessions, in units of the listing's volatility."""
     shape = (config.sessions, config.listings)
     signal = config.signal
-    own = autoregression(rng, shape, signal.own_memory)
-    volume = autoregression(rng, shape, signal.neighbour_memory)
-    period = rng.uniform(signal.shortest_period, signal.longest_period, config.listings)
+    own = autoregression(rng, shape, OWN_MEMORY)
+    volume = autoregression(rng, shape, NEIGHBOUR_MEMORY)
+    period = rng.uniform(*CYCLE_PERIODS, config.listings)
     step = 2 * np.pi / period
     phase = rng.uniform(0, 2 * np.pi, config.listings) + np.cumsum(step + 0.03 * rng.standard_normal(shape), axis=0)
 
@@ -182,8 +170,8 @@ def hidden_states(rng: np.random.Generator, config: SampleMarketConfig, group: n
     weight = member / np.sqrt(np.maximum(member.sum(axis=1, keepdims=True), 1))
     neighbour = volume @ weight.T
     drift = {
-        "own": {h: signal.own * geometric(signal.own_memory, h) * own for h in HORIZONS},
-        "neighbour": {h: signal.neighbour * geometric(signal.neighbour_memory, h) * neighbour for h in HORIZONS},
+        "own": {h: signal.own * geometric(OWN_MEMORY, h) * own for h in HORIZONS},
+        "neighbour": {h: signal.neighbour * geometric(NEIGHBOUR_MEMORY, h) * neighbour for h in HORIZONS},
         "cycle": {
             h: signal.cycle * np.sqrt(2) * sum(np.sin(phase + ahead * step) for ahead in range(h)) for h in HORIZONS
         },
@@ -235,7 +223,7 @@ def candles(rng: np.random.Generator, returns: Array, volatility: Array, states:
 def lifetimes(rng: np.random.Generator, config: SampleMarketConfig) -> npt.NDArray[np.bool_]:
     """Which listing trades on which day [T, N]: some start late, some stop early, one leaves for half the time."""
     day = np.arange(config.sessions)[:, None]
-    partial = rng.random(config.listings) < config.partial_share
+    partial = rng.random(config.listings) < PARTIAL_FRACTION
     late = rng.random(config.listings) < 0.5
     moment = rng.integers(config.sessions // 10, config.sessions - config.sessions // 10, config.listings)
     first = np.where(partial & late, moment, 0)
@@ -264,14 +252,6 @@ def fat(rng: np.random.Generator, shape: tuple[int, int], freedom: float = 5.0) 
     """Student-t noise of unit variance."""
     noise: Array = rng.standard_t(freedom, shape) * np.sqrt((freedom - 2) / freedom)
     return noise
-
-
-def _is_date(text: str) -> bool:
-    try:
-        dt.date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _long(

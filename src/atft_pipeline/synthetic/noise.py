@@ -1,50 +1,38 @@
-"""Dirt for the synthetic market: what real daily prices are full of."""
+"""Noise for the synthetic market: what real daily prices are full of."""
 
 import numpy as np
 import polars as pl
 
-from atft_pipeline.config import config, within
+# Fractions of the rows whose Open is zero; whose Close is half or one and a half times what it was, undone the next
+# day; whose High and Low are exchanged; that appear twice.
+ZERO_OPEN = 0.0005
+BAD_TICK = 0.0002
+CROSSED = 0.0003
+DUPLICATE = 0.0003
+# Rows invented on each of a few weekend days.
+HOLIDAY_ROWS = 3
 
 
-@config
-class DirtConfig:
-    """Shares of rows that are broken on purpose.
-
-    Attributes:
-        zero_price: rows whose open is zero.
-        bad_tick: rows whose close is half or one and a half times what it was, undone the next day.
-        crossed: rows whose high and low are exchanged.
-        duplicate: rows that appear twice.
-        holiday_rows: rows invented on each of a few weekend days.
-    """
-
-    zero_price: float = within(0.0005, 0, 0.099)
-    bad_tick: float = within(0.0002, 0, 0.099)
-    crossed: float = within(0.0003, 0, 0.099)
-    duplicate: float = within(0.0003, 0, 0.099)
-    holiday_rows: int = within(3, 0, 1000)
-
-
-def soil(prices: pl.DataFrame, config: DirtConfig, rng: np.random.Generator) -> pl.DataFrame:
-    """Break a small share of the rows.
+def add_noise(prices: pl.DataFrame, amount: float, rng: np.random.Generator) -> pl.DataFrame:
+    """Break a small fraction of the rows.
 
     Args:
         prices: Date, Code, Open, High, Low, Close, Volume, clean.
-        config: how much of what.
+        amount: multiple of the usual fractions.
         rng: source of chance.
 
     Returns:
-        The rows with dirt, sorted by Code and Date.
+        The rows with noise, sorted by Code and Date.
     """
     rows = prices.height
 
-    def chosen(share: float) -> pl.Series:
-        return pl.Series(rng.random(rows) < share)
+    def chosen(fraction: float) -> pl.Series:
+        return pl.Series(rng.random(rows) < amount * fraction)
 
     factor = np.where(rng.random(rows) < 0.5, 0.5, 1.5)
-    tick, crossed, zero, twice = map(chosen, (config.bad_tick, config.crossed, config.zero_price, config.duplicate))
+    tick, crossed, zero, twice = map(chosen, (BAD_TICK, CROSSED, ZERO_OPEN, DUPLICATE))
     wrong_close = (pl.col("Close") * pl.lit(pl.Series(factor))).round(2)
-    dirty = prices.with_columns(Close=pl.when(tick).then(wrong_close).otherwise("Close")).with_columns(
+    noisy = prices.with_columns(Close=pl.when(tick).then(wrong_close).otherwise("Close")).with_columns(
         Open=pl.when(zero).then(0.0).otherwise("Open"),
         High=pl.when(crossed).then("Low").otherwise(pl.max_horizontal("High", "Close")),
         Low=pl.when(crossed).then("High").otherwise(pl.min_horizontal("Low", "Close")),
@@ -52,12 +40,12 @@ def soil(prices: pl.DataFrame, config: DirtConfig, rng: np.random.Generator) -> 
     fridays = prices.filter(pl.col("Date").dt.weekday() == 5)
     days = fridays["Date"].unique().sort()
     picked = days.gather(sorted(rng.choice(len(days), size=min(3, len(days)), replace=False).tolist()))
-    ghosts = (
+    invented = (
         fridays.filter(pl.col("Date").is_in(picked.implode()))
         .group_by("Date", maintain_order=True)
-        .head(config.holiday_rows)
+        .head(round(amount * HOLIDAY_ROWS))
         .with_columns(pl.col("Date").dt.offset_by("1d"), Volume=pl.lit(0.0))
     )
-    return pl.concat([dirty, dirty.filter(twice), ghosts.select(dirty.columns)]).sort(
+    return pl.concat([noisy, noisy.filter(twice), invented.select(noisy.columns)]).sort(
         "Code", "Date", maintain_order=True
     )

@@ -1,16 +1,14 @@
 """Each cleaning rule on a few rows, by hand."""
 
-from dataclasses import fields, replace
 from datetime import date
 
 import numpy as np
 import polars as pl
 import pytest
 
-from atft_pipeline.prices.cleaning.clean import RULES, Cleaned, CleaningConfig, clean_prices
+from atft_pipeline.errors import ConfigError
+from atft_pipeline.prices.cleaning.clean import NAMES, Cleaned, CleaningConfig, clean_prices
 from tests.prices.frames import weekdays
-
-ONLY_KEYS = replace(CleaningConfig(), **{described.__name__: False for described, _, _ in RULES})
 
 
 def raw(codes: int = 6, sessions: int = 40, **changes: dict[tuple[str, int], float]) -> pl.DataFrame:
@@ -35,8 +33,8 @@ def raw(codes: int = 6, sessions: int = 40, **changes: dict[tuple[str, int], flo
     return frame
 
 
-def run(frame: pl.DataFrame, rule: str, **limits: float) -> Cleaned:
-    return clean_prices(frame, replace(ONLY_KEYS, **{rule: True}, **limits))
+def run(frame: pl.DataFrame, *rules: str) -> Cleaned:
+    return clean_prices(frame, CleaningConfig(off=tuple(name for name in NAMES if name not in rules)))
 
 
 def touched(cleaned: Cleaned, rule: str) -> int:
@@ -50,10 +48,12 @@ def cell(cleaned: Cleaned, column: str, code: str, session: int) -> float | None
 
 def test_every_rule_has_a_switch_and_says_what_it_does() -> None:
     cleaned = clean_prices(raw(), CleaningConfig())
-    names = {item.name for item in fields(CleaningConfig)}
-    for count in cleaned.rules[1:]:
-        assert count.rule in names
-        assert len(count.does) > 20
+    assert all(len(count.does) > 20 for count in cleaned.rules)
+    for rule in NAMES:
+        ran = clean_prices(raw(), CleaningConfig(off=(rule,))).rules[1:]
+        assert [count.rule for count in ran if not count.enabled] == [rule]
+    with pytest.raises(ConfigError, match="off: unknown rule spikes; known are not_finite, "):
+        CleaningConfig(off=("spikes",))
     assert [count.rule for count in cleaned.rules if not count.causal] == ["undone_ticks"]
     assert not next(count for count in cleaned.rules if count.rule == "undone_ticks").enabled
 
@@ -135,7 +135,7 @@ def test_a_level_that_stays_is_accepted_and_a_split_begins_a_listing() -> None:
         pl.when((pl.col("Code") == "C1") & (pl.col("Date") >= day)).then(pl.col(name) / 2).otherwise(name).alias(name)
         for name in ("Open", "High", "Low", "Close")
     )
-    cleaned = clean_prices(halved, replace(ONLY_KEYS, one_day_ticks=True, split_candidates=True))
+    cleaned = run(halved, "one_day_ticks", "split_candidates")
     second = cleaned.prices.filter(pl.col("Listing") == "C1@2")
     assert second["Date"].min() == weekdays(32)[-1]
     returns = (second["Close"] / second["Close"].shift(1) - 1).drop_nulls()

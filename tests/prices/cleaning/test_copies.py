@@ -10,8 +10,8 @@ FRAME = raw_market(4, 40)
 KEY = (pl.col("Code") == "C01") & (pl.col("Date") == FRAME["Date"].max())
 
 
-def clean(frame: pl.DataFrame, **settings: bool) -> Cleaned:
-    return clean_prices(frame, CleaningConfig(**settings))
+def clean(frame: pl.DataFrame, *off: str) -> Cleaned:
+    return clean_prices(frame, CleaningConfig(off=("undone_ticks", *off)))
 
 
 def rows(cleaned: Cleaned, rule: str) -> int:
@@ -79,6 +79,6 @@ def test_two_that_agree_do_not_outvote_a_third() -> None:
 
 def test_switched_off_the_last_copy_stays() -> None:
     copy = scaled(FRAME.filter(KEY), KEY, 1.2)
-    cleaned = clean(pl.concat([FRAME, copy]), conflicting_keys=False)
+    cleaned = clean(pl.concat([FRAME, copy]), "conflicting_keys")
     assert cleaned.prices.filter(KEY)["Close"].item() == copy["Close"].item()
     assert cleaned.prices.height == FRAME.height

@@ -59,7 +59,7 @@ def audit_chain(
 ) -> dict[str, Any]:
     """Audit the chain under the parameters of its own stages, the artifacts in use and a trained model's scores."""
     settings = ingest.root
-    if settings.prepared.enabled:
+    if settings.prepared.returns:
         raw, _ = read_prepared(prices, settings.prepared, settings.prices)
     else:
         raw = read_prices(prices, settings.prices)
@@ -76,7 +76,7 @@ def audit_chain(
         choose_runtime(runtime.root) if model is not None else None,
     )
     result = audit(raw, table, steps, config.root, stored)
-    if not settings.prepared.enabled:
+    if not settings.prepared.returns:
         result = replace(result, findings=[*check_reading(prices, raw), *result.findings])
     return _with_listings(result, listings, stored, settings).report()
 

@@ -8,7 +8,10 @@ from atft_pipeline.errors import DataError
 from atft_pipeline.prices.cleaning.copies import judge_copies
 from atft_pipeline.prices.cleaning.rules import PRICES, Touched, drop
 
-# Share of the days of all codes that may hold rows which contradict each other before the table is no daily table.
+# A day is no session where fewer codes traded than this fraction of the median of so many sessions.
+HOLIDAY_FRACTION = 0.2
+HOLIDAY_WINDOW = 20
+# Fraction of the days of all codes that may hold rows which contradict each other before the table is no daily table.
 CONFLICTS = 0.2
 # Rows of a code on a day from which they are bars of that day, not copies.
 BARS = 3
@@ -112,8 +115,8 @@ def _apart(what: str, days: float) -> str:
     return f"{what} are {days:g} days apart: these are no daily bars; give one row a code and trading day"
 
 
-def holiday_sessions(frame: pl.DataFrame, share: float, window: int, listings: pl.DataFrame | None = None) -> Touched:
-    """Drop days on which hardly any code traded: fewer than a share of the median of the sessions up to that day.
+def holiday_sessions(frame: pl.DataFrame, listings: pl.DataFrame | None = None) -> Touched:
+    """Drop days on which hardly any code traded: fewer than a fifth of the median of the sessions up to that day.
 
     A code traded where it has a Close and a Volume above zero. A day without any trade is no session either, unless no
     volume at all was known up to it. The rows of a market that does trade on such a day (codes of one market of the
@@ -121,14 +124,14 @@ def holiday_sessions(frame: pl.DataFrame, share: float, window: int, listings: p
     """
     traded = (pl.col("Close").is_not_null() & (pl.col("Volume") > 0)).sum().alias("traded")
     days = frame.group_by("Date").agg(traded, pl.col("Volume").count().alias("known")).sort("Date")
-    usual = pl.col("traded").rolling_median(window, min_samples=1)
-    empty = (pl.col("traded") < share * usual) | ((pl.col("traded") == 0) & (pl.col("known").cum_sum() > 0))
+    usual = pl.col("traded").rolling_median(HOLIDAY_WINDOW, min_samples=1)
+    empty = (pl.col("traded") < HOLIDAY_FRACTION * usual) | ((pl.col("traded") == 0) & (pl.col("known").cum_sum() > 0))
     ghosts = days.filter(empty)["Date"]
     if ghosts.is_empty():
         return Touched(frame, frame.select("Code", "Date").clear())
     ghost = pl.col("Date").is_in(ghosts.implode())
     markets = _markets(frame, listings)
-    open_markets = _open_markets(frame, markets, ghosts, window)
+    open_markets = _open_markets(frame, markets, ghosts)
     if open_markets.is_empty():
         touched = drop(frame, ghost)
     else:
@@ -148,7 +151,7 @@ def _told(frame: pl.DataFrame, touched: Touched) -> str:
     return (
         f"{lost.height:,} rows of {len(codes):,} codes ({', '.join(codes.head(3))}) that traded on days on which "
         "hardly any other code did were dropped; if they are of another market, name it in the listings or "
-        "by a suffix of its codes (7203.T), or set ingest.cleaning.holiday_sessions=false."
+        "by a suffix of its codes (7203.T), or add holiday_sessions to ingest.cleaning.off."
     )
 
 
@@ -171,7 +174,7 @@ def _markets(frame: pl.DataFrame, listings: pl.DataFrame | None) -> pl.DataFrame
     return codes.select("Code", name.alias("_market"))
 
 
-def _open_markets(frame: pl.DataFrame, markets: pl.DataFrame, ghosts: pl.Series, window: int) -> pl.DataFrame:
+def _open_markets(frame: pl.DataFrame, markets: pl.DataFrame, ghosts: pl.Series) -> pl.DataFrame:
     """Give Date and market of the markets that trade as usual on days that are no session of the others."""
     named = frame.select("Code", "Date", (pl.col("Close").is_not_null() & (pl.col("Volume") > 0)).alias("on"))
     days = (
@@ -180,7 +183,7 @@ def _open_markets(frame: pl.DataFrame, markets: pl.DataFrame, ghosts: pl.Series,
         .group_by("_market", "Date")
         .len("traded")
         .sort("_market", "Date")
-        .with_columns(pl.col("traded").rolling_median(window, min_samples=1).over("_market").alias("usual"))
+        .with_columns(pl.col("traded").rolling_median(HOLIDAY_WINDOW, min_samples=1).over("_market").alias("usual"))
     )
     trades = (pl.col("traded") >= MARKET_CODES) & (pl.col("traded") >= MARKET_SHARE * pl.col("usual"))
     open_days = days.filter(pl.col("Date").is_in(ghosts.implode()) & trades)

@@ -10,10 +10,21 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from atft_pipeline.prices.cleaning.rules import PRICES, SEGMENT, Touched, apply, begin_segment, is_off
+from atft_pipeline.prices.cleaning.rules import (
+    JUMP,
+    PRICES,
+    SEGMENT,
+    USUAL_SESSIONS,
+    Touched,
+    apply,
+    begin_segment,
+    is_off,
+)
 
 # A move by this factor is believed only on so many times the usual volume (up), the usual turnover in money (down).
 LARGE = 2.8
+# A move by this factor is believed on no volume: the largest true one was 8.1.
+IMPOSSIBLE = 20.0
 RISE_VOLUME, FALL_TURNOVER = 10.0, 3.0
 # A code that returns after so many sessions at a price off by that factor is another company, or another share.
 GAP_SESSIONS = 20
@@ -22,7 +33,7 @@ VOID, RESTART = 1, 2
 Row = tuple[int, int, float, float | None]
 
 
-def impossible_moves(frame: pl.DataFrame, factor: float, jump: float, window: int) -> Touched:
+def impossible_moves(frame: pl.DataFrame) -> Touched:
     """Void a Close that is off the last one by a factor no stock moves by; if it stays there, begin a new listing.
 
     Impossible is: the limit or more on any volume; a rise by a factor of 2.8 on less than 10 times the usual volume, or
@@ -30,11 +41,12 @@ def impossible_moves(frame: pl.DataFrame, factor: float, jump: float, window: in
     the days before it: the first day is voided, the second one at the new level begins a listing segment. Open, High or
     Low that is off the Close of its own day by the limit is voided alone.
     """
-    far = _far_from_close(frame, factor)
-    found = _judge(far.frame, factor, jump, window)
+    far = _far_from_close(frame)
+    found = _judge(far.frame)
     note = ""
     if far.rows.height:
-        note = f"Open, High or Low of {far.rows.height:,} days were off their Close by a factor of {factor:g} or more."
+        days = far.rows.height
+        note = f"Open, High or Low of {days:,} days were off their Close by a factor of {IMPOSSIBLE:g} or more."
     if found.is_empty():
         return Touched(far.frame, far.rows, note)
     marked = far.frame.with_row_index("_row").join(found, on="_row", how="left", maintain_order="left").drop("_row")
@@ -42,8 +54,7 @@ def impossible_moves(frame: pl.DataFrame, factor: float, jump: float, window: in
     named = marked.filter(pl.col("_what").is_not_null())
     names = [name for name in (*PRICES, "Vwap") if name in frame.columns]
     levels = [
-        pl.when(is_off(pl.col(name), pl.col("_level"), jump)).then(None).otherwise(pl.col(name)).alias(name)
-        for name in names
+        pl.when(is_off(pl.col(name), pl.col("_level"))).then(None).otherwise(pl.col(name)).alias(name) for name in names
     ]
     voided = apply(marked, pl.col("_what") == VOID, *levels).frame
     restarted = begin_segment(voided, voided["_what"].fill_null(0) == RESTART)
@@ -52,27 +63,27 @@ def impossible_moves(frame: pl.DataFrame, factor: float, jump: float, window: in
     return Touched(restarted.frame.drop(work), rows, f"{_told(named)} {note}".strip())
 
 
-def _far_from_close(frame: pl.DataFrame, factor: float) -> Touched:
-    """Void Open, High and Low that are off the Close of their day by the factor."""
+def _far_from_close(frame: pl.DataFrame) -> Touched:
+    """Void Open, High and Low that are off the Close of their day by an impossible factor."""
     close = pl.col("Close")
     far = {
-        name: ((pl.col(name) > factor * close) | (pl.col(name) * factor < close)).fill_null(value=False)
+        name: ((pl.col(name) > IMPOSSIBLE * close) | (pl.col(name) * IMPOSSIBLE < close)).fill_null(value=False)
         for name in ("Open", "High", "Low")
     }
     changes = [pl.when(hit).then(None).otherwise(pl.col(name)).alias(name) for name, hit in far.items()]
     return apply(frame, pl.any_horizontal(*far.values()), *changes)
 
 
-def _judge(frame: pl.DataFrame, factor: float, jump: float, window: int) -> pl.DataFrame:
+def _judge(frame: pl.DataFrame) -> pl.DataFrame:
     """Give ``_row``, ``_what`` (void or restart) and ``_level`` (the close that was left) of the rows not believed."""
     found: list[tuple[int, int, float]] = []
-    suspects = _suspects(frame, window)
+    suspects = _suspects(frame)
     for part in suspects.partition_by("_id", include_key=False) if suspects.height else []:
-        found += _walk(part.rows(), factor, jump)
+        found += _walk(part.rows())
     return pl.DataFrame(found, schema={"_row": pl.UInt32, "_what": pl.Int8, "_level": pl.Float64}, orient="row")
 
 
-def _suspects(frame: pl.DataFrame, window: int) -> pl.DataFrame:
+def _suspects(frame: pl.DataFrame) -> pl.DataFrame:
     """Give the known closes of the segments that have a large move.
 
     Returns:
@@ -85,7 +96,7 @@ def _suspects(frame: pl.DataFrame, window: int) -> pl.DataFrame:
     large = same & ((ratio >= LARGE) | (ratio <= 1 / LARGE))
     segments = known.filter(large.fill_null(value=False))[SEGMENT].unique()
     calendar = frame.select(pl.col("Date").unique().sort()).with_row_index("_session")
-    usual = pl.col("Volume").rolling_median(window, min_samples=1).shift(1).over("_id")
+    usual = pl.col("Volume").rolling_median(USUAL_SESSIONS, min_samples=1).shift(1).over("_id")
     return (
         frame.with_row_index("_row")
         .filter(pl.col(SEGMENT).is_in(segments.implode()))
@@ -97,8 +108,8 @@ def _suspects(frame: pl.DataFrame, window: int) -> pl.DataFrame:
     )
 
 
-def _walk(rows: Sequence[Row], factor: float, jump: float) -> list[tuple[int, int, float]]:
-    """Follow the level of one segment; return row, verdict and the level it left, of the rows that are not believed."""
+def _walk(rows: Sequence[Row]) -> list[tuple[int, int, float]]:
+    """Follow the level of one segment; return row, void or restart, and the level left, of rows not believed."""
     found: list[tuple[int, int, float]] = []
     _, session, level, _ = rows[0]
     pending: float | None = None
@@ -106,10 +117,10 @@ def _walk(rows: Sequence[Row], factor: float, jump: float) -> list[tuple[int, in
         moved = close / level
         size = max(moved, 1 / moved)
         returned = today - session > GAP_SESSIONS and size >= LARGE
-        stays = pending is not None and abs(close / pending - 1) <= jump
+        stays = pending is not None and abs(close / pending - 1) <= JUMP
         if returned or (size >= LARGE and stays):
             found.append((row, RESTART, level))
-        elif size >= factor or (size >= LARGE and not _loud(moved, volume)):
+        elif size >= IMPOSSIBLE or (size >= LARGE and not _loud(moved, volume)):
             found.append((row, VOID, level))
             pending = close
             continue

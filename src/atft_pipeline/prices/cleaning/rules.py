@@ -16,6 +16,17 @@ PRICES = ("Open", "High", "Low", "Close")
 SEGMENT = "_segment"
 BREAK = "_break"
 TICK = "_tick"
+# Relative excess over the range of a day up to which it is rounding, which widens the range instead of voiding a price.
+RANGE_TOLERANCE = 0.005
+# Sessions without a row, about half a year, after which the same letters may be another company.
+LONG_GAP = 120
+# A jump is a move by this fraction from both of the last two closes; above a multiple of the median volume of the
+# sessions before it is believed: a real event of that size is traded.
+JUMP = 0.4
+QUIET_VOLUME = 3.0
+USUAL_SESSIONS = 20
+# Relative distance to a simple ratio within which a jump is a split: the day's own move comes on top of it.
+SPLIT_TOLERANCE = 0.08
 SPLIT_RATIOS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0, 100.0)
 
 
@@ -93,7 +104,7 @@ def crossed_range(frame: pl.DataFrame) -> Touched:
     )
 
 
-def outside_range(frame: pl.DataFrame, tolerance: float) -> Touched:
+def outside_range(frame: pl.DataFrame) -> Touched:
     """Where Close leaves Low..High void High and Low, where Open does void Open; a slight excess widens the range.
 
     Close is kept because it is the price that is settled and checked most; the tick rule judges it by itself.
@@ -104,7 +115,7 @@ def outside_range(frame: pl.DataFrame, tolerance: float) -> Touched:
         value = pl.col(name)
         return pl.max_horizontal(value / high - 1, low / value - 1).fill_null(0.0)
 
-    wide_close, wide_open = excess("Close") > tolerance, excess("Open") > tolerance
+    wide_close, wide_open = excess("Close") > RANGE_TOLERANCE, excess("Open") > RANGE_TOLERANCE
     opening = pl.when(wide_open).then(None).otherwise(pl.col("Open"))
     highest = pl.max_horizontal(high, pl.col("Close"), opening)
     lowest = pl.min_horizontal(low, pl.col("Close"), opening)
@@ -117,7 +128,7 @@ def outside_range(frame: pl.DataFrame, tolerance: float) -> Touched:
     )
 
 
-def long_gaps(frame: pl.DataFrame, sessions: int) -> Touched:
+def long_gaps(frame: pl.DataFrame) -> Touched:
     """Begin a new listing segment where a code returns after a long gap, counted in sessions of the whole market.
 
     The same letters may then be another company; no return, feature or label crosses the gap.
@@ -125,53 +136,53 @@ def long_gaps(frame: pl.DataFrame, sessions: int) -> Touched:
     calendar = frame.select(pl.col("Date").unique().sort()).with_row_index("_session")
     dated = frame.join(calendar, on="Date", how="left", maintain_order="left")
     same = pl.col("Code") == pl.col("Code").shift(1)
-    gap = pl.col("_session").cast(pl.Int64).diff() > sessions
+    gap = pl.col("_session").cast(pl.Int64).diff() > LONG_GAP
     return begin_segment(dated.drop("_session"), dated.select((same & gap).fill_null(value=False).alias("hit"))["hit"])
 
 
-def one_day_ticks(frame: pl.DataFrame, jump: float, volume: float, window: int) -> Touched:
+def one_day_ticks(frame: pl.DataFrame) -> Touched:
     """Void the prices of a day whose Close left the level of the last two closes on quiet volume.
 
     A real event of that size comes with a multiple of the usual volume, a wrong print does not. Judged by the day
     itself and the days before it: the level must be off from both closes, so the return from a wrong print is kept, and
     a level that stays is accepted on its second day.
     """
-    marked = _with_jumps(frame, jump, volume, window)
+    marked = _with_jumps(frame)
     levels = [
-        pl.when(is_off(pl.col(name), pl.col("_before"), jump)).then(None).otherwise(pl.col(name)).alias(name)
+        pl.when(is_off(pl.col(name), pl.col("_before"))).then(None).otherwise(pl.col(name)).alias(name)
         for name in PRICES
     ]
     touched = apply(marked, pl.col("_jump"), pl.col("Close").alias(TICK), *levels)
     return Touched(touched.frame.drop("_jump", "_before"), touched.rows)
 
 
-def split_candidates(frame: pl.DataFrame, jump: float, tolerance: float) -> Touched:
+def split_candidates(frame: pl.DataFrame) -> Touched:
     """Begin a new listing segment on the second day of a quiet jump by a simple ratio (2:1, 3:1, 1:10, ...)."""
     # The tick rule has voided the first day of the jump, so the last known close is the level before it.
     last = pl.col("Close").forward_fill().shift(1).over(SEGMENT)
     ratio = pl.max_horizontal(pl.col("Close") / last, last / pl.col("Close"))
-    simple = pl.any_horizontal(*((ratio / split - 1).abs() < tolerance for split in SPLIT_RATIOS))
+    simple = pl.any_horizontal(*((ratio / split - 1).abs() < SPLIT_TOLERANCE for split in SPLIT_RATIOS))
     jumped_to = pl.col(TICK).shift(1).over(SEGMENT)
-    stayed = ~is_off(pl.col("Close"), jumped_to, jump / 2)
-    hit = simple & stayed & is_off(pl.col("Close"), last, jump)
+    stayed = ~is_off(pl.col("Close"), jumped_to, JUMP / 2)
+    hit = simple & stayed & is_off(pl.col("Close"), last)
     return begin_segment(frame, frame.select(hit.fill_null(value=False).alias("hit"))["hit"])
 
 
-def undone_ticks(frame: pl.DataFrame, jump: float) -> Touched:
+def undone_ticks(frame: pl.DataFrame) -> Touched:
     """Void a Close that the next day undoes. Needs the next day: not causal, off by default."""
     close = pl.col("Close")
     before = close.forward_fill().shift(1).over(SEGMENT)
     after = close.backward_fill().shift(-1).over(SEGMENT)
-    hit = is_off(close, before, jump) & is_off(close, after, jump) & ~is_off(after, before, jump / 2)
+    hit = is_off(close, before) & is_off(close, after) & ~is_off(after, before, JUMP / 2)
     return apply(frame, hit, *_void("Close", "High", "Low"))
 
 
-def is_off(value: pl.Expr, level: pl.Expr, jump: float) -> pl.Expr:
-    """Whether a price is off a level by more than the jump, up or down."""
+def is_off(value: pl.Expr, level: pl.Expr, jump: float = JUMP) -> pl.Expr:
+    """Whether a price is off a level by more than a jump, up or down."""
     return (value > level * (1 + jump)) | (value < level * (1 - jump))
 
 
-def _with_jumps(frame: pl.DataFrame, jump: float, volume: float, window: int) -> pl.DataFrame:
+def _with_jumps(frame: pl.DataFrame) -> pl.DataFrame:
     """Add ``_jump`` (a quiet jump of Close) and ``_before`` (the last close before the row)."""
     known = frame.select("Close", "Volume", SEGMENT).with_row_index("_row").filter(pl.col("Close").is_not_null())
     same = [pl.col(SEGMENT) == pl.col(SEGMENT).shift(step) for step in (1, 2)]
@@ -180,15 +191,15 @@ def _with_jumps(frame: pl.DataFrame, jump: float, volume: float, window: int) ->
         "_row",
         SEGMENT,
         pl.when(same[0]).then(close.shift(1)).alias("_before"),
-        (same[0] & is_off(close, close.shift(1), jump)).alias("_moved"),
-        (same[1] & ~is_off(close, close.shift(2), jump)).fill_null(value=False).alias("_returned"),
+        (same[0] & is_off(close, close.shift(1))).alias("_moved"),
+        (same[1] & ~is_off(close, close.shift(2))).fill_null(value=False).alias("_returned"),
     )
     moved = moves.filter(pl.col("_moved") & ~pl.col("_returned"))
     usual = frame.select(
-        "Volume", pl.col("Volume").rolling_median(window, min_samples=1).shift(1).over(SEGMENT).alias("_usual")
+        "Volume", pl.col("Volume").rolling_median(USUAL_SESSIONS, min_samples=1).shift(1).over(SEGMENT).alias("_usual")
     ).with_row_index("_row")
     quiet = moved.join(usual, on="_row", how="left").filter(
-        (pl.col("Volume").is_null() | (pl.col("Volume") <= volume * pl.col("_usual"))).fill_null(value=True)
+        (pl.col("Volume").is_null() | (pl.col("Volume") <= QUIET_VOLUME * pl.col("_usual"))).fill_null(value=True)
     )
     marks = quiet.select("_row", "_before", pl.lit(value=True).alias("_jump"))
     return (

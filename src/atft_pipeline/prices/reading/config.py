@@ -4,7 +4,7 @@ import datetime as dt
 
 import polars as pl
 
-from atft_pipeline.config import config, require, within
+from atft_pipeline.config import config, require
 from atft_pipeline.prices.reading.names import CHOICES, OPTIONAL, REQUIRED
 
 
@@ -18,29 +18,16 @@ class PricesConfig:
         columns: canonical name -> name in the file; wins over the preset. With Close in it nothing is adjusted.
         passthrough: patterns (``*`` and ``?``) of further numeric columns to keep.
         time_zone: zone of the market, needed only where dates are UTC instants that are not midnight.
-        latest_date: last date that is believable, ISO; null means tomorrow by this machine's clock.
-        minimum_codes: fewer distinct codes than this are refused, a cross-section cannot be ranked.
-        minimum_days: fewer distinct dates than this are refused.
     """
 
     preset: str = "auto"
     columns: dict[str, str] | None = None
     passthrough: tuple[str, ...] = ()
     time_zone: str | None = None
-    latest_date: str | None = None
-    minimum_codes: int = within(2, 1, 1_000_000)
-    minimum_days: int = within(2, 1, 100_000)
 
     def __post_init__(self) -> None:
         require(self.preset in CHOICES, f"preset: must be one of {', '.join(CHOICES)}, got {self.preset!r}")
         self._check_columns()
-        if self.latest_date is not None:
-            try:
-                dt.date.fromisoformat(self.latest_date)
-            except ValueError:
-                require(
-                    ok=False, message=f"latest_date: must be an ISO date such as 2024-12-31, got {self.latest_date!r}"
-                )
         if self.time_zone is not None:
             try:
                 pl.Series([dt.datetime(2024, 1, 2)]).dt.replace_time_zone("UTC").dt.convert_time_zone(self.time_zone)

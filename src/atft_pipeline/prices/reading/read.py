@@ -39,6 +39,11 @@ from atft_pipeline.progress import track
 log = logging.getLogger(__name__)
 
 
+# A cross-section of one code cannot be ranked, and one day has no return.
+MIN_CODES = 2
+MIN_DAYS = 2
+
+
 def read_prices(path: Path, settings: PricesConfig) -> pl.DataFrame:
     """Read raw prices under their canonical names; :func:`read_raw_prices` tells how besides."""
     return read_raw_prices(path, settings).frame
@@ -70,11 +75,11 @@ def read_raw_prices(path: Path, settings: PricesConfig) -> RawPrices:
         else:
             parts.append((table, plan, part))
     if not parts:
-        msg = f"{path}: no rows; give prices with at least {settings.minimum_days} days"
+        msg = f"{path}: no rows; give prices with at least {MIN_DAYS} days"
         raise DataError(msg)
     _check_levels([(table, plan) for table, plan, _ in parts])
     frame = _concatenate([part for _, _, part in parts], path, settings, {plan.preset for plan, _ in plans}, notes)
-    _check(frame, path, settings)
+    _check(frame, path)
     if twice := same_codes(frame["Code"]):
         notes.add(twice)
     first = parts[0][1]
@@ -273,7 +278,7 @@ def _concatenate(read: list[Part], path: Path, settings: PricesConfig, presets: 
     return frame.with_columns(normalise_codes(frame["Code"], jquants).alias("Code")) if jquants else frame
 
 
-def _check(frame: pl.DataFrame, path: Path, settings: PricesConfig) -> None:
+def _check(frame: pl.DataFrame, path: Path) -> None:
     """Refuse what no cleaning can mend."""
     unknown = {name for name in REQUIRED if frame[name].null_count() == frame.height}
     closes_alone = {"Open", "High", "Low"}
@@ -296,24 +301,22 @@ def _check(frame: pl.DataFrame, path: Path, settings: PricesConfig) -> None:
                 "correct these rows or map another column"
             )
             raise DataError(msg)
-    _check_extent(frame, path, settings)
+    _check_extent(frame, path)
 
 
-def _check_extent(frame: pl.DataFrame, path: Path, settings: PricesConfig) -> None:
+def _check_extent(frame: pl.DataFrame, path: Path) -> None:
     """Refuse dates of the future, and too few codes or days."""
     today = dt.datetime.now(tz=dt.UTC).date()
     limit = today + dt.timedelta(days=1)
-    if settings.latest_date is not None:
-        limit = dt.date.fromisoformat(settings.latest_date)
     future = frame.filter(pl.col("Date") > limit)
     if future.height:
         day, code = future.select("Date", "Code").row(0)
         msg = (
             f"{path}: {future.height} rows are dated after {limit}, first {code} on {day}; "
-            "correct them or set ingest.prices.latest_date"
+            "correct them, or this machine's clock"
         )
         raise DataError(msg)
-    for name, least in (("Code", settings.minimum_codes), ("Date", settings.minimum_days)):
+    for name, least in (("Code", MIN_CODES), ("Date", MIN_DAYS)):
         count = frame[name].drop_nulls().n_unique()
         if count < least:
             only = frame[name].drop_nulls()[0]
