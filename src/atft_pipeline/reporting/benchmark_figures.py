@@ -38,4 +38,4 @@ def variants_figure(found: dict[str, Any]) -> go.Figure:
     for part in sorted({part for row in rows for part in row["parts"]}):
         shares = [row["parts"].get(part, 0.0) for row in rows]
         drawn.add_bar(x=shares, y=names, orientation="h", name=part, row=1, col=2)
-    return drawn.update_layout(barmode="stack")
+    return drawn.update_layout(barmode="stack", legend_traceorder="normal")

@@ -8,6 +8,12 @@ from atft_pipeline.evaluation.plausibility import implausible_skill
 Level = Literal["good", "open", "bad"]
 SURE = 2.0
 NAMES = {"lightgbm": "LightGBM", "ridge": "ridge"}
+PORTFOLIO_NAMES = {
+    "long_short": "long-short deciles",
+    "top_k": "long-only top k",
+    "sector_neutral": "sector-neutral",
+    "beta_neutral": "beta-neutral",
+}
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,7 @@ def conclusions(metrics: dict[str, Any]) -> list[Conclusion]:
     return [
         *_alarm(part, at),
         *(_against(name, part["paired"][name], at) for name in benchmarks),
-        *(
-            conclusion
-            for name in benchmarks[:1]
-            for conclusion in _incremental(name, part["incremental_ic"].get(name), at)
-        ),
+        *(found for name in benchmarks[:1] for found in _incremental(name, part["incremental_ic"].get(name), at)),
         _skill(part, at),
         *_after_costs(part, at),
         *_luck(metrics, part),
@@ -58,12 +60,14 @@ def _against(name: str, paired: dict[str, Any], at: str) -> Conclusion:
         f"by {abs(difference):.4f} RankIC, {abs(t):.1f} standard errors of the paired daily difference over "
         f"{paired['n_days']:,} days (95 % interval {_span(paired, '+.4f')})"
     )
-    if t >= SURE:
-        return Conclusion("good", f"{at} the model beats {benchmark} {amount}.")
-    if t <= -SURE:
-        return Conclusion("bad", f"{at} the model is worse than {benchmark} {amount}.")
     side = "ahead of" if difference > 0 else "behind"
-    return Conclusion("open", f"{at} it is not decided against {benchmark}: the model is {side} it {amount}.")
+    texts = {
+        "good": f"{at} the model beats {benchmark} {amount}.",
+        "bad": f"{at} the model is worse than {benchmark} {amount}.",
+        "open": f"{at} it is not decided against {benchmark}: the model is {side} it {amount}.",
+    }
+    level = _level(t >= SURE, t <= -SURE)
+    return Conclusion(level, texts[level])
 
 
 def _incremental(name: str, gain: dict[str, Any] | None, at: str) -> list[Conclusion]:
@@ -74,7 +78,7 @@ def _incremental(name: str, gain: dict[str, Any] | None, at: str) -> list[Conclu
         f"{at} the mean of both rankings has {gain['rank_ic_difference']:+.4f} ± {gain['se']:.4f} RankIC over "
         f"{NAMES[name]} alone, {gain['t']:+.1f} standard errors (95 % interval {_span(gain, '+.4f')})."
     )
-    return [Conclusion("good" if gain["t"] >= SURE else "bad" if gain["t"] <= -SURE else "open", text)]
+    return [Conclusion(_level(gain["t"] >= SURE, gain["t"] <= -SURE), text)]
 
 
 def _alarm(part: dict[str, Any], at: str) -> list[Conclusion]:
@@ -95,20 +99,16 @@ def _skill(part: dict[str, Any], at: str) -> Conclusion:
     known = f"; that is {share['value']:.0%} of what could be known" if share and share["value"] is not None else ""
     ends = _span(rank_ic, ".4f")
     text = f"{at} its RankIC is {rank_ic['mean']:.4f} ± {rank_ic['se']:.4f} (95 % interval {ends}){known}."
-    if implausible_skill(rank_ic, share) is not None:
-        return Conclusion("bad", text)
-    return Conclusion("good" if rank_ic["t"] >= SURE else "open" if rank_ic["t"] > -SURE else "bad", text)
+    believed = implausible_skill(rank_ic, share) is None
+    return Conclusion(_level(believed and rank_ic["t"] >= SURE, not believed or rank_ic["t"] <= -SURE), text)
 
 
 def _after_costs(part: dict[str, Any], at: str) -> list[Conclusion]:
     """What the long-short portfolio leaves after costs."""
-    portfolio = part["portfolios"].get("long_short", {}).get("model") if isinstance(part["portfolios"], dict) else None
+    portfolio = part["portfolios"].get("long_short", {}).get("model")
     if portfolio is None:
-        return [
-            Conclusion(
-                "open", f"{at} no portfolio was traded: {part['portfolios'].get('left_out', 'none was asked for')}."
-            )
-        ]
+        reason = part["portfolios"].get("left_out", "none was asked for")
+        return [Conclusion("open", f"{at} no portfolio was traded: {reason}.")]
     if not portfolio["plausible"]:
         return [Conclusion("bad", f"{at} the long-short portfolio is implausible: {portfolio['reasons'][0]}.")]
     gross, net = portfolio["gross"]["sharpe"], portfolio["net"]["sharpe"]
@@ -120,8 +120,7 @@ def _after_costs(part: dict[str, Any], at: str) -> list[Conclusion]:
         f"{portfolio['net']['annual_return']['mean']:+.1%} a year after costs, maximum drawdown "
         f"{portfolio['net']['max_drawdown']['value']:.1%}."
     )
-    level: Level = "good" if net["low"] > 0 else "bad" if net["high"] < 0 else "open"
-    return [Conclusion(level, text)]
+    return [Conclusion(_level(net["low"] > 0, net["high"] < 0), text)]
 
 
 def _luck(metrics: dict[str, Any], part: dict[str, Any]) -> list[Conclusion]:
@@ -136,11 +135,11 @@ def _luck(metrics: dict[str, Any], part: dict[str, Any]) -> list[Conclusion]:
             f"The probability that its Sharpe ratio after costs exceeds what the null expectation gives {among} "
             f"({luck['benchmark']:.2f} a year) is {luck['probability']:.1%}."
         )
-        found.append(Conclusion("good" if luck["probability"] >= 0.95 else "open", text))
+        found.append(Conclusion(_level(luck["probability"] >= 0.95), text))
     pbo = metrics["trials"]["probability_of_overfitting"]
     if pbo is not None:
         text = f"The probability that the search overfitted is {pbo['value']:.0%} ± {pbo['se']:.0%}."
-        found.append(Conclusion("good" if pbo["value"] < 0.1 else "bad" if pbo["value"] > 0.5 else "open", text))
+        found.append(Conclusion(_level(pbo["value"] < 0.1, pbo["value"] > 0.5), text))
     return found
 
 
@@ -152,7 +151,7 @@ def _styles(part: dict[str, Any]) -> list[Conclusion]:
     row = pure["model"]
     names = ", ".join(style.replace("_", " ") for style in pure["styles"])
     text = f"What {names} do not explain of it still has a RankIC of {row['mean']:.4f} ± {row['se']:.4f}."
-    return [Conclusion("good" if row["t"] >= SURE else "open", text)]
+    return [Conclusion(_level(row["t"] >= SURE), text)]
 
 
 def _drift(part: dict[str, Any]) -> list[Conclusion]:
@@ -172,7 +171,11 @@ def _drift(part: dict[str, Any]) -> list[Conclusion]:
     if drift["chance"] is not None and drift["shape_chance"] is not None:
         chance = f"{drift['shape_chance']:.2f} and {drift['chance']:.2f}"
         text += f" Halves of {drift['reference']} differ by {chance} from each other."
-    return [Conclusion("good" if index < 0.1 else "bad" if index > 0.25 else "open", text)]
+    return [Conclusion(_level(index < 0.1, index > 0.25), text)]
+
+
+def _level(good: bool, bad: bool = False) -> Level:
+    return "good" if good else "bad" if bad else "open"
 
 
 def _span(row: dict[str, Any], form: str) -> str:

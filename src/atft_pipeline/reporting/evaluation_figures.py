@@ -10,6 +10,7 @@ import polars as pl
 from atft_pipeline.evaluation.evaluate import Evaluation
 from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
+from atft_pipeline.reporting.conclusions import PORTFOLIO_NAMES
 from atft_pipeline.reporting.theme import BAD, MUTED, SPARE_COLOURS, colour, figure, transparent
 from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.significance import estimate
@@ -17,12 +18,6 @@ from atft_pipeline.stats.significance import estimate
 WIDE = 1.96
 BASIS_POINTS = 1e4
 DRAWN = ("model", "lightgbm", "ridge", "random", "oracle")
-PORTFOLIO_NAMES = {
-    "long_short": "long-short deciles",
-    "top_k": "long-only top k",
-    "sector_neutral": "sector-neutral",
-    "beta_neutral": "beta-neutral",
-}
 SLICES = ("year", "regime", "size", "volatility", "universe", "sector")
 
 

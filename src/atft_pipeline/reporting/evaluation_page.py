@@ -4,14 +4,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from atft_pipeline.reporting.conclusions import NAMES, conclusions
-from atft_pipeline.reporting.evaluation_figures import (
-    PORTFOLIO_NAMES,
-    SLICES,
-    edge_attention,
-    importance,
-    lag_attention,
-)
+from atft_pipeline.reporting.conclusions import NAMES, PORTFOLIO_NAMES, conclusions
+from atft_pipeline.reporting.evaluation_figures import SLICES, edge_attention, importance, lag_attention
 from atft_pipeline.reporting.page import render
 
 COLUMNS = (

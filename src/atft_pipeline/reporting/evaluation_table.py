@@ -6,16 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from atft_pipeline.reporting.cells import estimate, fixed
-from atft_pipeline.reporting.conclusions import conclusions
+from atft_pipeline.reporting.conclusions import PORTFOLIO_NAMES, conclusions
 from atft_pipeline.reporting.console import indented, table, terminal_text
-
-PORTFOLIOS = {
-    "long_short": "long-short",
-    "top_k": "long-only",
-    "sector_neutral": "sector-neutral",
-    "beta_neutral": "beta-neutral",
-}
-
 
 # What a terminal shows of the horizons that are not the headline; everything is in the report.
 BRIEF_SCORES = ("model", "ridge", "lightgbm", "oracle")
@@ -82,7 +74,7 @@ def _portfolios(metrics: dict[str, Any]) -> Table:
         label = horizon
         for kind, portfolios in report["portfolios"].items():
             if "model" in portfolios and (kind in BRIEF_PORTFOLIOS or not brief):
-                rows.append([label, PORTFOLIOS[kind], *_portfolio_cells(portfolios["model"])])
+                rows.append([label, PORTFOLIO_NAMES[kind], *_portfolio_cells(portfolios["model"])])
                 label = ""
         rows.append(None)
     return table(

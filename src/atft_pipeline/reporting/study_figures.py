@@ -65,4 +65,5 @@ def _draw(draw: Draw, study: optuna.Study, config: HpoConfig) -> go.Figure:
 
 
 def _empty(name: str, least: int) -> go.Figure:
-    return figure(f"{name}: needs {least} completed trials of different value", height=200)
+    drawn = figure(f"{name}: needs {least} completed trials of different value", height=120)
+    return drawn.update_xaxes(visible=False).update_yaxes(visible=False)
