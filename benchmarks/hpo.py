@@ -15,7 +15,7 @@ from tests.tuning.studies import BASE, load, worker
 
 import atft_pipeline  # noqa: F401  (sets the thread limits before anything else is loaded)
 from atft_pipeline.training.config import OptimizerConfig, TrainingConfig
-from atft_pipeline.tuning.config import DimensionConfig, HpoConfig, PrunerConfig, SamplerConfig
+from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
 from atft_pipeline.tuning.objective import Market
 from atft_pipeline.tuning.report import study_report, trial_table
 
@@ -66,11 +66,10 @@ def main() -> None:
                 epochs=options.epochs,
                 seed=seed,
                 space=SPACE,
-                sampler=SamplerConfig(name=options.sampler),
-                resamples=100,
+                sampler=options.sampler,
             )
-            bare = search(market, replace(config, pruner=PrunerConfig(name="none")))
-            pruned = search(market, replace(config, pruner=PrunerConfig(name=options.pruner)))
+            bare = search(market, replace(config, pruner="none"))
+            pruned = search(market, replace(config, pruner=options.pruner))
             saved = 1 - pruned["trained"] / bare["trained"]
             rows.append((saved, bare["best"], pruned["best"]))
             print(

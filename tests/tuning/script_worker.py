@@ -6,15 +6,19 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import atft_pipeline  # noqa: F401  (sets the thread limits before anything else is loaded)
+from atft_pipeline.tuning import database
 from tests.tuning.studies import Script, scripted, search_config
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
+QUICK = (1, 3)
+"""Seconds between signs of life and until a worker counts as dead: the tests wait for both."""
 GATES: list[Barrier] = []
 """Kept: one that is collected before its processes have come up is gone."""
 
 
 def work(url: str, folder: Path, trials: int, seconds: float, gate: Barrier | None) -> None:
+    database.BEAT, database.GRACE = QUICK
     if gate is not None:
         gate.wait()
     worker = scripted(url, search_config(trials), folder, Script(folder, seconds))

@@ -13,7 +13,7 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import Split, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
-from atft_pipeline.tuning.config import DimensionConfig, HeartbeatConfig, HpoConfig, PrunerConfig
+from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
 from atft_pipeline.tuning.database import open_storage
 from atft_pipeline.tuning.guard import blank_test_days, without_test
 from atft_pipeline.tuning.objective import Market, Objective
@@ -40,8 +40,7 @@ SPACE = (
 
 
 def search_config(trials: int = 3, epochs: int = 2, **changes: Any) -> HpoConfig:
-    quick = HeartbeatConfig(interval=1, grace=3, retries=2)
-    settings = {"space": SPACE, "heartbeat": quick, "pruner": PrunerConfig(name="none"), "resamples": 50}
+    settings = {"space": SPACE, "pruner": "none"}
     return HpoConfig(preset="custom", trials=trials, epochs=epochs, **(settings | changes))
 
 
@@ -65,7 +64,7 @@ def worker(
 ) -> Worker:
     """A worker on a study in a SQLite file."""
     fingerprint = study_fingerprint(shared_market, base, config)
-    shared = SharedStudy(open_storage(f"sqlite:///{folder}/optuna.db", config.heartbeat), "study", fingerprint, config)
+    shared = SharedStudy(open_storage(f"sqlite:///{folder}/optuna.db"), "study", fingerprint, config)
     objective = Objective(shared_market, config, folder / "checkpoints", observers, **options)
     return Worker(shared, base, config, objective, observers)
 
@@ -94,7 +93,7 @@ def scripted(
     url: str, config: HpoConfig, folder: Path, script: Script | None = None, observers: tuple[Any, ...] = ()
 ) -> Worker:
     """A worker that trains nothing."""
-    shared = SharedStudy(open_storage(url, config.heartbeat), "study", "fingerprint", config)
+    shared = SharedStudy(open_storage(url), "study", "fingerprint", config)
     return Worker(shared, BASE, config, script or Script(folder), observers)  # type: ignore[arg-type]
 
 

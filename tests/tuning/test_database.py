@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from atft_pipeline.errors import ArtifactError, AtftError, ConfigError
-from atft_pipeline.tuning.config import HeartbeatConfig, HpoConfig
+from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.database import explained, hidden, open_storage
 from atft_pipeline.tuning.samplers import quiet
 from atft_pipeline.tuning.storage import SharedStudy
@@ -45,7 +45,7 @@ ADDRESSES = [
 @pytest.mark.parametrize("url", ADDRESSES)
 def test_no_address_gives_anything_of_a_password_away(url: str, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(AtftError) as caught:
-        open_storage(url, HeartbeatConfig())
+        open_storage(url)
     told = [*traceback.format_exception(caught.value), caplog.text]
     try:
         told.append(hidden(url))
@@ -93,7 +93,7 @@ def damage(path: Path, kind: str) -> None:
 
 
 def read(url: str, config: HpoConfig) -> None:
-    opened = open_storage(url, config.heartbeat)
+    opened = open_storage(url)
     with explained(url), quiet():
         SharedStudy(opened, "study", "fingerprint", config).study.get_trials()
 
@@ -129,4 +129,4 @@ def test_a_study_of_another_program_is_not_taken_for_ours(tmp_path: Path) -> Non
 def test_a_file_where_the_folder_should_be_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(ArtifactError, match=r"optuna\.db: .*may this user write there"):
-        open_storage(f"sqlite:///{tmp_path}/file/optuna.db", HeartbeatConfig())
+        open_storage(f"sqlite:///{tmp_path}/file/optuna.db")

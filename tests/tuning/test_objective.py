@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 from atft_pipeline.errors import ConfigError, Interrupted, TrainingError
 from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, TrainingConfig
 from atft_pipeline.training.loop import train
-from atft_pipeline.tuning.config import DimensionConfig, PrunerConfig, SamplerConfig
+from atft_pipeline.tuning import samplers
+from atft_pipeline.tuning.config import DimensionConfig
 from atft_pipeline.tuning.limits import Deadline, TimeLimitError, halved, out_of_memory
 from atft_pipeline.tuning.objective import MARKER, Market, mark, planned, remove_trial
 from atft_pipeline.tuning.observer import Outcome, TrialStart
@@ -89,10 +90,14 @@ def test_trials_differ_in_seed_and_are_repeatable(shared_market: Market, tmp_pat
     assert values[0] == values[1]
 
 
-def test_a_hopeless_trial_is_pruned_while_it_trains(shared_market: Market, tmp_path: Path) -> None:
+def test_a_trial_that_lags_is_pruned_while_it_trains(
+    shared_market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first trial learns; a median of one and a rate that learns nothing end the others after an epoch."""
     ears = Ears()
-    config = search_config(2, epochs=4, pruner=PrunerConfig(startup=1, warmup=1))
+    monkeypatch.setattr(samplers, "startup_trials", lambda _: 1)
+    monkeypatch.setattr(samplers, "WARMUP", 1)
+    config = search_config(2, epochs=4, pruner="median")
     made = worker(shared_market, config, tmp_path, observers=(ears,))
     made.work(made.shared.claim({"training.optimizer.lr": 1e-2, "model.graph.layers": 1, "model.width": 8}))  # type: ignore[arg-type]
     made.shared.study.enqueue_trial({"training.optimizer.lr": 1e-4, "model.graph.layers": 0, "model.width": 8})
@@ -212,22 +217,22 @@ def test_only_memory_errors_count_as_such() -> None:
 
 def test_the_time_limit_comes_from_the_first_measured_epoch() -> None:
     now = [0.0]
-    deadline = Deadline(2.0, 5, None, clock=lambda: now[0])
+    deadline = Deadline(5, None, clock=lambda: now[0])
     now[0] = 1e6
     deadline.check()  # nothing was measured yet, so there is nothing to compare with
-    deadline = Deadline(2.0, 5, None, clock=lambda: now[0])
+    deadline = Deadline(5, None, clock=lambda: now[0])
     deadline.measure(10.0)
     deadline.measure(99.0)
-    now[0] += 100.0
+    now[0] += 150.0
     deadline.check()
     now[0] += 0.1
-    with pytest.raises(TimeLimitError, match=r"limit 100\.0 s \(2 x 5 epochs x 10\.0 s, measured in its first\)"):
+    with pytest.raises(TimeLimitError, match=r"limit 150\.0 s \(3 x 5 epochs x 10\.0 s, measured in its first\)"):
         deadline.check()
 
 
 def test_a_first_epoch_is_limited_by_the_slowest_one_of_the_study() -> None:
     now = [0.0]
-    deadline = Deadline(2.0, 5, 3.0, clock=lambda: now[0])
+    deadline = Deadline(5, 3.0, clock=lambda: now[0])
     now[0] = 30.1
     with pytest.raises(TimeLimitError, match="10 x the slowest epoch"):
         deadline.check()
@@ -358,8 +363,11 @@ def test_sharpe_is_an_objective(shared_market: Market, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random"])
 @pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
-def test_every_sampler_and_pruner_runs(tmp_path: Path, sampler: Any, pruner: Any) -> None:
-    config = search_config(5, sampler=SamplerConfig(name=sampler, startup=1), pruner=PrunerConfig(name=pruner))
+def test_every_sampler_and_pruner_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: Any, pruner: Any
+) -> None:
+    monkeypatch.setattr(samplers, "startup_trials", lambda _: 1)
+    config = search_config(5, sampler=sampler, pruner=pruner)
     made = scripted(f"sqlite:///{tmp_path}/optuna.db", config, tmp_path)
     made.run()
     assert len(made.trials()) == 5

@@ -10,7 +10,7 @@ from atft_pipeline.errors import ArtifactError
 from atft_pipeline.reporting.search_table import checks_table
 from atft_pipeline.reporting.study_figures import FIGURES, study_figures
 from atft_pipeline.tuning.acceptance import acceptance_checks
-from atft_pipeline.tuning.config import AcceptanceConfig, DimensionConfig, HpoConfig
+from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
 from atft_pipeline.tuning.observer import Outcome
 from atft_pipeline.tuning.report import (
     DRY,
@@ -197,7 +197,7 @@ def test_acceptance_checks(tmp_path: Path, facts: dict[str, Any], failed: list[s
     made.run()
     (trial,) = made.trials()
     trial.user_attrs.update({"run_card": card(), "slowest_epoch": 10.0, "best_rank_ic": 0.1} | facts)
-    checks = acceptance_checks(trial, AcceptanceConfig())
+    checks = acceptance_checks(trial)
     assert [check.name for check in checks if not check.passed] == failed
     assert [check.name for check in checks] == ["device busy", "epoch time", "RankIC", "compile active", "no crash"]
     assert checks_table(checks).row_count == 5

@@ -63,72 +63,6 @@ class DimensionConfig:
         )
 
 
-@config
-class SamplerConfig:
-    """Who proposes the points.
-
-    Attributes:
-        name: ``tpe`` (multivariate, with the constant liar, so that parallel workers do not propose the same),
-            ``cmaes`` (Hansen, 2016; numbers only, choices are drawn at random) or ``random``.
-        startup: trials that are drawn at random before the sampler learns from them; ``null``: a fifth of the trials,
-            at least 2.
-    """
-
-    name: Literal["tpe", "cmaes", "random"] = "tpe"
-    startup: int | None = within(None, 1, 1_000_000)
-
-
-@config
-class PrunerConfig:
-    """Who stops a trial before its last epoch, by the validation RankIC after each epoch.
-
-    Attributes:
-        name: ``median`` (below the median of the other trials at the same epoch), ``hyperband`` (Li et al., JMLR 2018)
-            or ``none``.
-        startup: finished trials before the first one is pruned; ``null``: a fifth of the trials, at least 2.
-        warmup: epochs that every trial may train.
-    """
-
-    name: Literal["median", "hyperband", "none"] = "median"
-    startup: int | None = within(None, 0, 1_000_000)
-    warmup: int = within(2, 0, 10_000)
-
-
-@config
-class HeartbeatConfig:
-    """How a dead worker is found.
-
-    Attributes:
-        interval: seconds between two signs of life of a running trial.
-        grace: seconds without one after which the trial counts as dead.
-        retries: times that a trial whose worker died is tried again.
-    """
-
-    interval: int = within(10, 1, 86_400)
-    grace: int = within(60, 1, 604_800)
-    retries: int = within(2, 0, 100)
-
-    def __post_init__(self) -> None:
-        require(self.grace > self.interval, f"grace: must exceed interval {self.interval}, got {self.grace}")
-
-
-@config
-class AcceptanceConfig:
-    """What a dry run must reach.
-
-    Attributes:
-        device_busy: share of the step time in which the device does not wait for data.
-        epoch_seconds: longest epoch.
-        rank_ic: lowest validation RankIC.
-        compile: ``yes``: the model must be compiled; ``auto``: only where the device gains from it.
-    """
-
-    device_busy: float = within(0.85, 0, 1)
-    epoch_seconds: float = within(180.0, 0, 10000000.0)
-    rank_ic: float = within(0.0, -1, 1)
-    compile: Literal["auto", "yes"] = "auto"
-
-
 class Size(NamedTuple):
     """Trials of a study and epochs of a trial (``None`` = as the training says)."""
 
@@ -154,15 +88,10 @@ class HpoConfig:
         second_objective: searched for as well; the study then keeps the Pareto front and prunes nothing. ``seconds``
             (of an epoch) and ``parameters`` (of the model) are minimised.
         space: dimensions.
-        sampler: sampler.
-        pruner: pruner.
-        heartbeat: of running trials.
-        time_limit: a trial may take this many times its planned epochs times the measured seconds of its first epoch;
-            its first epoch may take ten times as long as the slowest one measured in the study.
-        oom_retries: times that a trial which runs out of memory is begun again with half the batch and twice the
-            accumulation.
-        resamples: draws for the selection bias.
-        acceptance: what a dry run must reach.
+        sampler: who proposes the points: ``tpe`` (multivariate, with the constant liar, so that parallel workers do not
+            propose the same), ``cmaes`` (Hansen, 2016; numbers only, choices are drawn at random) or ``random``.
+        pruner: who stops a trial before its last epoch, by the validation RankIC of each epoch: ``median`` (below the
+            median of the other trials at the same epoch), ``hyperband`` (Li et al., JMLR 2018) or ``none``.
     """
 
     preset: Literal["quick", "medium", "full", "dry_run", "custom"] = "quick"
@@ -173,13 +102,8 @@ class HpoConfig:
     objective: Literal["rank_ic", "sharpe"] = "rank_ic"
     second_objective: Literal["none", "rank_ic", "sharpe", "seconds", "parameters"] = "none"
     space: tuple[DimensionConfig, ...] = ()
-    sampler: SamplerConfig = SamplerConfig()
-    pruner: PrunerConfig = PrunerConfig()
-    heartbeat: HeartbeatConfig = HeartbeatConfig()
-    time_limit: float = within(3.0, 1, 1000000.0)
-    oom_retries: int = within(3, 0, 100)
-    resamples: int = within(2000, 1, 1_000_000)
-    acceptance: AcceptanceConfig = AcceptanceConfig()
+    sampler: Literal["tpe", "cmaes", "random"] = "tpe"
+    pruner: Literal["median", "hyperband", "none"] = "median"
 
     def __post_init__(self) -> None:
         require(self.preset != "custom" or self.trials is not None, "trials: must be given with preset custom")
@@ -191,14 +115,10 @@ class HpoConfig:
         paths = [dimension.path for dimension in self.space]
         twice = sorted({path for path in paths if paths.count(path) > 1})
         require(not twice, f"space: {', '.join(twice)} appears more than once")
-        require(
-            self.pruner.name != "hyperband" or self.pruner.warmup <= (self.size.epochs or MOST),
-            f"pruner.warmup: must not exceed the {self.size.epochs} epochs of a trial, got {self.pruner.warmup}",
-        )
         if self.second_objective != "none":
             require(
-                self.pruner.name == "none" and self.sampler.name != "cmaes",
-                "second_objective: set pruner.name to none, and sampler.name to tpe or random",
+                self.pruner == "none" and self.sampler != "cmaes",
+                "second_objective: set pruner to none, and sampler to tpe or random",
             )
             require(self.second_objective != self.objective, f"second_objective: equals objective {self.objective}")
 

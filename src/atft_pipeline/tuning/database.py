@@ -19,7 +19,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.locks import file_lock
-from atft_pipeline.tuning.config import HeartbeatConfig
 from atft_pipeline.tuning.samplers import quiet
 
 log = logging.getLogger(__name__)
@@ -29,6 +28,10 @@ DAMAGED = (*BROKEN, JSONDecodeError, UnicodeDecodeError)
 """What reading a damaged one raises."""
 HEARTBEAT = "heartbeat"
 """Name of the threads that give signs of life."""
+BEAT = 15
+"""Seconds between two signs of life of a running trial."""
+GRACE = 120
+"""Seconds without a sign of life after which a trial counts as dead: a loaded machine or network misses a few."""
 PATIENCE = 300.0
 """Seconds that a running search waits for a server that stopped."""
 RETRY = 1.0
@@ -87,12 +90,11 @@ def hidden(url: str) -> str:
     return URL.create(address.drivername, host=address.host, port=address.port, database=database).render_as_string()
 
 
-def open_storage(url: str, heartbeat: HeartbeatConfig) -> RDBStorage:
+def open_storage(url: str) -> RDBStorage:
     """Open a storage; what does not exist yet is made once, by whichever worker comes first.
 
     Args:
         url: of SQLAlchemy, such as ``sqlite:///data/optuna/optuna.db`` or ``postgresql+psycopg://user:pw@host/db``.
-        heartbeat: of running trials.
 
     Raises:
         ConfigError: the address is no address, or has no driver.
@@ -110,7 +112,7 @@ def open_storage(url: str, heartbeat: HeartbeatConfig) -> RDBStorage:
         try:
             with exclusive(engine, "schema"):
                 refuse_foreign(engine, hidden(url))
-                storage = _storage(url, options, heartbeat)
+                storage = _storage(url, options)
         finally:
             engine.dispose()
     if file is None:
@@ -136,14 +138,14 @@ def _engine(url: str, options: dict[str, Any]) -> Engine:
     raise ConfigError(msg)
 
 
-def _storage(url: str, options: dict[str, Any], heartbeat: HeartbeatConfig) -> RDBStorage:
+def _storage(url: str, options: dict[str, Any]) -> RDBStorage:
     try:
         return RDBStorage(
             # Optuna fills in a template; braces are characters of the address.
             url.replace("{", "{{").replace("}", "}}"),
             engine_kwargs=options,
-            heartbeat_interval=heartbeat.interval,
-            grace_period=heartbeat.grace,
+            heartbeat_interval=BEAT,
+            grace_period=GRACE,
         )
     except RuntimeError:
         # Of Optuna's own check; its message repeats the address.

@@ -10,6 +10,10 @@ import torch
 from atft_pipeline.errors import TrainingError
 from atft_pipeline.tuning.space import Settings
 
+# A trial may take this many times its planned epochs times the measured seconds of its first epoch.
+TIME_LIMIT = 3.0
+# Times that a trial which runs out of memory is begun again with half the batch: an eighth of it is another model.
+OOM_RETRIES = 3
 # A first epoch also compiles and warms up.
 FIRST_EPOCH = 10.0
 # Seconds below which no trial is worth ending: a busy disk alone takes as long.
@@ -24,30 +28,27 @@ class Deadline:
     """Time limit of a trial. The first epoch sets it; until then the slowest epoch of the study stands in.
 
     Args:
-        factor: times the planned epochs times the seconds of the first epoch.
         epochs: planned.
         slowest: seconds of the slowest epoch measured in the study, ``None`` in its first trial.
         clock: gives seconds.
     """
 
-    def __init__(
-        self, factor: float, epochs: int, slowest: float | None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._factor, self._epochs, self._clock = factor, epochs, clock
+    def __init__(self, epochs: int, slowest: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._epochs, self._clock = epochs, clock
         self._start = clock()
         self._measured = False
         self._limit = None if slowest is None else FIRST_EPOCH * slowest
         self._basis = f"{FIRST_EPOCH:g} x the slowest epoch of the study, {slowest or 0:.1f} s"
 
     def measure(self, seconds: float) -> None:
-        """Hear how long an epoch took; the first one sets the limit."""
+        """Take the seconds of an epoch; the first one sets the limit."""
         if self._measured:
             return
         self._measured = True
         # What building the trial took before its first epoch does not count against it.
         built = max(self._clock() - self._start - seconds, 0.0)
-        self._limit = built + max(self._factor * self._epochs * seconds, LEAST)
-        self._basis = f"{self._factor:g} x {self._epochs} epochs x {seconds:.1f} s, measured in its first"
+        self._limit = built + max(TIME_LIMIT * self._epochs * seconds, LEAST)
+        self._basis = f"{TIME_LIMIT:g} x {self._epochs} epochs x {seconds:.1f} s, measured in its first"
 
     def check(self) -> None:
         """Stop a trial that is over its limit.

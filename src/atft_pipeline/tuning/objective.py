@@ -22,7 +22,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import Split
 from atft_pipeline.training.loop import train
 from atft_pipeline.tuning.config import HpoConfig
-from atft_pipeline.tuning.limits import Deadline, halved, out_of_memory, release_memory
+from atft_pipeline.tuning.limits import OOM_RETRIES, Deadline, halved, out_of_memory, release_memory
 from atft_pipeline.tuning.observer import Outcome, StudyObserver, TrialStart
 from atft_pipeline.tuning.skill import daily_skill
 from atft_pipeline.tuning.space import Settings
@@ -96,9 +96,9 @@ class Objective:
             How it ended. Whatever is not the point's own fault (a programming error, a request that the machine cannot
             meet) is raised instead.
         """
-        hearing = Hearing(self, trial, start, Deadline(self.config.time_limit, start.epochs, slowest))
+        hearing = Hearing(self, trial, start, Deadline(start.epochs, slowest))
         mark(self.checkpoints(start.number))
-        for _ in range(self.config.oom_retries + 1):
+        for _ in range(OOM_RETRIES + 1):
             hearing.begin()
             try:
                 result = self._train(settings, start, hearing)

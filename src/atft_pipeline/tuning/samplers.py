@@ -11,6 +11,9 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 
 from atft_pipeline.tuning.config import HpoConfig
 
+# Epochs that every trial may train: a RankIC after one or two says little of the later ones.
+WARMUP = 2
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -37,11 +40,11 @@ def build_sampler(config: HpoConfig, number: int) -> BaseSampler:
         number: of the trial.
     """
     seed = (config.seed * 1_000_003 + number) % 2**32
-    startup = config.sampler.startup or max(2, config.size.trials // 5)
+    startup = startup_trials(config)
     with quiet():
-        if config.sampler.name == "random":
+        if config.sampler == "random":
             return RandomSampler(seed=seed)
-        if config.sampler.name == "cmaes":
+        if config.sampler == "cmaes":
             return CmaEsSampler(n_startup_trials=startup, seed=seed, warn_independent_sampling=False)
         return TPESampler(
             n_startup_trials=startup,
@@ -53,10 +56,15 @@ def build_sampler(config: HpoConfig, number: int) -> BaseSampler:
 
 def build_pruner(config: HpoConfig) -> BasePruner:
     """Build the pruner; it is asked after each epoch but the last."""
-    pruner, epochs = config.pruner, config.size.epochs
-    if pruner.name == "none":
+    epochs = config.size.epochs
+    if config.pruner == "none":
         return NopPruner()
-    if pruner.name == "hyperband":
-        return HyperbandPruner(min_resource=max(1, pruner.warmup), max_resource=epochs or "auto", reduction_factor=3)
-    startup = pruner.startup if pruner.startup is not None else max(2, config.size.trials // 5)
-    return MedianPruner(n_startup_trials=startup, n_warmup_steps=pruner.warmup)
+    if config.pruner == "hyperband":
+        shortest = min(WARMUP, epochs or WARMUP)
+        return HyperbandPruner(min_resource=shortest, max_resource=epochs or "auto", reduction_factor=3)
+    return MedianPruner(n_startup_trials=startup_trials(config), n_warmup_steps=WARMUP)
+
+
+def startup_trials(config: HpoConfig) -> int:
+    """Trials before the sampler learns from them and the median prunes by them: a fifth of all, at least 2."""
+    return max(2, config.size.trials // 5)

@@ -16,6 +16,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.tuning import database
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.database import BROKEN, HEARTBEAT, exclusive, started_within
 from atft_pipeline.tuning.samplers import build_pruner, build_sampler, quiet
@@ -27,6 +28,8 @@ INTERRUPTED = "interrupted"
 DEATHS = "deaths"
 FINGERPRINT = "fingerprint"
 DEFAULT = "default"
+RETRIES = 2
+"""Times that a trial whose worker died is tried again: a point that kills three workers kills any."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class SharedStudy:
 
     def beat(self, claim: Claim) -> "Heartbeat":
         """Signs of life of a claimed trial, for as long as the returned context is open."""
-        return Heartbeat(self.storage, self._id(claim.trial.number), self.config.heartbeat.interval)
+        return Heartbeat(self.storage, self._id(claim.trial.number), database.BEAT)
 
     def running(self, number: int) -> bool:
         """The trial is still its worker's: nobody gave it up meanwhile."""
@@ -140,13 +143,13 @@ class SharedStudy:
             # Claimed under the lock that we hold, yet without the mark that ends a claim: died in between.
             if trial.user_attrs.get(CLAIMED) != trial.number:
                 self.study.tell(trial.number, state=TrialState.FAIL)
-        if not started_within(self.storage.engine, self.config.heartbeat.grace):
+        if not started_within(self.storage.engine, database.GRACE):
             optuna.storages.fail_stale_trials(self.study)
         trials = self.study.get_trials(deepcopy=True)
         retried = {number for trial in trials for number in history_of(trial)}
         for trial in trials:
             died = trial.state == TrialState.FAIL and REASON not in trial.user_attrs and trial.number not in retried
-            if died and deaths(trial) <= self.config.heartbeat.retries:
+            if died and deaths(trial) <= RETRIES:
                 trial.user_attrs[DEATHS] = deaths(trial)
                 RetryHeartbeatStaleTrialCallback()(self.study, trial)
 

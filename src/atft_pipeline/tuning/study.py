@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import AtftError, Interrupted, TrainingError
 from atft_pipeline.lineage import hash_json
+from atft_pipeline.tuning import database
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.database import BROKEN
 from atft_pipeline.tuning.objective import Market, Objective, planned
@@ -31,9 +32,7 @@ GO_ON = (
     "interrupted; the trials that ended are kept and the one that ran is tried again: go on with the same "
     "kedro run --pipeline=hpo"
 )
-TAKEN = (
-    "no sign of life for longer than hpo.heartbeat.grace: another worker tries it again, what it found here is dropped"
-)
+TAKEN = "no sign of life for longer than {} seconds: another worker tries it again, what it found here is dropped"
 
 
 def study_fingerprint(market: Market, base: Settings, config: HpoConfig) -> str:
@@ -126,7 +125,7 @@ class Worker:
     ) -> None:
         """Let no trial stay open when an error or an interrupt ends it; the error goes on."""
         if isinstance(error, UpdateFinishedTrialError):
-            self._hear(start, Outcome("FAILED", TAKEN))
+            self._hear(start, Outcome("FAILED", TAKEN.format(database.GRACE)))
         elif isinstance(error, BROKEN):
             # Nothing can be told now. Without signs of life the slot comes back.
             self._hear(start, Outcome("FAILED", "the database broke off; the trial is tried again"))

@@ -113,7 +113,7 @@ def load_market(
 
 def shared_study(storage: str, name: str, fingerprint: str, config: HpoConfig) -> SharedStudy:
     """Open the database and join the study."""
-    opened = open_storage(storage, config.heartbeat)
+    opened = open_storage(storage)
     with explained(storage):
         return SharedStudy(opened, name, fingerprint, config)
 
@@ -148,7 +148,7 @@ def report_study(
     with explained(storage):
         trials = shared.study.get_trials(deepcopy=False)
         if dry:
-            _accept(trials, config)
+            _accept(trials)
         winner = winner_of(trials, config)
         whole = single_split(panel.dates, split.root, panel.meta.label_span)
         folder = finished.folder / f"trial-{winner.number:04d}"
@@ -162,15 +162,15 @@ def report_study(
     return parameters, report, *figures.values()
 
 
-def _accept(trials: list[FrozenTrial], config: HpoConfig) -> None:
+def _accept(trials: list[FrozenTrial]) -> None:
     """Print the acceptance checks of a dry run.
 
     Raises:
         TrainingError: one of them failed.
     """
-    checks = acceptance_checks(slots(trials)[0][1], config.acceptance)
+    checks = acceptance_checks(slots(trials)[0][1])
     show(checks_table(checks))
     failed = [check.name for check in checks if not check.passed]
     if failed:
-        msg = f"dry run: {', '.join(failed)} failed; the limits are hpo.acceptance"
+        msg = f"dry run: {', '.join(failed)} failed"
         raise TrainingError(msg)
