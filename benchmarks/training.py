@@ -21,16 +21,16 @@ from benchmarks.panel import write_features
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import CompositeLoss, LossConfig
+from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.model.config import GraphAttentionConfig, ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.splits.split import Split
-from atft_pipeline.training.build import Job, build_trainer
-from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
+from atft_pipeline.training.build import build_trainer
+from atft_pipeline.training.config import OptimizerConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate
+from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.trainer import Trainer
 
 
@@ -56,24 +56,17 @@ def open_trainer(folder: Path, options: argparse.Namespace, optimizer: str) -> T
     count, first = len(panel.dates), options.window
     middle = first + (count - first) // 2
     split = Split(tuple(range(first, middle)), tuple(range(middle, count)), ())
-    job = Job(
-        panel,
-        graphs,
-        split,
-        ModelConfig(width=options.hidden, graph=GraphAttentionConfig(layers=2, heads=8)),
-        LossConfig(),
-        TrainingConfig(epochs=100, optimizer=OptimizerConfig(name=optimizer)),  # type: ignore[arg-type]
-        BatchConfig(window=options.window, batch_size=options.batch, min_history=options.window),
-        ResidencyConfig(),
-        RuntimeConfig(),
-        folder / "states" / optimizer,
+    experiment = Experiment(
+        batches=BatchConfig(window=options.window, batch_size=options.batch, min_history=options.window),
+        model=ModelConfig(width=options.hidden, graph=GraphAttentionConfig(layers=2, heads=8)),
+        training=TrainingConfig(epochs=100, optimizer=OptimizerConfig(name=optimizer)),  # type: ignore[arg-type]
     )
-    return build_trainer(job)
+    return build_trainer(experiment, MarketData(panel, graphs), split, folder / "states" / optimizer)
 
 
 def bare(trainer: Trainer) -> float:
     """Seconds of model, loss and optimiser over an epoch's batches, one batch ready at a time."""
-    loss = CompositeLoss(trainer.loss, trainer.horizons)
+    loss = CompositeLoss(trainer.experiment.loss, trainer.horizons)
     trainer.module.train()
     spent = 0.0
     for plan in trainer.train_batches.plan(trainer.state.epoch):
@@ -109,7 +102,7 @@ def main() -> None:
 def report(folder: Path, options: argparse.Namespace) -> None:
     """Measure in turns and print medians."""
     trainer = open_trainer(folder, options, "adamw")
-    phase = trainer.training.plan[0]
+    phase = trainer.experiment.training.plan[0]
     loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons)
     train_epoch(trainer, phase, loss)  # the first epoch allocates
     whole, alone, validation, parts, computed = [], [], [], [], []
@@ -143,7 +136,7 @@ def report(folder: Path, options: argparse.Namespace) -> None:
 
 def part_share(trainer: Trainer, part: str) -> float:
     """Share of a part in one epoch's steps."""
-    phase = trainer.training.plan[0]
+    phase = trainer.experiment.training.plan[0]
     train_epoch(trainer, phase, CompositeLoss(trainer.loss_of(phase), trainer.horizons))
     return trainer.timer.share(part)
 

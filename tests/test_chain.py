@@ -18,19 +18,14 @@ from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
 from atft_pipeline.evaluation.grid import fingerprint
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_file
-from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import GraphAttentionConfig, ModelConfig
-from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.scoring.frames import score_frame
-from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.scoring.scorer import Scorer
 from atft_pipeline.splits.split import Split, SplitConfig, single_split
-from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
-from atft_pipeline.training.loop import train
-from atft_pipeline.training.runtime.runtime import choose_runtime
+from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.loop import fit
 from tests.project import ROOT, kedro, kedro_many, kedro_ok, make_project, newest
 
 pytestmark = pytest.mark.slow
@@ -139,26 +134,14 @@ def test_shuffled_labels_teach_nothing(finished: tuple[Path, str], tmp_path: Pat
     build_panel(shuffled, parts.listings, tmp_path / "panel.arrow", PanelConfig())
     # The same graphs, which do not tell the panel that they were made for.
     graphs = MonthlyGraphs(parts.graphs.path, parts.graphs._reader, replace(parts.graphs.meta, lineage={}))
-    result = train(
-        Panel.open(tmp_path / "panel.arrow"),
-        graphs,
-        parts.split,
-        ModelConfig(width=16, graph=GraphAttentionConfig(layers=1)),
-        LossConfig(),
-        TrainingConfig(epochs=1),
-        BatchConfig(),
-        ResidencyConfig(),
-        RuntimeConfig(device="cpu"),
-        checkpoint_dir=tmp_path,
+    experiment = Experiment(
+        model=ModelConfig(width=16, graph=GraphAttentionConfig(layers=1)),
+        training=TrainingConfig(epochs=1),
+        runtime=RuntimeConfig(device="cpu"),
     )
-    network, card = load_model(result.checkpoint)
-    panel = Panel.open(tmp_path / "panel.arrow")
-    resident = ResidentPanel.load(panel, ResidencyConfig())
-    runtime = choose_runtime(RuntimeConfig(device="cpu"))
-    scores = score_days(network, resident, parts.graphs.align(panel.dates), parts.split.test, card.batches, runtime)
-    frame = score_frame(scores, panel, ()).with_columns(
-        return_1=resident.returns.numpy()[scores.day, scores.listing, 0]
-    )
+    data = MarketData(Panel.open(tmp_path / "panel.arrow"), graphs)
+    result = fit(experiment, data, parts.split, tmp_path)
+    frame = Scorer.open(result.checkpoint, data, experiment.runtime).frame(parts.split.test, ["return"])
     model = evaluate(frame, EvaluationConfig()).metrics["horizons"]["1"]["scores"]["model"]["rank_ic"]
     assert abs(model["mean"]) < 2 * model["se"]
     assert model["se"] < 0.01

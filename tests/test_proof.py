@@ -16,18 +16,15 @@ from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.scoring.frames import score_frame
-from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.scoring.scorer import Scorer
 from atft_pipeline.splits.split import SplitConfig, single_split
 from atft_pipeline.stats.significance import estimate
-from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
-from atft_pipeline.training.loop import train
-from atft_pipeline.training.runtime.runtime import choose_runtime
+from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.loop import fit
 from tests.project import newest
 
 pytestmark = pytest.mark.slow
-CPU = RuntimeConfig(device="cpu")
 
 
 def parameters(project: Path) -> dict[str, Any]:
@@ -43,30 +40,21 @@ def trained_scores(project: Path, folder: Path, model: Mapping[str, Any], traini
     given = parameters(project)
     panel = Panel.open(newest(project, "data/05_model_input/panel.arrow"))
     graphs = MonthlyGraphs.open(newest(project, "data/05_model_input/graphs.arrow"))
-    batches = from_mapping(BatchConfig, given["batches"])
-    seen = panel.select(batches.features)
-    resident = ResidentPanel.load(seen, ResidencyConfig())
-    split = single_split(panel.dates, from_mapping(SplitConfig, given["split"]), panel.meta.label_span)
-    result = train(
-        panel,
-        graphs,
-        split,
-        from_mapping(ModelConfig, {**given["model"], **model}),
-        from_mapping(LossConfig, given["loss"]),
-        from_mapping(TrainingConfig, {**given["training"], **training}),
-        batches,
-        ResidencyConfig(),
-        CPU,
-        checkpoint_dir=folder,
-        resident=resident,
+    experiment = Experiment(
+        batches=from_mapping(BatchConfig, given["batches"]),
+        model=from_mapping(ModelConfig, {**given["model"], **model}),
+        loss=from_mapping(LossConfig, given["loss"]),
+        training=from_mapping(TrainingConfig, {**given["training"], **training}),
+        runtime=RuntimeConfig(device="cpu"),
     )
-    network, card = load_model(result.checkpoint)
-    aligned = graphs.align(panel.dates)
-    scores = score_days(network, resident, aligned, split.test, card.batches, choose_runtime(CPU))
+    resident = ResidentPanel.load(panel.select(experiment.batches.features), ResidencyConfig())
+    data = MarketData(panel, graphs, resident)
+    split = single_split(panel.dates, from_mapping(SplitConfig, given["split"]), panel.meta.label_span)
+    result = fit(experiment, data, split, folder)
+    scores = Scorer.open(result.checkpoint, data, experiment.runtime).frame(split.test, ["return"])
     codes = pl.DataFrame({"Listing": list(panel.listings), "Code": list(panel.codes)})
     oracle = pl.read_parquet(project / "data/01_raw/sample_market/oracle.parquet")
-    returns = pl.Series(resident.returns.numpy()[scores.day, scores.listing, 0]).fill_nan(None)
-    frame = score_frame(scores, seen, ()).with_columns(return_1=returns).join(codes, on="Listing")
+    frame = scores.join(codes, on="Listing")
     return frame.join(oracle, on=["Date", "Code"], how="inner")
 
 

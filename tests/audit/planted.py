@@ -20,6 +20,7 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.prices.ingest import IngestConfig
 from atft_pipeline.synthetic.market import SampleMarket
+from atft_pipeline.training.config import RuntimeConfig
 
 FEATURES = FeaturesConfig(groups=("listing", "market"))
 GRAPHS = GraphConfig()
@@ -28,7 +29,7 @@ NEXT = CLOSE.shift(-1).over("Listing") / CLOSE - 1
 
 
 def honest_steps(features: FeaturesConfig = FEATURES) -> Steps:
-    return real_steps(IngestConfig(), features, PanelConfig(), GRAPHS, None, None)
+    return real_steps(IngestConfig(), features, PanelConfig(), GRAPHS, None, RuntimeConfig())
 
 
 def build_stored(

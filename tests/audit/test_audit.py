@@ -24,6 +24,7 @@ from atft_pipeline.prices.ingest import IngestConfig, IngestResult, ingest
 from atft_pipeline.prices.returns import daily_returns
 from atft_pipeline.reporting.audit_table import audit_table
 from atft_pipeline.synthetic.market import SampleMarket, SampleMarketConfig, generate
+from atft_pipeline.training.config import RuntimeConfig
 from tests.audit.planted import with_columns, with_feature
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ def market() -> SampleMarket:
 
 
 def steps(config: IngestConfig | None = None) -> Steps:
-    return real_steps(config or IngestConfig(), FEATURES, PanelConfig(), GraphConfig(), None, None)
+    return real_steps(config or IngestConfig(), FEATURES, PanelConfig(), GraphConfig(), None, RuntimeConfig())
 
 
 def run(market: SampleMarket, chain: Steps, settings: AuditConfig = SETTINGS) -> Audit:

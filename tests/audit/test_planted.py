@@ -4,7 +4,6 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,9 +34,8 @@ from atft_pipeline.prices.reading.read import PricesConfig, read_prices
 from atft_pipeline.reporting.audit_table import audit_table
 from atft_pipeline.synthetic.market import SampleMarket, SampleMarketConfig, generate
 from atft_pipeline.training.build import input_spec
-from atft_pipeline.training.checkpoint.model import columns_hash
+from atft_pipeline.training.checkpoint.model import ModelCard, columns_hash
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.runtime.runtime import choose_runtime
 from tests.audit.planted import (
     CLOSE,
     FEATURES,
@@ -375,15 +373,19 @@ def scoring(monkeypatch: pytest.MonkeyPatch, panel: Panel, steps: Steps) -> Step
     batches = BatchConfig()
     network = ATFTGATFAN(ModelConfig(width=16), input_spec(panel.meta, batches.window)).eval()
     meta = panel.meta
-    made = SimpleNamespace(
+    made = ModelCard(
+        model=network.config,
         spec=network.spec,
         batches=batches,
+        switches=network.switches,
+        panel=meta.fingerprint,
+        origin=None,  # type: ignore[arg-type]  only a check reads it that this audit leaves out
+        training={},
         columns=columns_hash(meta),
         **{name: getattr(meta, name) for name in ("horizons", "label", "sectors", "markets")},
     )
     monkeypatch.setattr(chain, "load_model", lambda _: (network, made))
-    runtime = choose_runtime(RuntimeConfig(device="cpu"))
-    return replace(steps, score=lambda *args: chain._score(Path(), runtime, *args))
+    return replace(steps, score=lambda *args: chain._score(Path(), RuntimeConfig(device="cpu"), *args))
 
 
 QUICK = AuditConfig(dates=("2020-09-17",), fingerprints=False)
@@ -485,7 +487,7 @@ def prepared(market: SampleMarket) -> pl.DataFrame:
 def test_a_prepared_table_is_audited(market: SampleMarket, tmp_path: Path) -> None:
     how = FeaturesConfig(groups=(), passthrough=("*",), horizons=(1, 5))
     reading = IngestConfig(prepared=PreparedConfig(returns={1: "return_1", 5: "return_5"}))
-    steps = real_steps(reading, how, PanelConfig(), GRAPHS, None, None)
+    steps = real_steps(reading, how, PanelConfig(), GRAPHS, None, RuntimeConfig())
     for name, change in {
         "honest": pl.col("size"),
         "leaking": last_days(0.1, pl.col("return_1")),

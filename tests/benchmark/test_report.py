@@ -11,14 +11,13 @@ import yaml
 from atft_pipeline.benchmark import report
 from atft_pipeline.benchmark.__main__ import main
 from atft_pipeline.benchmark.report import BenchmarkConfig, run_benchmark
-from atft_pipeline.benchmark.switches import DEFAULT, PLAIN, VARIANTS, Settings
+from atft_pipeline.benchmark.switches import DEFAULT, PLAIN, VARIANTS
 from atft_pipeline.benchmark.workload import PRODUCTION, SCALES, build_workload
 from atft_pipeline.config import from_mapping
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.reporting.benchmark_table import benchmark_table
-from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.config import RuntimeConfig
 
 CPU = torch.device("cpu")
 FEW = ("default", "eager", "float32", "optimizer adabelief", "attention flash", "half the batch", "no graph")
@@ -72,13 +71,12 @@ def test_an_unknown_variant_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_every_variant_is_a_valid_configuration_that_differs() -> None:
-    base = Settings(PRODUCTION, LossConfig(), TrainingConfig(epochs=1), RuntimeConfig())
+    base = SCALES["origin"].experiment(RuntimeConfig())
     assert len({variant.name for variant in VARIANTS}) == len(VARIANTS)
     for variant in VARIANTS:
-        changed = base.with_variant(variant) != base
-        assert changed or {"batch", "residency"} & set(variant.change), variant.name
-    assert base.with_variant(DEFAULT) == base
-    assert base.with_variant(PLAIN).runtime.precision == "32"
+        assert variant.of(base) != base or "residency" in variant.change, variant.name
+    assert DEFAULT.of(base) == base
+    assert PLAIN.of(base).runtime.precision == "32"
 
 
 def test_the_origins_model_is_the_production_size() -> None:
@@ -92,5 +90,5 @@ def test_a_market_of_noise_has_its_signal_and_its_days() -> None:
     first, target = resident.features[:100, :, 0].float().flatten(), resident.targets[:100, :, 0].flatten()
     assert torch.corrcoef(torch.stack([first, target]))[0, 1] > 0.03
     assert (resident.features[:, :, -1] == resident.features[:, :1, -1]).all()
-    assert torch.equal(workload.on("host").features, resident.features)
+    assert torch.equal(workload.data("host").resident.features, resident.features)
     assert 0.9 * 20 * 143 < workload.windows < 20 * 143

@@ -13,32 +13,30 @@ import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import Ridge
 
+from atft_pipeline.baselines.frames import Rows, ridge_frame
 from atft_pipeline.baselines.ridge import RidgeConfig
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
-from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.scoring.fold_store import FoldRecord
-from atft_pipeline.scoring.folds import FoldSettings, rank_ics, run_folds
-from atft_pipeline.scoring.frames import Rows, ridge_frame
+from atft_pipeline.scoring.folds import rank_ics, run_folds
 from atft_pipeline.splits.schemes import CombinatorialPurged, Fold, WalkForward
 from atft_pipeline.training.config import RuntimeConfig, ScheduleConfig, TrainingConfig
+from atft_pipeline.training.experiment import Experiment, MarketData
 from tests.panel.market import listings_table, write_features
 from tests.training.runs import BATCHES, MODEL, TRAINING, market
 
 FIRST = 84
-SETTINGS = FoldSettings(
-    model=MODEL,
-    loss=LossConfig(),
-    training=TrainingConfig(**(TRAINING | {"epochs": 2})),
+EXPERIMENT = Experiment(
     batches=BATCHES,
-    residency=ResidencyConfig(),
+    model=MODEL,
+    training=TrainingConfig(**(TRAINING | {"epochs": 2})),
     runtime=RuntimeConfig(device="cpu"),
-    evaluation=EvaluationConfig(deciles=5, min_listings=10),
 )
+EVALUATION = EvaluationConfig(deciles=5, min_listings=10)
 
 
 def walk(panel: Panel, folds: int = 3) -> list[Fold]:
@@ -53,22 +51,22 @@ def walk(panel: Panel, folds: int = 3) -> list[Fold]:
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Panel, MonthlyGraphs]:
-    return market(tmp_path_factory.mktemp("market"))
+def planted(tmp_path_factory: pytest.TempPathFactory) -> MarketData:
+    return MarketData(*market(tmp_path_factory.mktemp("market")))
 
 
 @pytest.fixture(scope="module")
 def finished(
-    planted: tuple[Panel, MonthlyGraphs], tmp_path_factory: pytest.TempPathFactory
+    planted: MarketData, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[pl.DataFrame, list[FoldRecord], Path]:
     folder = tmp_path_factory.mktemp("folds")
-    return *run_folds(*planted, walk(planted[0]), SETTINGS, folder), folder
+    return *run_folds(EXPERIMENT, planted, walk(planted.panel), EVALUATION, folder), folder
 
 
 def test_stitched_predictions_cover_each_test_day_once(
-    planted: tuple[Panel, MonthlyGraphs], finished: tuple[pl.DataFrame, list[FoldRecord], Path]
+    planted: MarketData, finished: tuple[pl.DataFrame, list[FoldRecord], Path]
 ) -> None:
-    panel, (table, records, _) = planted[0], finished
+    panel, (table, records, _) = planted.panel, finished
     assert table["Date"].unique().sort().to_list() == panel.dates[FIRST:120].astype(object).tolist()
     assert not table.select("Date", "Listing").is_duplicated().any()
     by_fold = table.group_by("fold").agg(pl.col("Date").min().cast(pl.String)).sort("fold")
@@ -81,7 +79,7 @@ def test_stitched_predictions_cover_each_test_day_once(
 def test_numbers_of_a_fold_are_those_of_evaluate(finished: tuple[pl.DataFrame, list[FoldRecord], Path]) -> None:
     table, records, _ = finished
     mine = table.filter(pl.col("fold") == 2)
-    metrics = evaluate(mine.drop("fold", "path"), SETTINGS.evaluation).metrics
+    metrics = evaluate(mine.drop("fold", "path"), EVALUATION).metrics
     for horizon, scores in records[1].rank_ic.items():
         for name, value in scores.items():
             reference = metrics["horizons"][horizon]["scores"][name]["rank_ic"]
@@ -90,12 +88,12 @@ def test_numbers_of_a_fold_are_those_of_evaluate(finished: tuple[pl.DataFrame, l
     assert rank_ics(mine, 10) == records[1].rank_ic
 
 
-def test_ridge_is_fitted_on_the_training_days_of_its_fold(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+def test_ridge_is_fitted_on_the_training_days_of_its_fold(planted: MarketData, tmp_path: Path) -> None:
     """Equal to scikit-learn's Ridge on the same rows, at the same penalty."""
-    panel, graphs = planted
+    panel = planted.panel
     fold = walk(panel, 1)
-    settings = replace(SETTINGS, evaluation=replace(SETTINGS.evaluation, ridge=RidgeConfig(penalties=(0.01,))))
-    table, _ = run_folds(panel, graphs, fold, settings, tmp_path)
+    evaluation = replace(EVALUATION, ridge=RidgeConfig(penalties=(0.01,)))
+    table, _ = run_folds(EXPERIMENT, planted, fold, evaluation, tmp_path)
     rows: dict[str, list[np.ndarray]] = {"x": [], "y": []}
     history = np.zeros(len(panel.listings))
     seen = []
@@ -118,16 +116,15 @@ def test_ridge_is_fitted_on_the_training_days_of_its_fold(planted: tuple[Panel, 
     np.testing.assert_allclose(mine["ridge_1"], ridge.predict(view.features[place].astype(float)), atol=1e-6)
 
 
-def test_lightgbm_is_left_out_where_it_is_switched_off(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
-    trees = replace(SETTINGS.evaluation.lightgbm, enabled=False)
-    settings = replace(SETTINGS, evaluation=replace(SETTINGS.evaluation, lightgbm=trees))
-    table, records = run_folds(*planted, walk(planted[0], 1), settings, tmp_path)
+def test_lightgbm_is_left_out_where_it_is_switched_off(planted: MarketData, tmp_path: Path) -> None:
+    evaluation = replace(EVALUATION, lightgbm=replace(EVALUATION.lightgbm, enabled=False))
+    table, records = run_folds(EXPERIMENT, planted, walk(planted.panel, 1), evaluation, tmp_path)
     assert not [name for name in table.columns if name.startswith("lightgbm")]
     assert set(records[0].rank_ic["1"]) == {"model", "ridge"}
 
 
 def test_the_panel_is_loaded_once_and_not_at_all_for_finished_folds(
-    planted: tuple[Panel, MonthlyGraphs],
+    planted: MarketData,
     finished: tuple[pl.DataFrame, list[FoldRecord], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -140,42 +137,43 @@ def test_the_panel_is_loaded_once_and_not_at_all_for_finished_folds(
         return original(panel, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ResidentPanel, "load", load)
-    panel, graphs = planted
-    again, records = run_folds(panel, graphs, walk(panel), SETTINGS, finished[2])
+    panel = planted.panel
+    again, records = run_folds(EXPERIMENT, planted, walk(panel), EVALUATION, finished[2])
     assert loads == []
     assert again.equals(finished[0])
     assert records == finished[1]
-    run_folds(panel, graphs, walk(panel, 3), SETTINGS, tmp_path)
+    run_folds(EXPERIMENT, planted, walk(panel, 3), EVALUATION, tmp_path)
     assert len(loads) == 2  # for the model of every fold, and the labels alone for the baselines of every fold
 
 
 def test_a_fold_is_known_by_all_that_decides_it(
-    planted: tuple[Panel, MonthlyGraphs], finished: tuple[pl.DataFrame, list[FoldRecord], Path], tmp_path: Path
+    planted: MarketData, finished: tuple[pl.DataFrame, list[FoldRecord], Path], tmp_path: Path
 ) -> None:
     """Each of these trains anew; the folder of finished folds grows by one."""
-    panel, graphs = planted
+    panel = planted.panel
     folds, folder = walk(panel, 1), finished[2]
     known = {path.name for path in folder.iterdir()}
     others = [
-        replace(SETTINGS, training=replace(SETTINGS.training, seed=5)),
-        replace(SETTINGS, model=replace(MODEL, dropout=0.3)),
-        replace(SETTINGS, loss=LossConfig(ic=0.1)),
-        replace(SETTINGS, evaluation=replace(SETTINGS.evaluation, ridge=RidgeConfig(penalties=(1.0,)))),
+        (replace(EXPERIMENT, training=replace(EXPERIMENT.training, seed=5)), EVALUATION),
+        (replace(EXPERIMENT, model=replace(MODEL, dropout=0.3)), EVALUATION),
+        (replace(EXPERIMENT, loss=LossConfig(ic=0.1)), EVALUATION),
+        (EXPERIMENT, replace(EVALUATION, ridge=RidgeConfig(penalties=(1.0,)))),
     ]
-    for number, settings in enumerate(others, start=1):
-        run_folds(panel, graphs, folds, settings, folder)
+    for number, (experiment, evaluation) in enumerate(others, start=1):
+        run_folds(experiment, planted, folds, evaluation, folder)
         assert len({path.name for path in folder.iterdir()} - known) == number
     fewer = replace(folds[0].split, train=folds[0].split.train[:-1])
-    run_folds(panel, graphs, [replace(folds[0], split=fewer)], SETTINGS, folder)
+    run_folds(EXPERIMENT, planted, [replace(folds[0], split=fewer)], EVALUATION, folder)
     assert len({path.name for path in folder.iterdir()} - known) == len(others) + 1
     # A resumed training is the same training.
-    run_folds(panel, graphs, folds, replace(SETTINGS, training=replace(SETTINGS.training, resume=True)), folder)
+    resumed = replace(EXPERIMENT, training=replace(EXPERIMENT.training, resume=True))
+    run_folds(resumed, planted, folds, EVALUATION, folder)
     assert len({path.name for path in folder.iterdir()} - known) == len(others) + 1
 
 
-def test_a_fold_knows_nothing_of_its_test_or_later(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+def test_a_fold_knows_nothing_of_its_test_or_later(planted: MarketData, tmp_path: Path) -> None:
     """Other labels from the first test day on: the same scores, bit for bit."""
-    panel, graphs = planted
+    panel = planted.panel
     folds = walk(panel, 1)
     write_features(tmp_path / "features", signal=1.0, days=120, listings=30)
     first = panel.dates[FIRST].astype(object)
@@ -190,36 +188,35 @@ def test_a_fold_knows_nothing_of_its_test_or_later(planted: tuple[Panel, Monthly
     other = Panel.open(tmp_path / "panel.arrow")
     assert other.meta.fingerprint != panel.meta.fingerprint
     scores = ["Date", "Listing", "score_1", "score_5", "ridge_1", "ridge_5"]
-    one, _ = run_folds(panel, graphs, folds, SETTINGS, tmp_path / "one")
-    two, _ = run_folds(other, graphs, folds, SETTINGS, tmp_path / "two")
+    one, _ = run_folds(EXPERIMENT, planted, folds, EVALUATION, tmp_path / "one")
+    two, _ = run_folds(EXPERIMENT, MarketData(other, planted.graphs), folds, EVALUATION, tmp_path / "two")
     assert one.select(scores).equals(two.select(scores))
     assert not one["return_1"].equals(two["return_1"])
 
 
-def test_warm_start_begins_where_the_fold_before_ended(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
-    panel, graphs = planted
-    optimizer = replace(SETTINGS.training.optimizer, lr=1e-12)
-    still = replace(SETTINGS.training, optimizer=optimizer, schedule=ScheduleConfig(name="constant"), epochs=1)
-    settings = replace(SETTINGS, training=still)
-    _, records = run_folds(panel, graphs, walk(panel, 2), settings, tmp_path, warm_start=True)
+def test_warm_start_begins_where_the_fold_before_ended(planted: MarketData, tmp_path: Path) -> None:
+    panel = planted.panel
+    optimizer = replace(EXPERIMENT.training.optimizer, lr=1e-12)
+    still = replace(EXPERIMENT.training, optimizer=optimizer, schedule=ScheduleConfig(name="constant"), epochs=1)
+    unmoved = replace(EXPERIMENT, training=still)
+    _, records = run_folds(unmoved, planted, walk(panel, 2), EVALUATION, tmp_path, warm_start=True)
     assert [record.warm for record in records] == [False, True]
     first, second = (load_file(tmp_path / record.fingerprint[:16] / "model.safetensors") for record in records)
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
     # Without it the second fold starts from its seed, as if it were alone.
-    _, cold = run_folds(panel, graphs, walk(panel, 2), SETTINGS, tmp_path / "cold")
-    _, warm = run_folds(panel, graphs, walk(panel, 2), SETTINGS, tmp_path / "warm", warm_start=True)
+    _, cold = run_folds(EXPERIMENT, planted, walk(panel, 2), EVALUATION, tmp_path / "cold")
+    _, warm = run_folds(EXPERIMENT, planted, walk(panel, 2), EVALUATION, tmp_path / "warm", warm_start=True)
     assert cold[0].fingerprint == warm[0].fingerprint
     assert cold[1].fingerprint != warm[1].fingerprint
     assert cold[1].rank_ic != warm[1].rank_ic
 
 
-def test_paths_of_combinatorial_folds(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
-    panel, graphs = planted
+def test_paths_of_combinatorial_folds(planted: MarketData, tmp_path: Path) -> None:
+    panel = planted.panel
     folds = CombinatorialPurged(groups=3, test_groups=2, validation_sessions=10, embargo=0).folds(panel.dates, 5)
     # A third of the days holds too few rows for the trees.
-    evaluation = replace(SETTINGS.evaluation, lightgbm=replace(SETTINGS.evaluation.lightgbm, enabled=False))
-    settings = replace(SETTINGS, training=TrainingConfig(epochs=1), evaluation=evaluation)
-    table, _ = run_folds(panel, graphs, folds, settings, tmp_path)
+    evaluation = replace(EVALUATION, lightgbm=replace(EVALUATION.lightgbm, enabled=False))
+    table, _ = run_folds(replace(EXPERIMENT, training=TrainingConfig(epochs=1)), planted, folds, evaluation, tmp_path)
     assert table["path"].unique().to_list() == [0, 1]
     assert not table.select("Date", "Listing", "path").is_duplicated().any()
     first, second = (table.filter(pl.col("path") == path) for path in (0, 1))
@@ -228,11 +225,11 @@ def test_paths_of_combinatorial_folds(planted: tuple[Panel, MonthlyGraphs], tmp_
 
 
 def test_a_damaged_fold_is_named(
-    planted: tuple[Panel, MonthlyGraphs], finished: tuple[pl.DataFrame, list[FoldRecord], Path], tmp_path: Path
+    planted: MarketData, finished: tuple[pl.DataFrame, list[FoldRecord], Path], tmp_path: Path
 ) -> None:
-    panel, graphs = planted
+    panel = planted.panel
     folds = walk(panel, 1)
-    _, records = run_folds(panel, graphs, folds, SETTINGS, tmp_path)
+    _, records = run_folds(EXPERIMENT, planted, folds, EVALUATION, tmp_path)
     path = tmp_path / records[0].fingerprint[:16] / "fold.json"
     text = path.read_text()
     for damaged in [
@@ -244,44 +241,44 @@ def test_a_damaged_fold_is_named(
     ]:
         path.write_text(damaged)
         with pytest.raises(ArtifactError, match=r"fold\.json is missing or damaged .* to train the fold again"):
-            run_folds(panel, graphs, folds, SETTINGS, tmp_path)
+            run_folds(EXPERIMENT, planted, folds, EVALUATION, tmp_path)
     path.write_text(text)
     scores = path.with_name("predictions.parquet")
     scores.write_bytes(scores.read_bytes()[:-1] + b"x")
     with pytest.raises(ArtifactError, match=r"predictions\.parquet is missing or damaged; remove .* to train the fold"):
-        run_folds(panel, graphs, folds, SETTINGS, tmp_path)
+        run_folds(EXPERIMENT, planted, folds, EVALUATION, tmp_path)
 
 
-def test_other_code_is_told(
-    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    panel, graphs = planted
+def test_other_code_is_told(planted: MarketData, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    panel = planted.panel
     folds = walk(panel, 1)
-    _, records = run_folds(panel, graphs, folds, SETTINGS, tmp_path)
+    _, records = run_folds(EXPERIMENT, planted, folds, EVALUATION, tmp_path)
     path = tmp_path / records[0].fingerprint[:16] / "fold.json"
     record = json.loads(path.read_text()) | {"code": "of yesterday"}
     # Without its checksum, as earlier versions of this project wrote it.
     path.write_text(json.dumps({name: value for name, value in record.items() if name != "checksum"}))
-    run_folds(panel, graphs, folds, SETTINGS, tmp_path)
+    run_folds(EXPERIMENT, planted, folds, EVALUATION, tmp_path)
     assert "fold 1 was trained by other code" in caplog.text
 
 
 @pytest.mark.slow
 def test_killed_runs_continue_fold_by_fold(
-    planted: tuple[Panel, MonthlyGraphs], finished: tuple[pl.DataFrame, list[FoldRecord], Path], tmp_path: Path
+    planted: MarketData, finished: tuple[pl.DataFrame, list[FoldRecord], Path], tmp_path: Path
 ) -> None:
     """Killed in the second fold, begun again: the first fold is taken from disk, the table is the same bit for bit."""
-    panel, graphs = planted
+    panel = planted.panel
     script = (
         "import torch; torch.set_num_threads(1)\n"
         "from pathlib import Path\n"
         "from atft_pipeline.panel.panel import Panel\n"
         "from atft_pipeline.graphs.graphs import MonthlyGraphs\n"
         "from atft_pipeline.scoring.folds import run_folds\n"
-        "from tests.scoring.test_folds import SETTINGS, walk\n"
+        "from atft_pipeline.training.experiment import MarketData\n"
+        "from tests.scoring.test_folds import EVALUATION, EXPERIMENT, walk\n"
         f"panel = Panel.open(Path({str(panel.path)!r}))\n"
-        f"graphs = MonthlyGraphs.open(Path({str(graphs.path)!r}))\n"
-        f"run_folds(panel, graphs, walk(panel), SETTINGS, Path({str(tmp_path)!r}))\n"
+        f"graphs = MonthlyGraphs.open(Path({str(planted.graphs.path)!r}))\n"
+        "data = MarketData(panel, graphs)\n"
+        f"run_folds(EXPERIMENT, data, walk(panel), EVALUATION, Path({str(tmp_path)!r}))\n"
     )
     first = finished[1][0].fingerprint[:16]
     second = finished[1][1].fingerprint[:16]
@@ -294,19 +291,19 @@ def test_killed_runs_continue_fold_by_fold(
     assert (tmp_path / first / "fold.json").is_file()
     assert not (tmp_path / second).exists()
     before = (tmp_path / first / "fold.json").stat().st_mtime_ns
-    table, records = run_folds(panel, graphs, walk(panel), SETTINGS, tmp_path)
+    table, records = run_folds(EXPERIMENT, planted, walk(panel), EVALUATION, tmp_path)
     assert (tmp_path / first / "fold.json").stat().st_mtime_ns == before
     assert table.equals(finished[0])
     assert [record.fingerprint for record in records] == [record.fingerprint for record in finished[1]]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(record.fingerprint[:16] for record in records)
 
 
-def test_baselines_learn_from_the_models_targets(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:
+def test_baselines_learn_from_the_models_targets(planted: MarketData, tmp_path: Path) -> None:
     """What is planted follows the first feature; targets neutral to it leave the baselines next to nothing to say."""
-    panel, graphs = planted
+    panel = planted.panel
     spread = {}
     for name, loss in (("plain", LossConfig()), ("neutral", LossConfig(neutral_to=panel.meta.feature_names[:1]))):
-        table, _ = run_folds(panel, graphs, walk(panel, 1), replace(SETTINGS, loss=loss), tmp_path / name)
+        table, _ = run_folds(replace(EXPERIMENT, loss=loss), planted, walk(panel, 1), EVALUATION, tmp_path / name)
         spread[name] = {baseline: table[f"{baseline}_1"].std() for baseline in ("ridge", "lightgbm")}
     for baseline, value in spread["neutral"].items():
         assert value < 0.3 * spread["plain"][baseline]

@@ -15,16 +15,16 @@ from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.prices.reading.read import PricesConfig
-from atft_pipeline.scoring.frames import score_frame
 from atft_pipeline.scoring.inference import score_days
 from atft_pipeline.scoring.newest import PredictConfig, check_prices, score_newest
+from atft_pipeline.scoring.scorer import score_frame
 from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.runtime.runtime import choose_runtime
 from tests.panel.market import listings_table, restate, write_features
 from tests.training.runs import market, run
 
-RUNTIME = choose_runtime(RuntimeConfig(device="cpu"))
+RUNTIME = RuntimeConfig(device="cpu")
 Trained = tuple[Panel, MonthlyGraphs, Path]
 
 
@@ -65,7 +65,7 @@ def test_scores_are_those_of_a_resident_panel_bit_for_bit(trained: Trained, days
     table = score_newest(model, panel, graphs, PredictConfig(days=days), RUNTIME)
     network, card = load_model(model)
     resident = ResidentPanel.load(panel, ResidencyConfig(mode="host"))
-    scores = score_days(network, resident, graphs.align(panel.dates), range(120), card.batches, RUNTIME)
+    scores = score_days(network, resident, graphs.align(panel.dates), range(120), card.batches, choose_runtime(RUNTIME))
     whole = score_frame(scores, panel, card.model.heads.quantiles)
     newest = whole.filter(pl.col("Date") >= panel.dates[-days].astype(object)).sort("Date", "Listing")
     columns = [name for name in whole.columns if name in table.columns]

@@ -14,10 +14,11 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import EncoderConfig, GraphAttentionConfig, ModelConfig, SelectionConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.splits.split import SplitConfig, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
-from atft_pipeline.training.loop import TrainingResult, train
+from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.loop import TrainingResult, fit
 from tests.panel.market import make_panel
 
 MODEL = ModelConfig(
@@ -58,22 +59,16 @@ def run(
     interrupt: Callable[[], None] | None = None,
     **training: Any,
 ) -> TrainingResult:
-    return train(
-        panel,
-        graphs,
-        single_split(panel.dates, SPLIT, panel.meta.label_span),
-        model,
-        loss or LossConfig(),
-        TrainingConfig(**(TRAINING | training)),
-        batches,
-        ResidencyConfig(),
-        runtime or RuntimeConfig(device="cpu"),
-        checkpoint_dir=folder,
-        callback=callback,
-        resident=resident,
-        initial=initial,
-        interrupt=interrupt,
+    experiment = Experiment(
+        batches=batches,
+        model=model,
+        loss=loss or LossConfig(),
+        training=TrainingConfig(**(TRAINING | training)),
+        runtime=runtime or RuntimeConfig(device="cpu"),
     )
+    split = single_split(panel.dates, SPLIT, panel.meta.label_span)
+    data = MarketData(panel, graphs, resident)
+    return fit(experiment, data, split, folder, callback=callback, initial=initial, interrupt=interrupt)
 
 
 def weights(result: TrainingResult) -> dict[str, torch.Tensor]:

@@ -30,7 +30,8 @@ def test_a_training_measures_its_batch_size_and_keeps_it_when_resumed(
     auto = replace(BATCHES, batch_size="auto")
     found = run(panel, graphs, tmp_path / "auto", batches=auto, epochs=2)
     size = found.run_card["data"]["batch_size"]
-    assert size >= 32
+    # Which doubling is the fastest one depends on how busy the machine is.
+    assert size in {30 * 2**doubled for doubled in range(10)}
     given = run(panel, graphs, tmp_path / "given", batches=replace(BATCHES, batch_size=size), epochs=2)
     one, other = weights(found), weights(given)
     assert all(torch.equal(one[name], other[name]) for name in one)

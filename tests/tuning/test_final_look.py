@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from atft_pipeline.training.experiment import MarketData
 from atft_pipeline.tuning import final_look
 from atft_pipeline.tuning.final_look import look_at_test
 from tests.tuning.studies import BASE, load, search_config, worker
@@ -17,7 +18,7 @@ def test_the_test_is_looked_at_once_and_the_look_is_written_down(
     made.run()
     (winner,) = made.trials()
     folder = made.objective.checkpoints(winner.number)
-    arguments = (market.panel, market.graphs, whole, BASE.runtime)
+    arguments = (MarketData(market.panel, market.graphs), whole, BASE.runtime)
     first = look_at_test(made.shared, winner, folder, *arguments)
     assert first["looks"] == 1
     # The panel of this market carries a signal, on its test days too.
@@ -35,7 +36,6 @@ def test_a_winner_whose_weights_lie_elsewhere_is_not_evaluated(tmp_path: Path) -
     market, whole = load(tmp_path / "market")
     made = worker(market, search_config(1, epochs=1), tmp_path)
     made.run()
-    found = look_at_test(
-        made.shared, made.trials()[0], tmp_path / "none", market.panel, market.graphs, whole, BASE.runtime
-    )
+    data = MarketData(market.panel, market.graphs)
+    found = look_at_test(made.shared, made.trials()[0], tmp_path / "none", data, whole, BASE.runtime)
     assert found == {"looks": 0, "note": "the weights of trial 0 are not on this machine"}

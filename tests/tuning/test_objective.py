@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from atft_pipeline.errors import ConfigError, Interrupted, TrainingError
 from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, TrainingConfig
-from atft_pipeline.training.loop import train
+from atft_pipeline.training.loop import fit
 from atft_pipeline.tuning import samplers
 from atft_pipeline.tuning.config import DimensionConfig
 from atft_pipeline.tuning.limits import Deadline, TimeLimitError, halved, out_of_memory
@@ -54,7 +54,7 @@ def failing(error: Exception) -> Any:
         calls.append(1)
         if len(calls) > 1:
             raise error
-        return train(*arguments, **options)
+        return fit(*arguments, **options)
 
     return trainer
 
@@ -178,11 +178,11 @@ class SmallMemory:
         self.asked: list[tuple[int, int]] = []
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        training, batches = arguments[5], arguments[6]
+        training, batches = arguments[0].training, arguments[0].batches
         self.asked.append((batches.batch_size, training.accumulation))
         if batches.batch_size > self.largest:
             raise self.error
-        return train(*arguments, **options)
+        return fit(*arguments, **options)
 
 
 @pytest.mark.parametrize(
@@ -328,9 +328,9 @@ def test_a_measured_batch_size_is_written_down_and_its_report_is_made(shared_mar
     """``auto`` among the choices: the table of the trials has a number for each, and the winner trains with it."""
 
     def measures(*arguments: Any, **options: Any) -> Any:
-        batches = arguments[6]
-        measured = replace(batches, batch_size=32) if batches.batch_size == "auto" else batches
-        return train(*arguments[:6], measured, *arguments[7:], **options)
+        experiment, *rest = arguments
+        measured = experiment.with_batch_size(32) if experiment.batches.batch_size == "auto" else experiment
+        return fit(measured, *rest, **options)
 
     size = DimensionConfig(path="batches.batch_size", kind="categorical", choices=("auto", 64))
     config = search_config(3, epochs=1, space=(size,))

@@ -14,8 +14,9 @@ from atft_pipeline.errors import ConfigError
 from atft_pipeline.lineage import hash_bytes
 from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
-from atft_pipeline.training.build import Job, build_trainer
+from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import train_epoch
+from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.trainer import Trainer
 from atft_pipeline.tuning.config import DimensionConfig
 from atft_pipeline.tuning.objective import Market
@@ -60,25 +61,21 @@ def points(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 def trainer_of(settings_: Settings, market: Market, folder: Path, batches: int) -> Trainer:
     training = replace(settings_.training, max_batches=batches).with_epochs(3)
-    job = Job(
-        market.panel,
-        market.graphs,
-        market.split,
-        settings_.model,
-        settings_.loss,
-        training,
-        settings_.batches,
-        market.residency,
-        settings_.runtime,
-        folder,
+    experiment = Experiment(
+        batches=settings_.batches,
+        model=settings_.model,
+        loss=settings_.loss,
+        training=training,
+        runtime=settings_.runtime,
+        residency=market.residency,
     )
-    made = build_trainer(job, market.resident)
+    made = build_trainer(experiment, MarketData(market.panel, market.graphs, market.resident), market.split, folder)
     assert not made.store.folder.exists()
     return made
 
 
 def step(trainer: Trainer) -> dict[str, Any]:
-    phase = trainer.training.plan[0]
+    phase = trainer.experiment.training.plan[0]
     loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, trainer.model.config.heads.quantiles)
     return train_epoch(trainer, phase, loss)
 

@@ -16,15 +16,17 @@ from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.prices.ingest import IngestConfig, IngestResult, ingest
 from atft_pipeline.prices.listings import read_listings
 from atft_pipeline.prices.prepared import summarise_prepared
 from atft_pipeline.prices.reading.read import PricesConfig
 from atft_pipeline.prices.returns import daily_returns
-from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.scoring.scorer import STREAMED, Scorer
 from atft_pipeline.training.checkpoint.model import ModelCard, load_model, panel_for
-from atft_pipeline.training.runtime.runtime import Runtime
+from atft_pipeline.training.config import RuntimeConfig
+from atft_pipeline.training.experiment import MarketData
+from atft_pipeline.training.runtime.runtime import choose_runtime
 
 AHEAD = 5
 
@@ -73,7 +75,7 @@ def real_steps(
     panel: PanelConfig,
     graphs: GraphConfig,
     model: Path | None,
-    runtime: Runtime | None,
+    runtime: RuntimeConfig,
 ) -> Steps:
     """The project's own steps under its own parameters.
 
@@ -83,7 +85,7 @@ def real_steps(
         panel: of the panel.
         graphs: of the graphs.
         model: folder of a trained model, or ``None``.
-        runtime: where it computes; needed with a model.
+        runtime: where it computes.
     """
 
     def write_features(clean: pl.DataFrame, listings: pl.DataFrame, folder: Path, since: dt.date | None) -> None:
@@ -112,7 +114,7 @@ def real_steps(
         features=write_features,
         panel=write_panel,
         graphs=write_graphs,
-        score=partial(_score, model, runtime) if model is not None and runtime is not None else None,
+        score=partial(_score, model, runtime) if model is not None else None,
     )
 
 
@@ -153,7 +155,7 @@ def _prepared(config: PricesConfig, table: Path, listings: Path | None) -> Inges
     return IngestResult(frame, summarise_prepared(frame, read_listings(listings, config)), {})
 
 
-def _score(model: Path, runtime: Runtime, panel: Panel, graphs: MonthlyGraphs, days: list[int]) -> pl.DataFrame:
+def _score(model: Path, runtime: RuntimeConfig, panel: Panel, graphs: MonthlyGraphs, days: list[int]) -> pl.DataFrame:
     """Scores from memory, as training and evaluation compute them, and streamed, as prediction does."""
     network, card = load_model(model)
     panel = panel_for(card, _named_as(card, panel))
@@ -161,23 +163,17 @@ def _score(model: Path, runtime: Runtime, panel: Panel, graphs: MonthlyGraphs, d
     first = max(0, days[0] - card.batches.window - AHEAD)
     part = panel.between(first, min(days[-1] + AHEAD, len(panel.dates)))
     # The least a day may hold is a matter of learning; the audit may look at few codes.
-    batches = replace(card.batches, min_listings=1)
-    columns: dict[str, np.ndarray] = {}
-    for mode in (_in_memory(runtime), ResidencyConfig(mode="mmap")):
-        resident = ResidentPanel.load(part, mode, runtime.torch_device)
-        wanted = [day - first for day in days]
-        scores = score_days(network, resident, graphs.align(part.dates), wanted, batches, runtime)
-        name = "score" if not columns else "streamed"
-        columns |= {
-            "Date": part.dates[scores.day],
-            "Listing": np.array(part.listings, dtype=object)[scores.listing],
-            **{f"{name}_{horizon}": scores.score[:, place] for place, horizon in enumerate(card.horizons)},
-        }
-    return pl.DataFrame(columns, schema_overrides={"Listing": pl.String})
+    card = replace(card, batches=replace(card.batches, min_listings=1))
+    wanted = [day - first for day in days]
+    in_memory, streamed = (
+        Scorer.on(network, card, MarketData(part, graphs), runtime, residency).frame(wanted, quantiles=False)
+        for residency in (_in_memory(runtime), STREAMED)
+    )
+    return in_memory.with_columns(streamed[f"score_{h}"].alias(f"streamed_{h}") for h in card.horizons)
 
 
-def _in_memory(runtime: Runtime) -> ResidencyConfig:
-    return ResidencyConfig(mode="host" if runtime.torch_device.type == "cpu" else "device")
+def _in_memory(runtime: RuntimeConfig) -> ResidencyConfig:
+    return ResidencyConfig(mode="host" if choose_runtime(runtime).torch_device.type == "cpu" else "device")
 
 
 def _named_as(card: ModelCard, panel: Panel) -> Panel:

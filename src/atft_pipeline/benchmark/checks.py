@@ -1,7 +1,7 @@
 """What must hold on a device before its speed means anything: equal scores, no waits, equal batches."""
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from atft_pipeline.benchmark.measure import steps_of, trainer_of
-from atft_pipeline.benchmark.switches import EAGER, Settings, Variant
+from atft_pipeline.benchmark.switches import EAGER, Variant
 from atft_pipeline.benchmark.workload import Workload
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.scoring.inference import score_days
 from atft_pipeline.training.config import RuntimeConfig
+from atft_pipeline.training.experiment import Experiment
 from atft_pipeline.training.runtime.runtime import choose_runtime
 from atft_pipeline.training.trainer import Trainer
 
@@ -30,13 +31,13 @@ class Check:
     detail: str
 
 
-def check_no_waits(workload: Workload, settings: Settings) -> Check:
+def check_no_waits(workload: Workload, base: Experiment) -> Check:
     """Train under CUDA's sync debug mode, in which every wait of the host raises."""
     name = "no wait in the training loop"
     if workload.resident.device.type != "cuda":
         return Check(name, passed=True, detail="on a CPU the meta-device test stands for it")
     variant = Variant("no waits", EAGER)
-    with trainer_of(workload, settings, variant) as trainer:
+    with trainer_of(workload, base, variant) as trainer:
         steps = steps_of(trainer, STEPS)
         next(steps)  # asks for the first loss
         torch.cuda.synchronize()
@@ -50,10 +51,10 @@ def check_no_waits(workload: Workload, settings: Settings) -> Check:
     return Check(name, passed=True, detail=f"{count} steps under set_sync_debug_mode('error')")
 
 
-def check_scores(workload: Workload, settings: Settings) -> list[Check]:
+def check_scores(workload: Workload, base: Experiment) -> list[Check]:
     """Train a little on the device, then score the same days on the CPU and on the device, in float32 and in bf16."""
     device = workload.resident.device
-    with trainer_of(workload, settings, Variant("scores", EAGER)) as trainer:
+    with trainer_of(workload, base, Variant("scores", EAGER)) as trainer:
         for _ in steps_of(trainer, min(STEPS, trainer.steps)):
             pass
         days = trainer.validation_batches.days[:3]
@@ -76,9 +77,10 @@ def _scores(trainer: Trainer, workload: Workload, device: str, precision: Any, d
     runtime = choose_runtime(RuntimeConfig(device=device, precision=precision))  # type: ignore[arg-type]
     model = ATFTGATFAN(trainer.model.config, trainer.model.spec)
     model.load_state_dict({name: weight.cpu() for name, weight in trainer.model.state_dict().items()})
-    resident = workload.on("host") if device == "cpu" else workload.resident
+    resident = workload.data("host" if device == "cpu" else "device").resident
+    assert resident is not None
     graphs = trainer.train_batches.graphs
-    scores = score_days(model.eval(), resident, graphs, days, replace(trainer.batches, batch_size=1), runtime)
+    scores = score_days(model.eval(), resident, graphs, days, trainer.experiment.batches, runtime)
     return scores.score[:, 0]
 
 

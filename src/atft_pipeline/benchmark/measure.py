@@ -14,16 +14,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from atft_pipeline.benchmark.machine import synchronize
-from atft_pipeline.benchmark.switches import Settings, Variant
+from atft_pipeline.benchmark.switches import Variant
 from atft_pipeline.benchmark.workload import Workload
 from atft_pipeline.errors import AtftError
 from atft_pipeline.losses.composite import CompositeLoss
-from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.resident import ResidencyConfig
-from atft_pipeline.splits.split import Split
 from atft_pipeline.training.accumulator import MetricAccumulator
-from atft_pipeline.training.build import Job, build_trainer
+from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import Clock, forward, train_group
+from atft_pipeline.training.experiment import Experiment
 from atft_pipeline.training.trainer import Trainer
 
 GIB = 2**30
@@ -57,42 +55,16 @@ class Measurement:
 
 
 @contextmanager
-def trainer_of(workload: Workload, settings: Settings, variant: Variant) -> Iterator[Trainer]:
+def trainer_of(workload: Workload, base: Experiment, variant: Variant) -> Iterator[Trainer]:
     """The objects of a training of a variant, in a folder that goes afterwards."""
-    asked = settings.with_variant(variant)
-    scale = workload.scale
-    batches = BatchConfig(
-        window=scale.window,
-        batch_size=int(scale.batch_size * variant.change.get("batch", 1)),
-        min_history=scale.window,
-        min_listings=2,
-    )
-    days = scale.days
-    gap = max(workload.panel.meta.horizons)
-    split = Split(
-        train=tuple(range(scale.window, round(0.85 * days) - gap)),
-        validation=tuple(range(round(0.85 * days), days - gap)),
-        test=(),
-    )
+    data = workload.data(variant.change.get("residency", "device"))
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(
-            workload.panel,
-            workload.graphs,
-            split,
-            asked.model,
-            asked.loss,
-            asked.training,
-            batches,
-            ResidencyConfig(),
-            asked.runtime,
-            Path(folder),
-        )
-        yield build_trainer(job, workload.on(variant.change.get("residency", "device")))
+        yield build_trainer(variant.of(base), data, workload.split, Path(folder))
 
 
 def steps_of(trainer: Trainer, count: int) -> Iterator[tuple[float, int]]:
     """Train some steps in the real loop; yield the loss so far (on demand) and the samples of each step."""
-    phase = trainer.training.plan[0]
+    phase = trainer.experiment.training.plan[0]
     loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, trainer.model.config.heads.quantiles)
     trainer.module.train()
     sums, clock = MetricAccumulator(), Clock(trainer)
@@ -106,10 +78,10 @@ def steps_of(trainer: Trainer, count: int) -> Iterator[tuple[float, int]]:
         yield (sums.loss if number == 0 else 0.0), clock.samples - before
 
 
-def measure(workload: Workload, settings: Settings, variant: Variant, *, warm: int, steps: int) -> Measurement:
+def measure(workload: Workload, base: Experiment, variant: Variant, *, warm: int, steps: int) -> Measurement:
     """Measure a variant; what a device cannot do, or has no memory for, is told and no error."""
     found = Measurement(variant.name)
-    with suppress_failure(found), trainer_of_timed(workload, settings, variant) as (trainer, began):
+    with suppress_failure(found), trainer_of_timed(workload, base, variant) as (trainer, began):
         device = trainer.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -143,10 +115,10 @@ def measure(workload: Workload, settings: Settings, variant: Variant, *, warm: i
 
 
 @contextmanager
-def trainer_of_timed(workload: Workload, settings: Settings, variant: Variant) -> Iterator[tuple[Trainer, float]]:
+def trainer_of_timed(workload: Workload, base: Experiment, variant: Variant) -> Iterator[tuple[Trainer, float]]:
     """A trainer, and when its building began."""
     began = time.perf_counter()
-    with trainer_of(workload, settings, variant) as trainer:
+    with trainer_of(workload, base, variant) as trainer:
         yield trainer, began
 
 
@@ -165,10 +137,10 @@ def suppress_failure(found: Measurement) -> Iterator[None]:
             torch.cuda.empty_cache()
 
 
-def flops_per_sample(workload: Workload, settings: Settings, variant: Variant) -> float:
+def flops_per_sample(workload: Workload, base: Experiment, variant: Variant) -> float:
     """Floating-point operations of a sample, forward and backward, counted by torch."""
-    with trainer_of(workload, settings, variant) as trainer:
-        phase = trainer.training.plan[0]
+    with trainer_of(workload, base, variant) as trainer:
+        phase = trainer.experiment.training.plan[0]
         loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, ())
         batch = trainer.train_batches.build(trainer.train_batches.plan()[0])
         with FlopCounterMode(display=False) as counter:

@@ -12,11 +12,11 @@ import torch
 from atft_pipeline.benchmark.checks import Check, check_no_waits, check_scores, run_tests
 from atft_pipeline.benchmark.machine import describe, synchronize
 from atft_pipeline.benchmark.measure import Measurement, flops_per_sample, measure, steps_of, trainer_of
-from atft_pipeline.benchmark.switches import DEFAULT, EAGER, PLAIN, VARIANTS, Settings, Variant
+from atft_pipeline.benchmark.switches import DEFAULT, EAGER, PLAIN, VARIANTS, Variant
 from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
 from atft_pipeline.config import config, require, within
-from atft_pipeline.losses.composite import CompositeLoss, LossConfig
-from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.losses.composite import CompositeLoss
+from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.runtime.runtime import choose_runtime
 from atft_pipeline.training.trainer import Trainer
@@ -91,30 +91,30 @@ def run_benchmark(settings: BenchmarkConfig, *, full: bool = False, checkout: Pa
 
     runtime = RuntimeConfig(device=settings.device)
     device = choose_runtime(runtime).torch_device
-    groups = Settings(SCALES[settings.scale].model, LossConfig(), TrainingConfig(epochs=8), runtime)
+    experiment = SCALES[settings.scale].experiment(runtime)
     workload = build_workload(SCALES[settings.scale], device)
     log.info("workload %s: %s windows, built in %.1f s", settings.scale, f"{workload.windows:,}", _since(began))
     report = Report(settings.scale, _sizes(workload), describe(device))
     tiny = workload if settings.scale == "tiny" else build_workload(SCALES["tiny"], device)
-    small = Settings(SCALES["tiny"].model, groups.loss, groups.training, runtime)
+    small = SCALES["tiny"].experiment(runtime)
     if full:
         _note(report, check_no_waits(tiny, small))
         for check in check_scores(tiny, small):
             _note(report, check)
         if checkout is not None and device.type == "cuda":
             _note(report, run_tests(checkout, max(min(0.3 * left(), 150), 1)))
-    report.flops_per_sample = flops_per_sample(workload, groups, Variant("flops", EAGER))
+    report.flops_per_sample = flops_per_sample(workload, experiment, Variant("flops", EAGER))
     wanted = [variant for variant in (DEFAULT, *VARIANTS) if _is_wanted(variant, settings, device)]
     for variant in wanted:
         if report.variants and left() < _expected(variant, report.variants):
             report.left_out.append(variant.name)
             continue
         steps = max(settings.steps, EPOCH_STEPS) if full and variant is DEFAULT else settings.steps
-        report.variants.append(measure(workload, groups, variant, warm=2, steps=steps))
+        report.variants.append(measure(workload, experiment, variant, warm=2, steps=steps))
         log.info("%s", _line(report.variants[-1]))
         if full and variant is DEFAULT:
             # Compiled once more, from the cache: what that takes is a warm start.
-            with trainer_of(workload, groups, DEFAULT) as trainer:
+            with trainer_of(workload, experiment, DEFAULT) as trainer:
                 report.epoch = _epoch(trainer, workload, report.variants[0], left())
                 log.info("an epoch takes %.1f s by the measured steps", report.epoch["extrapolated_seconds"])
                 report.kernels = _kernels(trainer)
@@ -161,7 +161,7 @@ def _epoch(trainer: Trainer, workload: Workload, base: Measurement, left: float)
     }
     if not found["complete"]:
         return found
-    phase = trainer.training.plan[0]
+    phase = trainer.experiment.training.plan[0]
     loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, ())
     record = train_epoch(trainer, phase, loss)
     synchronize(trainer.device)

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atft_pipeline.config import from_mapping, to_mapping
-from atft_pipeline.losses.composite import LossConfig
-from atft_pipeline.model.config import ModelConfig
-from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.experiment import Experiment
 
 EAGER = {"runtime.compile": "none"}
 
@@ -29,17 +27,17 @@ class Variant:
     against: str = "eager"
     gpu: bool = False
 
-    def of(self, group: str, base: Any) -> Any:
-        """A configuration group with this variant's values."""
+    def of(self, base: Experiment) -> Experiment:
+        """The experiment with this variant's values."""
         document = to_mapping(base)
         for path, value in self.change.items():
-            first, *inner = path.split(".")
-            if first == group:
-                place = document
-                for name in inner[:-1]:
-                    place = place[name]
-                place[inner[-1]] = value
-        return from_mapping(type(base), document, group)
+            *groups, name = path.split(".")
+            if groups:
+                group = document
+                for part in groups:
+                    group = group[part]
+                group[name] = value
+        return from_mapping(Experiment, document).with_batch_size(int(base.batches.size * self.change.get("batch", 1)))
 
 
 def _eager(name: str, **change: Any) -> Variant:
@@ -80,17 +78,3 @@ VARIANTS = (
     _compiled("compile reduce-overhead", {"runtime.compile_mode": "reduce-overhead"}),
     _compiled("compile max-autotune", {"runtime.compile_mode": "max-autotune"}),
 )
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The groups of a training that variants change."""
-
-    model: ModelConfig
-    loss: LossConfig
-    training: TrainingConfig
-    runtime: RuntimeConfig
-
-    def with_variant(self, variant: Variant) -> "Settings":
-        """The groups with a variant's values."""
-        return Settings(*(variant.of(name, getattr(self, name)) for name in ("model", "loss", "training", "runtime")))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.model.config import (
     EncoderConfig,
     GraphAttentionConfig,
@@ -18,8 +19,12 @@ from atft_pipeline.model.config import (
     NormaliserConfig,
     SelectionConfig,
 )
+from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel, PanelMeta
 from atft_pipeline.panel.resident import Choice, PanelValues, ResidentPanel
+from atft_pipeline.splits.split import Split
+from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.experiment import Experiment, MarketData
 
 HORIZONS = (1, 5, 10, 20)
 SECTORS = 33
@@ -50,6 +55,18 @@ class Scale:
     window: int
     batch_size: int
     model: ModelConfig
+
+    def experiment(self, runtime: RuntimeConfig) -> Experiment:
+        """The training that is measured; variants change it."""
+        return Experiment(
+            batches=BatchConfig(
+                window=self.window, batch_size=self.batch_size, min_history=self.window, min_listings=2
+            ),
+            model=self.model,
+            loss=LossConfig(),
+            training=TrainingConfig(epochs=8),
+            runtime=runtime,
+        )
 
 
 # The origin system: 4,484 listings, 2,000 days, 112 features: 8.7 million windows of 60 steps; 5.6 million parameters.
@@ -137,14 +154,24 @@ class Workload:
     resident: ResidentPanel
 
     @property
+    def split(self) -> Split:
+        """Days of training and, at the end, of validation."""
+        days, gap = self.scale.days, max(HORIZONS)
+        first = round(0.85 * days)
+        return Split(
+            train=tuple(range(self.scale.window, first - gap)), validation=tuple(range(first, days - gap)), test=()
+        )
+
+    @property
     def windows(self) -> int:
         """Samples of all days."""
         return int((self.resident.present & self.resident.universe)[self.scale.window - 1 :].sum())
 
-    def on(self, mode: str) -> ResidentPanel:
-        """The same values in host memory (``host``) or on the device that computes (``device``)."""
-        if mode == "device":
-            return self.resident
+    def data(self, mode: str = "device") -> MarketData:
+        """The market with its values in host memory (``host``) or on the device that computes (``device``)."""
+        return MarketData(self.panel, self.graphs, self.resident if mode == "device" else self._on_host(mode))
+
+    def _on_host(self, mode: str) -> ResidentPanel:
         resident = self.resident
         names = ("targets", "returns", "universe", "present", "sector", "market")
         values = PanelValues(*(getattr(resident, name).cpu() for name in names))

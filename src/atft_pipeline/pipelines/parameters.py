@@ -1,16 +1,26 @@
 """The one boundary where YAML becomes a typed, frozen configuration object.
 
-A node annotates its ``params:`` input with ``Params[SomeConfig]``; Kedro then builds it before any node runs. Unknown
-keys and ill-typed or out-of-range values are refused with the dotted name of the key.
+Kedro builds what a node's ``params:`` inputs are annotated with before any node runs. ``Params[SomeConfig]`` is such an
+annotation; unknown keys and ill-typed or out-of-range values are refused with the dotted name of the key. A node under
+:func:`configured` is written with the configuration classes themselves.
 """
 
-from typing import Any, Generic, Self, TypeVar
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, Self, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, RootModel
 
 from atft_pipeline.config import from_mapping
+from atft_pipeline.training.experiment import Experiment
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+EXPERIMENT = {field.name: f"params:{field.name}" for field in fields(Experiment)}
+"""Inputs of a node that takes an experiment: one group of the parameters a field."""
 
 
 class Params(RootModel[T], Generic[T]):
@@ -31,3 +41,38 @@ class Params(RootModel[T], Generic[T]):
         """
         wanted: Any = cls.model_fields["root"].annotation
         return cls.model_construct(root=obj if isinstance(obj, wanted) else from_mapping(wanted, obj))
+
+
+def configured(node: Callable[..., R]) -> Callable[..., R]:
+    """Let a node function name configuration classes where Kedro gives ``Params``.
+
+    An argument of a class made by :func:`atft_pipeline.config.config` is taken as ``Params`` of it and handed on as the
+    object. An :class:`Experiment` is taken as one ``Params`` a field, which are the groups that Kedro, its lineage and
+    ``--params training.epochs=2`` know, and is handed on whole.
+    """
+    hints = get_type_hints(node)
+    given = [taken for name in inspect.signature(node).parameters for taken in _taken(name, hints[name])]
+
+    @functools.wraps(node)
+    def with_objects(*args: Any, **kwargs: Any) -> R:
+        bound = with_objects.__signature__.bind(*args, **kwargs).arguments  # type: ignore[attr-defined]
+        plain = {name: value.root if isinstance(value, Params) else value for name, value in bound.items()}
+        for name, hint in hints.items():
+            if hint is Experiment:
+                plain[name] = Experiment(**{field: plain.pop(field) for field in EXPERIMENT})
+        return node(**plain)
+
+    with_objects.__signature__ = inspect.Signature(given, return_annotation=hints["return"])  # type: ignore[attr-defined]
+    with_objects.__annotations__ = {taken.name: taken.annotation for taken in given} | {"return": hints["return"]}
+    return with_objects
+
+
+def _taken(name: str, hint: Any) -> Iterator[inspect.Parameter]:
+    """The arguments that Kedro sees in place of one of the function's own."""
+    if hint is Experiment:
+        for field, inner in get_type_hints(Experiment).items():
+            yield from _taken(field, inner)
+        return
+    is_config = is_dataclass(hint) and hasattr(hint, "__pydantic_config__")
+    annotation = Params[hint] if is_config else hint
+    yield inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)

@@ -3,35 +3,29 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
 
+from atft_pipeline.baselines.frames import Rows, lightgbm_frame, ridge_frame
 from atft_pipeline.config import to_mapping
 from atft_pipeline.evaluation.evaluate import EvaluationConfig
 from atft_pipeline.evaluation.grid import Grid, horizons_of, score_columns
 from atft_pipeline.evaluation.summary import number
 from atft_pipeline.graphs.compat import check_compatible
-from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import code_fingerprint, hash_json
-from atft_pipeline.losses.composite import LossConfig
-from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
-from atft_pipeline.model.config import ModelConfig
-from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.fold_store import FoldRecord, FoldStore
-from atft_pipeline.scoring.frames import Rows, lightgbm_frame, listing_details, ridge_frame, score_frame
-from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.scoring.scorer import STREAMED, Scorer, listing_details, side_by_side
 from atft_pipeline.splits.schemes import Fold
 from atft_pipeline.stats.rank_ic import rank_ic
 from atft_pipeline.stats.significance import estimate
-from atft_pipeline.training.checkpoint.model import ModelCard, load_model
-from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
-from atft_pipeline.training.loop import train
+from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.loop import fit
 from atft_pipeline.training.runtime.runtime import choose_runtime
 
 log = logging.getLogger(__name__)
@@ -40,31 +34,18 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 
 
-@dataclass(frozen=True)
-class FoldSettings:
-    """The parameters of every fold."""
-
-    model: ModelConfig
-    loss: LossConfig
-    training: TrainingConfig
-    batches: BatchConfig
-    residency: ResidencyConfig
-    runtime: RuntimeConfig
-    evaluation: EvaluationConfig
-
-
 class FoldCallback(Protocol):
-    """Whoever wants to hear of each fold."""
+    """Called for each fold."""
 
     def on_fold(self, record: FoldRecord) -> None:
-        """Hear of a fold that is on disk."""
+        """With the record of a fold that is on disk."""
 
 
 def run_folds(
-    panel: Panel,
-    graphs: MonthlyGraphs | None,
+    experiment: Experiment,
+    data: MarketData,
     folds: Sequence[Fold],
-    settings: FoldSettings,
+    evaluation: EvaluationConfig,
     folder: Path,
     *,
     warm_start: bool = False,
@@ -73,13 +54,13 @@ def run_folds(
     """Train and score every fold that is not on disk yet; the panel is loaded once.
 
     Args:
-        panel: features and labels.
-        graphs: of the same panel, ``None`` for a model without graph.
-        folds: of a scheme.
-        settings: parameters of every fold.
+        experiment: parameters of every fold's training.
+        data: panel and graphs.
+        folds: of a scheme; a single split is a scheme of one fold.
+        evaluation: the baselines that each fold fits, and the least listings of a day's RankIC.
         folder: where finished folds are kept; a run that was killed continues there.
         warm_start: begin each fold with the weights of the one before.
-        callback: hears of each fold.
+        callback: called for each fold.
 
     Returns:
         The stitched predictions (Date, Listing, ``score_{h}``, quantiles, ``return_{h}``, ``ridge_{h}``,
@@ -88,9 +69,10 @@ def run_folds(
     Raises:
         ArtifactError: graphs of another panel, or a damaged fold.
     """
-    if graphs is not None:
-        check_compatible(panel.meta, graphs.meta, panel.listings)
-    runner = _Runner(panel, graphs, settings)
+    panel = data.panel
+    if data.graphs is not None:
+        check_compatible(panel.meta, data.graphs.meta, panel.listings)
+    runner = _Runner(experiment, data, evaluation)
     stores: list[FoldStore] = []
     for fold in folds:
         initial = stores[-1] if warm_start and stores else None
@@ -145,37 +127,38 @@ def rank_ics(predictions: pl.DataFrame, min_listings: int) -> dict[str, dict[str
 class _Runner:
     """Trains and scores folds on one resident panel, which is loaded when the first fold needs it."""
 
-    def __init__(self, panel: Panel, graphs: MonthlyGraphs | None, settings: FoldSettings) -> None:
-        self.panel, self.graphs, self.settings = panel, graphs, settings
-        self.runtime = choose_runtime(settings.runtime)
+    def __init__(self, experiment: Experiment, data: MarketData, evaluation: EvaluationConfig) -> None:
+        self.experiment, self.data, self.evaluation = experiment, data, evaluation
         self.code = code_fingerprint("atft_pipeline.training.loop")
 
     @cached_property
-    def resident(self) -> ResidentPanel:
-        """The panel in memory, with the features that the model reads."""
-        seen = self.panel.select(self.settings.batches.features)
-        return ResidentPanel.load(seen, self.settings.residency, self.runtime.torch_device)
+    def loaded(self) -> MarketData:
+        """The data with the panel in memory, in the features that the model reads."""
+        panel = self.data.panel.select(self.experiment.batches.features)
+        device = choose_runtime(self.experiment.runtime).torch_device
+        resident = ResidentPanel.load(panel, self.experiment.residency, device)
+        return MarketData(self.data.panel, self.data.graphs, resident)
 
     @cached_property
-    def whole(self) -> ResidentPanel:
+    def labels(self) -> ResidentPanel:
         """The panel with all features, for baselines, which read one day at a time."""
-        return ResidentPanel.load(self.panel, ResidencyConfig(mode="mmap"))
+        return ResidentPanel.load(self.data.panel, STREAMED)
 
     def fingerprint(self, fold: Fold, initial: FoldStore | None) -> str:
         """Hash of all that decides a fold's contents."""
-        settings, split = self.settings, fold.split
-        parts = (settings.model, settings.loss, settings.batches, settings.runtime, settings.evaluation.ridge)
-        trees = settings.evaluation.lightgbm
+        experiment, evaluation, split = self.experiment, self.evaluation, fold.split
+        groups = (experiment.model, experiment.loss, experiment.batches, experiment.runtime, evaluation.ridge)
+        trees = evaluation.lightgbm
         return hash_json(
             [
                 FORMAT,
-                self.panel.meta.fingerprint,
-                self.graphs.meta.fingerprint if self.graphs is not None else "",
+                self.data.panel.meta.fingerprint,
+                self.data.graphs_fingerprint,
                 [list(split.train), list(split.validation), list(split.test)],
-                [to_mapping(part) for part in parts],
+                [to_mapping(group) for group in groups],
                 to_mapping(trees) if trees.enabled else "",
-                settings.evaluation.min_listings,
-                to_mapping(replace(settings.training, resume=False)),
+                evaluation.min_listings,
+                to_mapping(replace(experiment.training, resume=False)),
                 initial.fingerprint if initial is not None else "",
             ]
         )
@@ -183,60 +166,38 @@ class _Runner:
     def run(self, fold: Fold, store: FoldStore, initial: FoldStore | None) -> FoldRecord:
         """Train, score and keep one fold."""
         began = time.perf_counter()
-        settings = self.settings
-        trained = train(
-            self.panel,
-            self.graphs,
+        training = replace(self.experiment.training, resume=store.started)
+        trained = fit(
+            replace(self.experiment, training=training),
+            self.loaded,
             fold.split,
-            settings.model,
-            settings.loss,
-            replace(settings.training, resume=store.started),
-            settings.batches,
-            settings.residency,
-            settings.runtime,
-            checkpoint_dir=store.working,
-            resident=self.resident,
+            store.working,
             initial=initial.folder if initial is not None else None,
         )
-        network, card = load_model(trained.checkpoint)
-        predictions = self._score(fold, network, card)
-        split = fold.split
+        scorer = Scorer.open(trained.checkpoint, self.loaded, self.experiment.runtime)
+        rows = Rows(self.labels, fold.split, self.experiment.batches, self.experiment.loss.neutral_to)
+        baselines = [ridge_frame(rows, self.evaluation.ridge)]
+        if self.evaluation.lightgbm.enabled:
+            baselines.append(lightgbm_frame(rows, self.evaluation.lightgbm)[0])
+        predictions = side_by_side(scorer.frame(fold.split.test, ["return"]), baselines)
+        panel, split = self.data.panel, fold.split
         record = FoldRecord(
             fold=fold.number,
             fingerprint=store.fingerprint,
-            train=_ends(self.panel, split.train),
+            train=_ends(panel, split.train),
             train_days=len(split.train),
-            validation=_ends(self.panel, split.validation),
-            test=_ends(self.panel, split.test),
+            validation=_ends(panel, split.validation),
+            test=_ends(panel, split.test),
             test_days=predictions["Date"].n_unique(),
             rows=predictions.height,
-            rank_ic=rank_ics(predictions, settings.evaluation.min_listings),
-            best_epoch=int(card.training["epoch"]),
+            rank_ic=rank_ics(predictions, self.evaluation.min_listings),
+            best_epoch=int(scorer.card.training["epoch"]),
             warm=initial is not None,
             seconds=time.perf_counter() - began,
             code=self.code,
         )
         store.write(record, trained.checkpoint, predictions, trained.history)
         return record
-
-    def _score(self, fold: Fold, network: ATFTGATFAN, card: ModelCard) -> pl.DataFrame:
-        """Scores of model and baselines, and the returns, on the fold's test days."""
-        panel, resident, settings = self.panel, self.resident, self.settings
-        graphs = self.graphs.align(panel.dates) if self.graphs is not None else None
-        scores = score_days(network, resident, graphs, fold.split.test, card.batches, self.runtime)
-        returns = resident.returns.cpu().numpy()[scores.day, scores.listing]
-        frame = score_frame(scores, panel, card.model.heads.quantiles).with_columns(
-            pl.Series(f"return_{horizon}", returns[:, place]).fill_nan(None)
-            for place, horizon in enumerate(panel.meta.horizons)
-        )
-        evaluation = settings.evaluation
-        rows = Rows(self.whole, fold.split, settings.batches, settings.loss.neutral_to)
-        baselines = [ridge_frame(rows, evaluation.ridge)]
-        if evaluation.lightgbm.enabled:
-            baselines.append(lightgbm_frame(rows, evaluation.lightgbm)[0])
-        for table in baselines:
-            frame = frame.join(table, on=["Date", "Listing"], how="left", maintain_order="left", validate="1:1")
-        return frame
 
 
 def _ends(panel: Panel, days: Sequence[int]) -> tuple[str, str]:

@@ -19,13 +19,12 @@ from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.prices.reading.read import PricesConfig, newest_date
-from atft_pipeline.scoring.frames import listing_details, score_frame
-from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.scoring.scorer import Scorer, listing_details
 from atft_pipeline.training.checkpoint.model import MODEL_CARD, load_model, panel_for
 from atft_pipeline.training.checkpoint.origin import check_market
-from atft_pipeline.training.runtime.runtime import Runtime
+from atft_pipeline.training.config import RuntimeConfig
+from atft_pipeline.training.experiment import MarketData
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class PredictConfig:
 
 
 def score_newest(
-    model: Path, panel: Panel, graphs: MonthlyGraphs, settings: PredictConfig, runtime: Runtime
+    model: Path, panel: Panel, graphs: MonthlyGraphs, settings: PredictConfig, runtime: RuntimeConfig
 ) -> pl.DataFrame:
     """Score and rank the newest days.
 
@@ -74,17 +73,15 @@ def score_newest(
     check_market(card.origin, card.panel, panel)
     check_listings(panel, settings)
     tail = panel.tail(card.batches.window - 1 + settings.days)
-    resident = ResidentPanel.load(tail, ResidencyConfig(mode="mmap"))
     days = range(len(tail.dates))[-settings.days :]
-    scores = score_days(network, resident, graphs.align(tail.dates), days, card.batches, runtime)
-    unscored = sorted({*days} - {*scores.day.tolist()})
+    frame = Scorer.on(network, card, MarketData(tail, graphs), runtime).frame(days)
+    unscored = sorted({*tail.dates[list(days)].tolist()} - {*frame["Date"].unique()})
     if unscored:
         msg = (
-            f"{tail.dates[unscored[0]]}: fewer than {card.batches.min_listings} listings of the universe have "
+            f"{unscored[0]}: fewer than {card.batches.min_listings} listings of the universe have "
             f"{card.batches.min_history} sessions of history; check the prices of that day, or lower predict.days"
         )
         raise DataError(msg)
-    frame = score_frame(scores, tail, card.model.heads.quantiles)
     ranks = [
         pl.col(f"score_{h}").rank("ordinal", descending=True).over("Date").cast(pl.Int64).alias(f"rank_{h}")
         for h in card.horizons

@@ -49,7 +49,8 @@ def train_epoch(trainer: Trainer, phase: PhaseConfig, loss: CompositeLoss) -> Re
     clock = Clock(trainer)
     # An epoch that was interrupted after its last step has none left.
     lr = planned_rate(trainer, phase, max(state.step - 1, 0))
-    trace = tracing(trainer.training.profile_steps if not state.epoch else 0, trainer.store.folder / "trace.json")
+    traced_steps = trainer.experiment.training.profile_steps if not state.epoch else 0
+    trace = tracing(traced_steps, trainer.store.folder / "trace.json")
     with progress_bar() as bar, trace as traced:
         task = bar.add_task(f"epoch {state.epoch + 1}", total=len(groups), completed=state.done, note="")
         for group in groups[state.done :]:
@@ -130,7 +131,7 @@ def forward(trainer: Trainer, batch: DayBatch, phase: PhaseConfig, loss: Composi
 
 def optimizer_step(trainer: Trainer, phase: PhaseConfig) -> tuple[float, Tensor]:
     """Clip, step, average; return the learning rate and the gradient norm before clipping."""
-    training, state = trainer.training, trainer.state
+    training, state = trainer.experiment.training, trainer.state
     lr = planned_rate(trainer, phase, state.step)
     for group in trainer.optimizer.param_groups:
         group["lr"] = lr
@@ -151,7 +152,7 @@ def optimizer_step(trainer: Trainer, phase: PhaseConfig) -> tuple[float, Tensor]
 
 def planned_rate(trainer: Trainer, phase: PhaseConfig, step: int) -> float:
     """The learning rate that the plan gives a step."""
-    training = trainer.training
+    training = trainer.experiment.training
     return phase.lr_factor * learning_rate(
         step,
         steps=trainer.steps,
@@ -181,7 +182,7 @@ def validate(trainer: Trainer) -> tuple[RankICSummary, float]:
     parts = trainer.processes.collect((days, numbers))
     order = np.argsort([day for part, _ in parts for day in part], kind="stable")
     daily, spread = torch.cat([part for _, part in parts])[order].double().chunk(2, dim=1)
-    weights = trainer.loss.weights_of(trainer.horizons)
+    weights = trainer.experiment.loss.weights_of(trainer.horizons)
     return summarise(daily.numpy(), trainer.horizons, weights), float(spread.mean())
 
 

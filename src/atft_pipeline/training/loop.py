@@ -12,19 +12,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.logs import configure_logging
-from atft_pipeline.losses.composite import CompositeLoss, LossConfig
-from atft_pipeline.model.config import ModelConfig
-from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.splits.split import Split
 from atft_pipeline.stats.rank_ic import RankICSummary
 from atft_pipeline.training.accumulator import Record
-from atft_pipeline.training.build import Job, build_trainer
-from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import train_epoch, validate
+from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.health import refuse_collapse, refuse_divergence, refuse_standstill, weight_sums
 from atft_pipeline.training.run_card.card import build_run_card
 from atft_pipeline.training.runtime.distributed import build_fabric, launch, under_torchrun
@@ -60,40 +55,26 @@ class TrainingResult:
     run_card: Record
 
 
-def train(
-    panel: Panel,
-    graphs: MonthlyGraphs | None,
+def fit(
+    experiment: Experiment,
+    data: MarketData,
     split: Split,
-    model: ModelConfig,
-    loss: LossConfig,
-    training: TrainingConfig,
-    batches: BatchConfig,
-    residency: ResidencyConfig,
-    runtime: RuntimeConfig,
-    *,
     checkpoint_dir: Path,
+    *,
     callback: Callback | None = None,
-    resident: ResidentPanel | None = None,
     initial: Path | None = None,
     interrupt: Callable[[], None] | None = None,
 ) -> TrainingResult:
-    """Train a model and keep its best weights by validation RankIC.
+    """Train a model on the days of a fold and keep its best weights by validation RankIC.
 
     Args:
-        panel: features and labels.
-        graphs: monthly graphs of the same panel, ``None`` for a model without graph.
+        experiment: what is to be trained.
+        data: panel, graphs, and the panel in memory where it is loaded already; processes that the run starts load
+            their own.
         split: days of training and validation; the test days are not touched.
-        model: the model.
-        loss: the loss.
-        training: phases, optimiser, schedule.
-        batches: windows and batch shapes.
-        residency: where the panel lives.
-        runtime: device, precision, compilation, number of devices.
         checkpoint_dir: states and best weights of this run.
         callback: called after every epoch; what it raises ends the training, whose states stay on disk. Where the run
             starts processes of its own, it is called when they are done.
-        resident: the panel in memory where it is loaded already, as trials of a study share it; processes that the run
-            starts load their own.
         initial: model folder whose weights training starts from; ``None`` = fresh ones.
         interrupt: called at each step; what it raises ends the training. Of a run on one device only.
 
@@ -105,27 +86,20 @@ def train(
         TrainingError: the numbers mean nothing: NaN, divergence, or scores that collapsed to a constant.
         Interrupted: Ctrl-C; the state is saved.
     """
-    job = Job(panel, graphs, split, model, loss, training, batches, residency, runtime, checkpoint_dir, initial)
-    return _dispatch(job, callback, resident, interrupt)
-
-
-def _dispatch(
-    job: Job, callback: Callback | None, resident: ResidentPanel | None, interrupt: Callable[[], None] | None
-) -> TrainingResult:
-    """Train here, as one of the processes of torchrun, or in processes that are started now."""
     fabric = None
-    if job.runtime.devices > 1 or under_torchrun():
-        chosen = choose_runtime(job.runtime)
-        fabric = build_fabric(chosen.torch_device.type, job.runtime.devices, chosen.fabric_precision)
+    if experiment.runtime.devices > 1 or under_torchrun():
+        runtime = choose_runtime(experiment.runtime)
+        fabric = build_fabric(runtime.torch_device.type, experiment.runtime.devices, runtime.fabric_precision)
     if fabric is not None and not under_torchrun():
-        result = launch(fabric, _in_process, job)
+        on_disk = MarketData(data.panel, data.graphs)
+        result = launch(fabric, _in_process, experiment, on_disk, split, checkpoint_dir, initial)
         if callback is not None:
             for record in result.history:
                 callback.on_epoch(record)
     else:
         if fabric is not None:
             fabric.launch()
-        trainer = build_trainer(job, resident, fabric)
+        trainer = build_trainer(experiment, data, split, checkpoint_dir, initial=initial, fabric=fabric)
         trainer.interrupt = interrupt
         result = run(trainer, callback)
     if callback is not None:
@@ -133,10 +107,12 @@ def _dispatch(
     return result
 
 
-def _in_process(fabric: Any, job: Job) -> TrainingResult:
+def _in_process(
+    fabric: Any, experiment: Experiment, data: MarketData, split: Split, checkpoint_dir: Path, initial: Path | None
+) -> TrainingResult:
     """Train as one of several processes."""
     configure_logging(logging.INFO if fabric.global_rank == 0 else logging.ERROR)
-    return run(build_trainer(job, fabric=fabric), None)
+    return run(build_trainer(experiment, data, split, checkpoint_dir, initial=initial, fabric=fabric), None)
 
 
 def run(trainer: Trainer, callback: Callback | None) -> TrainingResult:
@@ -159,7 +135,7 @@ def run_epochs(trainer: Trainer) -> Iterator[Record]:
     """Train epoch by epoch from where the state stands; yield each epoch's record after it is saved."""
     state = trainer.state
     first = 0
-    for phase in trainer.training.plan:
+    for phase in trainer.experiment.training.plan:
         last = first + phase.epochs
         loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, trainer.model.config.heads.quantiles)
         trainer.model.switch(normaliser=phase.normaliser, graph=phase.graph)
@@ -194,7 +170,7 @@ def run_epochs(trainer: Trainer) -> Iterator[Record]:
 
 def exhausted(trainer: Trainer, first: int) -> bool:
     """Tell whether the phase that began after epoch ``first`` has waited long enough for a better epoch."""
-    patience, state = trainer.training.patience, trainer.state
+    patience, state = trainer.experiment.training.patience, trainer.state
     return bool(patience) and state.epoch - max(state.best_epoch, first) >= patience
 
 

@@ -17,7 +17,7 @@ from atft_pipeline.losses.composite import CompositeLoss, LossConfig
 from atft_pipeline.losses.neutral import neutralise
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.output import ModelOutput
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.batches import DayBatches
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.packing import BatchPlan
 from atft_pipeline.panel.panel import PanelMeta
@@ -27,7 +27,8 @@ from atft_pipeline.training.accumulator import MetricAccumulator
 from atft_pipeline.training.checkpoint.model import ModelCard, columns_hash
 from atft_pipeline.training.checkpoint.origin import Descent
 from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
-from atft_pipeline.training.config import PhaseConfig, TrainingConfig, loss_of
+from atft_pipeline.training.config import PhaseConfig, loss_of
+from atft_pipeline.training.experiment import Experiment
 from atft_pipeline.training.runtime.distributed import ProcessGroup
 from atft_pipeline.training.runtime.gpu import GpuSampler
 from atft_pipeline.training.runtime.monitor import PartTimer
@@ -53,10 +54,7 @@ class Trainer:
     """The objects of one training.
 
     Attributes:
-        training: parameters of the training.
-        loss: parameters of the loss.
-        batches: parameters of the batches.
-        meta: the panel's metadata.
+        experiment: its parameters, with a batch size that was measured in place of ``auto``.
         runtime: device, precision, compilation, attention kernel.
         resident: the panel in memory.
         train_batches: shuffled days.
@@ -86,10 +84,7 @@ class Trainer:
         first_step_seconds: from then to the end of the first step, ``None`` before it.
     """
 
-    training: TrainingConfig
-    loss: LossConfig
-    batches: BatchConfig
-    meta: PanelMeta
+    experiment: Experiment
     runtime: Runtime
     resident: ResidentPanel
     train_batches: DayBatches
@@ -125,6 +120,11 @@ class Trainer:
         return device
 
     @property
+    def meta(self) -> PanelMeta:
+        """Metadata of the panel, with the model's features alone."""
+        return self.resident.panel.meta
+
+    @property
     def horizons(self) -> tuple[int, ...]:
         """Sessions ahead of each score."""
         return self.meta.horizons
@@ -133,14 +133,14 @@ class Trainer:
     def batches_per_epoch(self) -> int:
         """Batches of the first epoch, with the debugging limit; later ones may have one more or less."""
         count = len(self.train_batches)
-        return min(count, self.training.max_batches) if self.training.max_batches else count
+        return min(count, self.experiment.training.max_batches) if self.experiment.training.max_batches else count
 
     @cached_property
     def epoch_ends(self) -> tuple[int, ...]:
         """Optimiser steps done after each epoch of the plan; the order of the days decides how well they pack."""
-        epochs = sum(phase.epochs for phase in self.training.plan)
+        epochs = sum(phase.epochs for phase in self.experiment.training.plan)
         counts = (len(self.train_batches.plan(epoch)) for epoch in range(epochs))
-        most = self.training.max_batches
+        most = self.experiment.training.max_batches
         return tuple(accumulate(math.ceil(min(count, most or count) / self.group_size) for count in counts))
 
     @property
@@ -151,7 +151,7 @@ class Trainer:
     @property
     def group_size(self) -> int:
         """Batches of an optimiser step, over all processes."""
-        return self.training.accumulation * self.processes.world
+        return self.experiment.training.accumulation * self.processes.world
 
     @property
     def steps(self) -> int:
@@ -160,7 +160,7 @@ class Trainer:
 
     def groups(self, epoch: int) -> list[list[BatchPlan]]:
         """The batches of an epoch, one list an optimiser step; the last one may be shorter."""
-        plans = self.train_batches.plan(epoch)[: self.training.max_batches or None]
+        plans = self.train_batches.plan(epoch)[: self.experiment.training.max_batches or None]
         return [plans[first : first + self.group_size] for first in range(0, len(plans), self.group_size)]
 
     def share_of(self, group: Sequence[BatchPlan]) -> list[BatchPlan]:
@@ -193,7 +193,7 @@ class Trainer:
 
     def loss_of(self, phase: PhaseConfig) -> LossConfig:
         """The loss with the weights that a phase replaces."""
-        return loss_of(self.loss, phase)
+        return loss_of(self.experiment.loss, phase)
 
     def score(self, batch: DayBatch, features: Tensor, mask: Tensor) -> ModelOutput:
         """Run the model on a batch that lies on the device."""
@@ -206,11 +206,11 @@ class Trainer:
 
     def regime_of(self, batch: DayBatch) -> Tensor | None:
         """Scores [B, R] of the day's features that ``loss.regime_weights`` names; ``None`` where it names none."""
-        return regime_of(batch, tuple(self.loss.regime_weights), self.meta.feature_names)
+        return regime_of(batch, tuple(self.experiment.loss.regime_weights), self.meta.feature_names)
 
     def labels(self, batch: DayBatch, mask: Tensor) -> Labels:
         """Labels of a batch by day, for the samples of ``mask``; neutral to the features that the loss names."""
-        return labels_of(batch, mask, self.loss.neutral_to, self.meta.feature_names)
+        return labels_of(batch, mask, self.experiment.loss.neutral_to, self.meta.feature_names)
 
     def weights_to_keep(self) -> dict[str, Tensor]:
         """The weights that validation saw: averaged ones where averaging is on."""
@@ -234,7 +234,7 @@ class Trainer:
         return ModelCard(
             model=self.model.config,
             spec=self.model.spec,
-            batches=self.batches,
+            batches=self.experiment.batches,
             switches=self.model.switches,
             horizons=self.meta.horizons,
             label=self.meta.label,
@@ -245,8 +245,8 @@ class Trainer:
             origin=self.descent.origin(self.state.read["train"], self.state.read["validation"]),
             training={
                 "epoch": self.state.epoch,
-                "seed": self.training.seed,
-                "from_study": self.training.from_study,
+                "seed": self.experiment.training.seed,
+                "from_study": self.experiment.training.from_study,
                 **numbers,
             },
         )

@@ -5,12 +5,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import Split
-from atft_pipeline.training.checkpoint.model import load_model, panel_for
 from atft_pipeline.training.config import RuntimeConfig
+from atft_pipeline.training.experiment import MarketData
 from atft_pipeline.tuning.objective import WEIGHTS
 from atft_pipeline.tuning.samplers import quiet
 from atft_pipeline.tuning.skill import daily_skill
@@ -23,8 +20,7 @@ def look_at_test(
     shared: SharedStudy,
     winner: FrozenTrial,
     folder: Path,
-    panel: Panel,
-    graphs: MonthlyGraphs | None,
+    data: MarketData,
     split: Split,
     runtime: RuntimeConfig,
 ) -> dict[str, Any]:
@@ -37,8 +33,7 @@ def look_at_test(
         shared: the study.
         winner: its best trial.
         folder: of the winner's checkpoints; it may lie on another machine.
-        panel: features and labels.
-        graphs: of the same panel.
+        data: panel and graphs.
         split: with the test days.
         runtime: device and precision.
 
@@ -50,7 +45,7 @@ def look_at_test(
         known = next((look for look in looks if look["trial"] == winner.number), None)
         weights = folder / winner.user_attrs.get(WEIGHTS, "none")
         if known is None and weights.is_dir():
-            known = {"trial": winner.number, **_measure(weights, panel, graphs, split, runtime)}
+            known = {"trial": winner.number, **_measure(weights, data, split, runtime)}
             looks.append(known)
             shared.study.set_user_attr(LOOKS, looks)
     if known is None:
@@ -58,12 +53,8 @@ def look_at_test(
     return {"looks": len(looks), **known}
 
 
-def _measure(
-    weights: Path, panel: Panel, graphs: MonthlyGraphs | None, split: Split, runtime: RuntimeConfig
-) -> dict[str, Any]:
-    # The trials' panel has no test days; this one streams them from the disk.
-    _, card = load_model(weights)
-    resident = ResidentPanel.load(panel_for(card, panel), ResidencyConfig(mode="mmap"))
-    summary = daily_skill(weights, resident, graphs, split.test, runtime).summary
+def _measure(weights: Path, data: MarketData, split: Split, runtime: RuntimeConfig) -> dict[str, Any]:
+    # The trials' panel has no test days; this one is streamed from the disk.
+    summary = daily_skill(weights, data, split.test, runtime).summary
     horizons = {str(horizon): {"rank_ic": mean, "se": summary.se[horizon]} for horizon, mean in summary.mean.items()}
     return {"rank_ic": summary.average, "days": summary.days, "horizons": horizons}

@@ -20,7 +20,8 @@ from atft_pipeline.lineage import hash_json
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import Split
-from atft_pipeline.training.loop import train
+from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.loop import fit
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.limits import OOM_RETRIES, Deadline, halved, out_of_memory, release_memory
 from atft_pipeline.tuning.observer import Outcome, StudyObserver, TrialStart
@@ -75,7 +76,7 @@ class Objective:
         config: HpoConfig,
         folder: Path,
         observers: tuple[StudyObserver, ...] = (),
-        trainer: Trainer = train,
+        trainer: Trainer = fit,
     ) -> None:
         self.market, self.config, self.folder = market, config, folder
         self.observers, self.trainer = observers, trainer
@@ -126,19 +127,20 @@ class Objective:
             torch.compiler.reset()
             self._shape = shape
         market = self.market
+        experiment = Experiment(
+            batches=settings.batches,
+            model=settings.model,
+            loss=settings.loss,
+            training=settings.training,
+            runtime=settings.runtime,
+            residency=market.residency,
+        )
         return self.trainer(
-            market.panel,
-            market.graphs,
+            experiment,
+            MarketData(market.panel, market.graphs, market.resident),
             market.split,
-            settings.model,
-            settings.loss,
-            settings.training,
-            settings.batches,
-            market.residency,
-            settings.runtime,
-            checkpoint_dir=self.checkpoints(start.number),
+            self.checkpoints(start.number),
             callback=hearing,
-            resident=market.resident,
             interrupt=hearing.deadline.check,
         )
 
@@ -174,7 +176,8 @@ class Objective:
     def _skill(self, checkpoint: Path, settings: Settings) -> dict[str, Any]:
         """Skill of the kept weights by validation day."""
         market = self.market
-        skill = daily_skill(checkpoint, market.resident, market.graphs, market.split.validation, settings.runtime)
+        data = MarketData(market.panel, market.graphs, market.resident)
+        skill = daily_skill(checkpoint, data, market.split.validation, settings.runtime)
         return {
             "daily_rank_ic": np.round(skill.rank_ic, 6).tolist(),
             "portfolio_days": [str(day) for day in market.panel.dates[skill.days]],

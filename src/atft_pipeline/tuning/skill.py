@@ -8,14 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.portfolio import portfolio_returns, sharpe
-from atft_pipeline.panel.resident import ResidentPanel
-from atft_pipeline.scoring.inference import score_days
+from atft_pipeline.scoring.scorer import Scorer
 from atft_pipeline.stats.rank_ic import RankICSummary, rank_ic_of_tensors, summarise
-from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.runtime.runtime import choose_runtime
+from atft_pipeline.training.experiment import MarketData
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,7 @@ class Skill:
 
 def daily_skill(
     checkpoint: Path,
-    resident: ResidentPanel,
-    graphs: MonthlyGraphs | None,
+    data: MarketData,
     days: Sequence[int],
     runtime: RuntimeConfig,
 ) -> Skill:
@@ -55,16 +51,13 @@ def daily_skill(
 
     Args:
         checkpoint: folder of the weights.
-        resident: the panel in memory.
-        graphs: of the same panel.
+        data: panel and graphs; a panel that is not in memory is streamed.
         days: day indices.
         runtime: device and precision.
     """
-    model, card = load_model(checkpoint)
-    panel = resident.panel
-    aligned = graphs.align(panel.dates) if graphs is not None else None
-    scores = score_days(model, resident, aligned, days, card.batches, choose_runtime(runtime))
-    returns = resident.returns.cpu()
+    scorer = Scorer.open(checkpoint, data, runtime)
+    scores = scorer.scores(days)
+    returns = scorer.resident.returns.cpu()
     daily: list[list[float]] = []
     earned: list[torch.Tensor] = []
     measured = np.unique(scores.day)
@@ -80,7 +73,7 @@ def daily_skill(
     returns_T = torch.stack(earned).double()
     return Skill(
         table,
-        summarise(table, card.horizons),
+        summarise(table, scorer.card.horizons),
         measured,
         returns_T.numpy(),
         float(-sharpe(returns_T[:, None], torch.ones(len(returns_T), dtype=torch.bool))),

@@ -19,16 +19,16 @@ from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.prices.ingest import IngestConfig
 from atft_pipeline.prices.listings import read_listings
 from atft_pipeline.prices.prepared import read_prepared
 from atft_pipeline.prices.reading.read import read_prices
 from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.runtime.runtime import choose_runtime
 
 
+@configured
 def collect_stored(
     clean_prices: pl.DataFrame,
     listings: pl.DataFrame,
@@ -36,49 +36,49 @@ def collect_stored(
     panel: Panel,
     graphs: MonthlyGraphs,
     model: Path | None,
-    features: Params[FeaturesConfig],
-    linked: Params[GraphConfig],
-    batches: Params[BatchConfig],
+    features: FeaturesConfig,
+    linked: GraphConfig,
+    batches: BatchConfig,
 ) -> Stored:
     """Put the artifacts in use side by side."""
     card = None if model is None else {"origin": to_mapping(load_model(model)[1].origin)}
-    return Stored(clean_prices, listings, feature_table, panel, graphs, features.root, linked.root, batches.root, card)
+    return Stored(clean_prices, listings, feature_table, panel, graphs, features, linked, batches, card)
 
 
+@configured
 def audit_chain(
     prices: Path,
     listings: Path | None,
     model: Path | None,
     stored: Stored,
-    ingest: Params[IngestConfig],
-    features: Params[FeaturesConfig],
-    panel: Params[PanelConfig],
-    graphs: Params[GraphConfig],
-    runtime: Params[RuntimeConfig],
-    config: Params[AuditConfig],
+    ingest: IngestConfig,
+    features: FeaturesConfig,
+    panel: PanelConfig,
+    graphs: GraphConfig,
+    runtime: RuntimeConfig,
+    config: AuditConfig,
 ) -> dict[str, Any]:
     """Audit the chain under the parameters of its own stages, the artifacts in use and a trained model's scores."""
-    settings = ingest.root
-    if settings.prepared.returns:
-        raw, _ = read_prepared(prices, settings.prepared, settings.prices)
+    if ingest.prepared.returns:
+        raw, _ = read_prepared(prices, ingest.prepared, ingest.prices)
     else:
-        raw = read_prices(prices, settings.prices)
+        raw = read_prices(prices, ingest.prices)
     _check_source(prices, raw, stored)
-    table = read_listings(listings, settings.prices) if listings is not None else None
+    table = read_listings(listings, ingest.prices) if listings is not None else None
     # What was read has canonical names already.
-    canonical = replace(settings.prices, preset="standard", columns=None)
+    canonical = replace(ingest.prices, preset="standard", columns=None)
     steps = real_steps(
-        replace(settings, prices=canonical),
-        features.root,
-        panel.root,
-        graphs.root,
+        replace(ingest, prices=canonical),
+        features,
+        panel,
+        graphs,
         model,
-        choose_runtime(runtime.root) if model is not None else None,
+        runtime,
     )
-    result = audit(raw, table, steps, config.root, stored)
-    if not settings.prepared.returns:
+    result = audit(raw, table, steps, config, stored)
+    if not ingest.prepared.returns:
         result = replace(result, findings=[*check_reading(prices, raw), *result.findings])
-    return _with_listings(result, listings, stored, settings).report()
+    return _with_listings(result, listings, stored, ingest).report()
 
 
 def _check_source(path: Path, raw: pl.DataFrame, stored: Stored) -> None:

@@ -1,6 +1,6 @@
 """Nodes of the stage ``evaluate``."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
+from atft_pipeline.baselines.frames import Rows, lightgbm_frame, ridge_frame
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.evaluation.characteristics import characteristics_of
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
 from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.evaluation.market import market_of
-from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_file
 from atft_pipeline.losses.composite import LossConfig
@@ -22,30 +22,28 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.pipelines.evaluate.tracking import log_evaluation, run_id
-from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.reporting.evaluation_figures import all_figures, importance, lag_attention
 from atft_pipeline.reporting.evaluation_page import report_page
-from atft_pipeline.scoring.frames import Rows, lightgbm_frame, listing_details, ridge_frame, score_frame
-from atft_pipeline.scoring.inference import explain_days, score_days
+from atft_pipeline.scoring.scorer import STREAMED, Scorer, listing_details, side_by_side, with_oracle
 from atft_pipeline.splits.split import SplitConfig, single_split
-from atft_pipeline.training.checkpoint.model import MODEL_TENSORS, load_model, panel_for
-from atft_pipeline.training.checkpoint.origin import check_market, check_test_days
+from atft_pipeline.training.checkpoint.model import MODEL_TENSORS, load_model
+from atft_pipeline.training.checkpoint.origin import check_test_days
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.runtime.runtime import choose_runtime
+from atft_pipeline.training.experiment import MarketData
 
 REFERENCE_DAYS = 20
 EXPLAINED_DAYS = 20
-# Baselines read one day at a time: the labels are in memory, the features stay on disk.
-LABELS_ONLY = ResidencyConfig(mode="mmap")
 
 
+@configured
 def score_test(
     model: Path,
     panel: Panel,
     graphs: MonthlyGraphs,
-    split: Params[SplitConfig],
-    residency: Params[ResidencyConfig],
-    runtime: Params[RuntimeConfig],
+    split: SplitConfig,
+    residency: ResidencyConfig,
+    runtime: RuntimeConfig,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Score the test days, and a few training days to compare with.
 
@@ -56,91 +54,66 @@ def score_test(
     Raises:
         ArtifactError: model, panel and graphs do not belong together, or the model was trained on test days.
     """
-    check_compatible(panel.meta, graphs.meta, panel.listings)
-    network, card = load_model(model)
-    panel = panel_for(card, panel)
-    check_market(card.origin, card.panel, panel)
-    days = single_split(panel.dates, split.root, panel.meta.label_span)
-    check_test_days(card.origin, panel, days.test)
-    chosen = choose_runtime(runtime.root)
-    resident = ResidentPanel.load(panel, residency.root, chosen.torch_device)
-    aligned = graphs.align(panel.dates)
-    scores = score_days(network, resident, aligned, days.test, card.batches, chosen)
-    places = np.linspace(0, len(days.train) - 1, min(REFERENCE_DAYS, len(days.train))).round().astype(int)
+    scorer = Scorer.open(model, MarketData(panel, graphs), runtime, residency)
+    days = single_split(panel.dates, split, panel.meta.label_span)
+    check_test_days(scorer.card.origin, panel, days.test)
     # The first days have no whole window; the others are spread over the training.
-    sample = [days.train[place] for place in places if days.train[place] >= card.batches.window - 1]
-    reference = score_days(network, resident, aligned, sample, card.batches, chosen)
-    frame = score_frame(scores, panel, card.model.heads.quantiles)
-    columns = []
-    for name, values in (("return", resident.returns), ("target", resident.targets)):
-        known = values.cpu().numpy()[scores.day, scores.listing]
-        columns += [pl.Series(f"{name}_{h}", known[:, q]).fill_nan(None) for q, h in enumerate(panel.meta.horizons)]
+    sample = [day for day in spread(days.train, REFERENCE_DAYS) if day >= scorer.card.batches.window - 1]
+    reference = scorer.frame(sample, quantiles=False)
     made_by = pl.lit(hash_file(model / MODEL_TENSORS)).alias("model")
-    return frame.with_columns(*columns, made_by), score_frame(replace(reference, quantiles=None), panel, ())
+    return scorer.frame(days.test, ["return", "target"]).with_columns(made_by), reference
 
 
+@configured
 def explain_model(
-    model: Path,
-    panel: Panel,
-    graphs: MonthlyGraphs,
-    split: Params[SplitConfig],
-    runtime: Params[RuntimeConfig],
+    model: Path, panel: Panel, graphs: MonthlyGraphs, split: SplitConfig, runtime: RuntimeConfig
 ) -> tuple[dict[str, Any], go.Figure, go.Figure]:
     """What the model looks at on test days spread over the split: features, lags, neighbours; and two figures.
 
     Raises:
         ArtifactError: model, panel and graphs do not belong together, or the model was trained on test days.
     """
-    check_compatible(panel.meta, graphs.meta, panel.listings)
-    network, card = load_model(model)
-    seen = panel_for(card, panel)
-    check_market(card.origin, card.panel, seen)
-    days = single_split(panel.dates, split.root, panel.meta.label_span).test
-    check_test_days(card.origin, panel, days)
-    places = np.linspace(0, len(days) - 1, min(EXPLAINED_DAYS, len(days))).round().astype(int)
-    resident = ResidentPanel.load(seen, LABELS_ONLY)
-    sample = [days[place] for place in places]
-    found = explain_days(
-        network, resident, graphs.align(panel.dates), sample, card.batches, choose_runtime(runtime.root)
-    )
+    scorer = Scorer.open(model, MarketData(panel, graphs), runtime)
+    days = single_split(panel.dates, split, panel.meta.label_span).test
+    check_test_days(scorer.card.origin, panel, days)
+    found = scorer.explain(spread(days, EXPLAINED_DAYS))
     features = importance(found["features"], found["features_sd"])
     return found, features, lag_attention(found["lags"], found["lags_sd"])
 
 
+def spread(days: Sequence[int], count: int) -> list[int]:
+    """At most so many of the days, evenly spaced from the first to the last."""
+    places = np.linspace(0, len(days) - 1, min(count, len(days))).round().astype(int)
+    return [days[place] for place in places]
+
+
+@configured
 def score_baselines(
-    panel: Panel,
-    split: Params[SplitConfig],
-    batches: Params[BatchConfig],
-    loss: Params[LossConfig],
-    evaluation: Params[EvaluationConfig],
+    panel: Panel, split: SplitConfig, batches: BatchConfig, loss: LossConfig, evaluation: EvaluationConfig
 ) -> pl.DataFrame:
     """Fit ridge on the training days' rows, choose its penalty on the validation days, score the test days."""
-    return ridge_frame(baseline_rows(panel, split.root, batches.root, loss.root), evaluation.root.ridge)
+    return ridge_frame(baseline_rows(panel, split, batches, loss), evaluation.ridge)
 
 
+@configured
 def score_lightgbm(
-    panel: Panel,
-    split: Params[SplitConfig],
-    batches: Params[BatchConfig],
-    loss: Params[LossConfig],
-    evaluation: Params[EvaluationConfig],
+    panel: Panel, split: SplitConfig, batches: BatchConfig, loss: LossConfig, evaluation: EvaluationConfig
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Fit LightGBM on rows of the training days, tune it on the validation days, score the test days.
 
     Returns:
         Date, Listing and ``lightgbm_{h}``, no rows where it is switched off; and how it was fitted.
     """
-    settings = evaluation.root.lightgbm
-    if not settings.enabled:
+    if not evaluation.lightgbm.enabled:
         return pl.DataFrame(schema={"Date": pl.Date, "Listing": pl.String}), {"enabled": False}
-    scores, card = lightgbm_frame(baseline_rows(panel, split.root, batches.root, loss.root), settings)
+    scores, card = lightgbm_frame(baseline_rows(panel, split, batches, loss), evaluation.lightgbm)
     return scores, {**card, "enabled": True}
 
 
 def baseline_rows(panel: Panel, split: SplitConfig, batches: BatchConfig, loss: LossConfig) -> Rows:
     """The model's rows, days and targets, for whoever is compared with it."""
     days = single_split(panel.dates, split, panel.meta.label_span)
-    return Rows(ResidentPanel.load(panel, LABELS_ONLY), days, batches, loss.neutral_to)
+    return Rows(ResidentPanel.load(panel, STREAMED), days, batches, loss.neutral_to)
 
 
 def collect_scores(
@@ -151,24 +124,14 @@ def collect_scores(
     oracle: Path | None,
 ) -> pl.DataFrame:
     """Put the model's, the baselines' and, where it is known, the oracle's scores side by side on the same rows."""
-    keys = ["Date", "Listing"]
-    table = model_scores
-    switched_off = lightgbm_scores.is_empty()
-    for other in (baseline_scores,) if switched_off else (baseline_scores, lightgbm_scores):
-        if table.height != other.height:
-            msg = (
-                f"the model scored {table.height} rows and the baselines {other.height}; the batches "
-                "parameters changed since training; train again with: kedro run --pipeline=train"
-            )
-            raise ArtifactError(msg)
-        table = table.join(other, on=keys, how="inner", maintain_order="left", validate="1:1")
-    table = table.join(listing_details(panel), on="Listing", how="left", maintain_order="left", validate="m:1")
-    if oracle is None:
-        return table
-    known = pl.read_parquet(oracle)
-    return table.join(known, on=["Date", "Code"], how="left", maintain_order="left", validate="m:1")
+    baselines = [baseline_scores] if lightgbm_scores.is_empty() else [baseline_scores, lightgbm_scores]
+    table = side_by_side(model_scores, baselines)
+    details = listing_details(panel)
+    table = table.join(details, on="Listing", how="left", maintain_order="left", validate="m:1")
+    return with_oracle(table, oracle)
 
 
+@configured
 def evaluate_scores(
     predictions: pl.DataFrame,
     prices: pl.DataFrame,
@@ -177,7 +140,7 @@ def evaluate_scores(
     panel: Panel,
     model: Path,
     trials: Path | None,
-    config: Params[EvaluationConfig],
+    evaluation: EvaluationConfig,
 ) -> tuple[dict[str, Any], dict[str, go.Figure]]:
     """Metrics with their errors, bound to the run and the model that made them, and all figures.
 
@@ -199,9 +162,9 @@ def evaluate_scores(
         trials=pl.read_parquet(trials) if trials is not None and card.training.get("from_study") else None,
         lightgbm=lightgbm if lightgbm["enabled"] else None,
     )
-    result = evaluate(predictions, config.root, extras)
+    result = evaluate(predictions, evaluation, extras)
     run = {"id": run_id(), "model": model_hash, "panel": panel.meta.fingerprint}
-    return {**result.metrics, "run": run, "config": to_mapping(config.root)}, all_figures(result)
+    return {**result.metrics, "run": run, "config": to_mapping(evaluation)}, all_figures(result)
 
 
 def publish(

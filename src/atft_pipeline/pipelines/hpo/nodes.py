@@ -11,18 +11,16 @@ from optuna.trial import FrozenTrial
 
 from atft_pipeline.errors import TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import LossConfig
-from atft_pipeline.model.config import ModelConfig
-from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.pipelines.hpo.tracking import MlflowTrials, log_study
-from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.reporting.console import show
 from atft_pipeline.reporting.search_table import LiveTable, TrialLog, checks_table
 from atft_pipeline.reporting.study_figures import study_figures
 from atft_pipeline.splits.split import SplitConfig, single_split
-from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.config import RuntimeConfig
+from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.runtime.runtime import choose_runtime
 from atft_pipeline.tuning.acceptance import acceptance_checks
 from atft_pipeline.tuning.config import HpoConfig
@@ -60,19 +58,15 @@ class FinishedStudy:
     folder: Path
 
 
+@configured
 def search(
     panel: Panel,
     graphs: MonthlyGraphs,
     checkpoints: Path,
     storage: str,
-    split: Params[SplitConfig],
-    batches: Params[BatchConfig],
-    residency: Params[ResidencyConfig],
-    model: Params[ModelConfig],
-    loss: Params[LossConfig],
-    training: Params[TrainingConfig],
-    runtime: Params[RuntimeConfig],
-    hpo: Params[HpoConfig],
+    split: SplitConfig,
+    experiment: Experiment,
+    hpo: HpoConfig,
 ) -> FinishedStudy:
     """Work on the study until every trial of it has ended, here or in other workers.
 
@@ -80,10 +74,12 @@ def search(
         ConfigError: the space holds an invalid point, or training and validation touch the test.
         ArtifactError: the database of the study is away or damaged.
     """
-    config = hpo.root
-    base = Settings(model.root, loss.root, training.root, batches.root, runtime.root)
+    config = hpo
+    base = Settings(experiment.model, experiment.loss, experiment.training, experiment.batches, experiment.runtime)
     check_space(base, config.space)
-    market = load_market(panel.select(batches.root.features), graphs, split.root, residency.root, runtime.root)
+    market = load_market(
+        panel.select(experiment.batches.features), graphs, split, experiment.residency, experiment.runtime
+    )
     fingerprint = study_fingerprint(market, base, config)
     name = study_name(config, fingerprint)
     folder = checkpoints / "hpo" / name
@@ -118,23 +114,25 @@ def shared_study(storage: str, name: str, fingerprint: str, config: HpoConfig) -
         return SharedStudy(opened, name, fingerprint, config)
 
 
-def tabulate_study(finished: FinishedStudy, storage: str, hpo: Params[HpoConfig]) -> tuple[pl.DataFrame, pl.DataFrame]:
+@configured
+def tabulate_study(finished: FinishedStudy, storage: str, hpo: HpoConfig) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Table of every trial and the daily returns of their portfolios, however the trials ended."""
-    shared = shared_study(storage, finished.name, finished.fingerprint, hpo.root)
+    shared = shared_study(storage, finished.name, finished.fingerprint, hpo)
     with explained(storage):
         trials = shared.study.get_trials(deepcopy=False)
-    return trial_table(trials, hpo.root), returns_table(trials)
+    return trial_table(trials, hpo), returns_table(trials)
 
 
+@configured
 def report_study(
     finished: FinishedStudy,
     table: pl.DataFrame,
     panel: Panel,
     graphs: MonthlyGraphs,
     storage: str,
-    split: Params[SplitConfig],
-    runtime: Params[RuntimeConfig],
-    hpo: Params[HpoConfig],
+    split: SplitConfig,
+    runtime: RuntimeConfig,
+    hpo: HpoConfig,
 ) -> tuple[str, dict[str, Any], *tuple[go.Figure, ...]]:
     """Tell what the study found; evaluate its winner on the test days, once.
 
@@ -142,7 +140,7 @@ def report_study(
         ArtifactError: no trial completed. The table, which is saved before, tells why.
         TrainingError: a dry run failed an acceptance check.
     """
-    config = hpo.root
+    config = hpo
     dry = config.preset == "dry_run"
     shared = shared_study(storage, finished.name, finished.fingerprint, config)
     with explained(storage):
@@ -150,9 +148,9 @@ def report_study(
         if dry:
             _accept(trials)
         winner = winner_of(trials, config)
-        whole = single_split(panel.dates, split.root, panel.meta.label_span)
+        whole = single_split(panel.dates, split, panel.meta.label_span)
         folder = finished.folder / f"trial-{winner.number:04d}"
-        test = None if dry else look_at_test(shared, winner, folder, panel, graphs, whole, runtime.root)
+        test = None if dry else look_at_test(shared, winner, folder, MarketData(panel, graphs), whole, runtime)
         figures = study_figures(shared.study, config)
     report = study_report(trials, table, config, finished.name, max(panel.meta.horizons), test)
     parameters = parameters_text(winner, config, finished.name)

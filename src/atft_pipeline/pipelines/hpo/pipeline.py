@@ -3,9 +3,10 @@
 from kedro.pipeline import Node, Pipeline
 
 from atft_pipeline.pipelines.hpo.nodes import report_study, search, tabulate_study
+from atft_pipeline.pipelines.parameters import EXPERIMENT
 
 STUDY = {"storage": "study_storage", "hpo": "params:hpo"}
-SHARED = {**STUDY, "panel": "panel", "graphs": "graphs", "split": "params:split", "runtime": "params:runtime"}
+MARKET = {"panel": "panel", "graphs": "graphs", "split": "params:split"}
 FIGURES = ["hpo_history", "hpo_importance", "hpo_slices", "hpo_parallel", "hpo_timeline"]
 
 
@@ -16,13 +17,10 @@ def create_pipeline() -> Pipeline:
             Node(
                 search,
                 inputs={
-                    **SHARED,
+                    **STUDY,
+                    **MARKET,
                     "checkpoints": "checkpoints",
-                    "batches": "params:batches",
-                    "residency": "params:residency",
-                    "model": "params:model",
-                    "loss": "params:loss",
-                    "training": "params:training",
+                    **EXPERIMENT,
                 },
                 outputs="finished_study",
                 name="search",
@@ -35,7 +33,13 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 report_study,
-                inputs={"finished": "finished_study", "table": "trial_table", **SHARED},
+                inputs={
+                    "finished": "finished_study",
+                    "table": "trial_table",
+                    **STUDY,
+                    **MARKET,
+                    "runtime": "params:runtime",
+                },
                 outputs=["best_parameters", "hpo_report", *FIGURES],
                 name="report_study",
             ),

@@ -7,23 +7,23 @@ import polars as pl
 
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.prices.ingest import IngestConfig
 from atft_pipeline.scoring.newest import PredictConfig, check_prices, score_newest
 from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.runtime.runtime import choose_runtime
 
 
+@configured
 def predict_newest(
     model: Path,
     panel: Panel,
     graphs: MonthlyGraphs,
     quality: dict[str, Any],
     prices: Path | None,
-    predict: Params[PredictConfig],
-    ingest: Params[IngestConfig],
-    runtime: Params[RuntimeConfig],
+    predict: PredictConfig,
+    ingest: IngestConfig,
+    runtime: RuntimeConfig,
 ) -> pl.DataFrame:
     """Refuse stale inputs, then score and rank the newest days; see :func:`score_newest`."""
-    check_prices(panel, quality, prices, ingest.root.prices)
-    return score_newest(model, panel, graphs, predict.root, choose_runtime(runtime.root))
+    check_prices(panel, quality, prices, ingest.prices)
+    return score_newest(model, panel, graphs, predict, runtime)

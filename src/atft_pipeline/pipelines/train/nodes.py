@@ -11,34 +11,27 @@ import torch
 from atft_pipeline.config import require
 from atft_pipeline.errors import TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import LossConfig
-from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig
-from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.pipelines.train.tracking import MlflowCallback
 from atft_pipeline.reporting.run_card_page import card_page
 from atft_pipeline.reporting.training_figures import training_curves
 from atft_pipeline.splits.split import SplitConfig, single_split
-from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
-from atft_pipeline.training.loop import train
+from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.loop import fit
 from atft_pipeline.training.optim.schedules import planned_rates
 
 log = logging.getLogger(__name__)
 
 
+@configured
 def train_model(
     panel: Panel,
     graphs: MonthlyGraphs,
     checkpoints: Path,
-    split: Params[SplitConfig],
-    batches: Params[BatchConfig],
-    residency: Params[ResidencyConfig],
-    model: Params[ModelConfig],
-    loss: Params[LossConfig],
-    training: Params[TrainingConfig],
-    runtime: Params[RuntimeConfig],
+    split: SplitConfig,
+    experiment: Experiment,
     tuned: Path | None,
 ) -> tuple[Path, pl.DataFrame, dict[str, Any], str, go.Figure]:
     """Train; return the best checkpoint's folder, the history, the run card, its page and the curves.
@@ -50,31 +43,20 @@ def train_model(
         TrainingError: the memory does not suffice.
     """
     require(
-        training.root.from_study is None or tuned is not None,
+        experiment.training.from_study is None or tuned is not None,
         "training.from_study: give it on the command line, as in kedro run --params training.from_study=best",
     )
     callback = MlflowCallback()
+    days = single_split(panel.dates, split, panel.meta.label_span)
     try:
-        result = train(
-            panel,
-            graphs,
-            single_split(panel.dates, split.root, panel.meta.label_span),
-            model.root,
-            loss.root,
-            training.root,
-            batches.root,
-            residency.root,
-            runtime.root,
-            checkpoint_dir=checkpoints,
-            callback=callback,
-        )
+        result = fit(experiment, MarketData(panel, graphs), days, checkpoints, callback=callback)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingError(out_of_memory_line(batches.root)) from error
+        raise TrainingError(out_of_memory_line(experiment.batches)) from error
     for text in result.run_card["warnings"]:
         log.warning("run card: %s", text)
     page = card_page(result.run_card, result.history)
     callback.on_page(page)
-    rates = planned_rates(training.root, result.run_card["optimizer"]["steps_per_epoch"])
+    rates = planned_rates(experiment.training, result.run_card["optimizer"]["steps_per_epoch"])
     history = pl.DataFrame(result.history, infer_schema_length=None)
     return result.checkpoint, history, result.run_card, page, training_curves(result.history, rates)
 

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from atft_pipeline.pipelines.parameters import EXPERIMENT
 from atft_pipeline.pipelines.train.nodes import train_model
 
 
@@ -16,12 +17,7 @@ def create_pipeline() -> Pipeline:
                     "graphs": "graphs",
                     "checkpoints": "checkpoints",
                     "split": "params:split",
-                    "batches": "params:batches",
-                    "residency": "params:residency",
-                    "model": "params:model",
-                    "loss": "params:loss",
-                    "training": "params:training",
-                    "runtime": "params:runtime",
+                    **EXPERIMENT,
                     "tuned": "tuned_parameters",
                 },
                 outputs=["model", "training_history", "run_card", "run_card_page", "training_curves"],

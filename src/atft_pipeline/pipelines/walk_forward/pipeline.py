@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from atft_pipeline.pipelines.parameters import EXPERIMENT
 from atft_pipeline.pipelines.walk_forward.nodes import evaluate_folds, train_folds
 
 
@@ -16,14 +17,9 @@ def create_pipeline() -> Pipeline:
                     "graphs": "graphs",
                     "folder": "fold_store",
                     "oracle": "raw_oracle",
-                    "config": "params:walk_forward",
+                    "walk_forward": "params:walk_forward",
                     "split": "params:split",
-                    "batches": "params:batches",
-                    "residency": "params:residency",
-                    "model": "params:model",
-                    "loss": "params:loss",
-                    "training": "params:training",
-                    "runtime": "params:runtime",
+                    **EXPERIMENT,
                     "evaluation": "params:evaluation",
                 },
                 outputs=["walk_forward_predictions", "walk_forward_folds"],

@@ -51,8 +51,8 @@ def build_run_card(trainer: Trainer, seconds: float, *, probed: bool = True) -> 
         "attention": _choice(runtime.attention),
         "deterministic": {**_choice(runtime.deterministic), "active": torch.are_deterministic_algorithms_enabled()},
         "optimizer": _optimizer(trainer),
-        "ema": {"active": bool(state.ema), "decay": trainer.training.ema_decay},
-        "accumulation": trainer.training.accumulation,
+        "ema": {"active": bool(state.ema), "decay": trainer.experiment.training.ema_decay},
+        "accumulation": trainer.experiment.training.accumulation,
         "panel": {
             "residency": trainer.resident.choice.value,
             "reason": trainer.resident.choice.reason,
@@ -92,7 +92,7 @@ def _optimizer(trainer: Trainer) -> dict[str, Any]:
         "class": f"{type(inner).__module__}.{type(inner).__name__}",
         "fused": is_fused(inner),
         "reason": trainer.optimizer_reason,
-        "schedule": trainer.training.schedule.name,
+        "schedule": trainer.experiment.training.schedule.name,
         "last_lr": float(inner.param_groups[0]["lr"]),
         "steps": trainer.state.step,
         "steps_per_epoch": trainer.epoch_steps,
@@ -110,7 +110,7 @@ def _data(trainer: Trainer) -> dict[str, Any]:
         "training_days": len(trainer.train_batches.days),
         "dropped_days": trainer.train_batches.dropped + trainer.validation_batches.dropped,
         "training_samples": trainer.train_batches.samples,
-        "batch_size": trainer.batches.batch_size,
+        "batch_size": trainer.experiment.batches.batch_size,
         "batches_per_epoch": trainer.batches_per_epoch,
         "all_batches_per_epoch": len(trainer.train_batches),
         "limited": trainer.batches_per_epoch < len(trainer.train_batches),
@@ -135,7 +135,7 @@ def _time(trainer: Trainer, seconds: float) -> dict[str, Any]:
 
 def _warnings(trainer: Trainer, card: dict[str, Any]) -> list[str]:
     """Everything in which what was active is not what was asked for."""
-    training, model, state = trainer.training, trainer.model, trainer.state
+    training, model, state = trainer.experiment.training, trainer.model, trainer.state
     compiled, last = card["compile"], trainer.phase
     wanted_steps = trainer.epoch_ends[state.epoch - 1] if state.epoch else 0
     kind, asked = card["optimizer"]["class"].rsplit(".", 1)[-1], OPTIMIZERS[training.optimizer.name]
@@ -179,7 +179,9 @@ def _probe_checks(trainer: Trainer, card: dict[str, Any], there: dict[str, bool]
     precision, attention = card["precision"]["value"], card["attention"]["value"]
     low = precision in {"bf16-mixed", "16-mixed"}
     return {
-        "training.ema_decay: averaging was asked for, but nothing is averaged": bool(trainer.training.ema_decay)
+        "training.ema_decay: averaging was asked for, but nothing is averaged": bool(
+            trainer.experiment.training.ema_decay
+        )
         and seen["ema_distance"] == 0,
         "training.augmentation: was asked for, but no batch was changed": seen["augmentation_asked"]
         and not seen["augmentation_changes"],

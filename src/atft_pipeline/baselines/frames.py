@@ -1,4 +1,4 @@
-"""Scores of the model, of ridge and of LightGBM as tables, on the same rows."""
+"""Scores of ridge and of LightGBM as tables, on the rows, days and targets of the model."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,31 +17,7 @@ from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.progress import track
-from atft_pipeline.scoring.inference import Scores
 from atft_pipeline.splits.split import Split
-
-
-def score_frame(scores: Scores, panel: Panel, levels: Sequence[float]) -> pl.DataFrame:
-    """Lay scores out as a table.
-
-    Args:
-        scores: of the model.
-        panel: names the days, listings and horizons.
-        levels: quantile levels, where the model has quantiles.
-
-    Returns:
-        Date, Listing, ``score_{h}`` and ``quantile_{h}_{level}``, one row a sample, by day and listing.
-    """
-    columns: dict[str, object] = {
-        "Date": panel.dates[scores.day],
-        "Listing": np.array(panel.listings, dtype=object)[scores.listing],
-    }
-    for place, horizon in enumerate(panel.meta.horizons):
-        columns[f"score_{horizon}"] = scores.score[:, place]
-        if scores.quantiles is not None:
-            for number, level in enumerate(levels):
-                columns[f"quantile_{horizon}_{level:g}"] = scores.quantiles[:, place, number]
-    return pl.DataFrame(columns, schema_overrides={"Listing": pl.String})
 
 
 @dataclass(frozen=True)
@@ -124,18 +100,6 @@ def lightgbm_frame(rows: Rows, settings: LightGBMConfig) -> tuple[pl.DataFrame, 
         "available_rows": training.samples,
     }
     return _predicted(trees.predict, test, "lightgbm"), card
-
-
-def listing_details(panel: Panel) -> pl.DataFrame:
-    """Listing, Code, sector, market of the panel's listings."""
-    return pl.DataFrame(
-        {
-            "Listing": list(panel.listings),
-            "Code": list(panel.codes),
-            "sector": [panel.meta.sectors[number] for number in panel.sector],
-            "market": [panel.meta.markets[number] for number in panel.market],
-        }
-    )
 
 
 def _predicted(
