@@ -8,21 +8,6 @@ from atft_pipeline.reporting.conclusions import NAMES, PORTFOLIO_NAMES, conclusi
 from atft_pipeline.reporting.evaluation_figures import SLICES, edge_attention, importance, lag_attention
 from atft_pipeline.reporting.page import render
 
-COLUMNS = (
-    ("rank_ic", "RankIC", 1.0, 4),
-    ("ic", "IC", 1.0, 4),
-    ("icir", "ICIR", 1.0, 2),
-    ("positive_days", "days > 0, %", 100.0, 0),
-    ("hit_rate", "hit rate, %", 100.0, 1),
-    ("decile_spread", "decile spread, bp", 1e4, 0),
-    ("monotonicity", "monotonicity", 1.0, 2),
-    ("top_precision", "top decile kept, %", 100.0, 1),
-    ("top_k_precision", "top k above median, %", 100.0, 1),
-    ("autocorrelation", "autocorrelation", 1.0, 2),
-    ("top_turnover", "top decile new, %", 100.0, 0),
-    ("coverage", "coverage, %", 100.0, 1),
-)
-
 
 def report_page(
     metrics: dict[str, Any], figures: dict[str, go.Figure], explanation: dict[str, Any] | None = None
@@ -46,7 +31,6 @@ def report_page(
         part=metrics["horizons"][horizon],
         horizon=horizon,
         conclusions=conclusions(metrics),
-        columns=COLUMNS,
         portfolios=PORTFOLIO_NAMES,
         kinds=SLICES,
         names=NAMES,
