@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atft_pipeline.process import POOL_VARIABLES, available_cores
+from atft_pipeline.process import POOL_VARIABLES, available_cores, thread_limit
 
 
 @pytest.mark.parametrize(
@@ -24,18 +24,47 @@ def test_a_process_with_one_core_starts_one_thread_in_each_pool() -> None:
     """On any system: the question that it asks is answered with one core."""
     program = """
 import os
+for name in POOLS: os.environ.pop(name, None)
 os.sched_getaffinity = lambda process: {0}
 import atft_pipeline, polars, torch
 print(atft_pipeline.THREADS, polars.thread_pool_size(), torch.get_num_threads())
 """
+    assert run(program.replace("POOLS", repr(POOL_VARIABLES))) == ["1", "1", "1"]
+
+
+def test_who_asks_for_a_number_of_threads_gets_it() -> None:
+    """``OMP_NUM_THREADS`` holds for every pool, but for one that has a number of its own."""
+    program = """
+import os
+for name in POOLS: os.environ.pop(name, None)
+os.environ["OMP_NUM_THREADS"], os.environ["POLARS_MAX_THREADS"] = "3", "2"
+import atft_pipeline, polars, torch
+print(atft_pipeline.THREADS, polars.thread_pool_size(), os.environ["MKL_NUM_THREADS"], torch.get_num_threads())
+"""
+    *found, by_torch = run(program.replace("POOLS", repr(POOL_VARIABLES)))
+    assert found == ["3", "2", "3"]
+    # torch takes no more than there are cores.
+    assert int(by_torch) <= 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"), [("3", 3), (" 4,2", 4), ("0", None), ("many", None), ("", None), ("-1", None), (None, None)]
+)
+def test_only_a_number_of_threads_counts_as_one(asked: str | None, found: int | None) -> None:
+    assert thread_limit(asked) == (found or min(available_cores(), 16))
+
+
+def run(program: str) -> list[str]:
+    """Words that a program prints in a process of its own."""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1", "1", "1"]
+    return done.stdout.split()
 
 
 def test_thread_limits_stand_before_torch_is_imported() -> None:
     """Importing any module of the package sets the limits first; torch and Polars obey them."""
     code = (
         "import sys, os\n"
+        f"for name in {POOL_VARIABLES!r}: os.environ.pop(name, None)\n"
         "import atft_pipeline\n"
         "assert 'torch' not in sys.modules and 'polars' not in sys.modules\n"
         "import torch, polars\n"

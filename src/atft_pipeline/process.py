@@ -2,7 +2,8 @@
 
 A process that loads torch, Polars (Rayon) and BLAS with their defaults starts one pool of all cores for each; forked
 workers then hang on locks that no thread of theirs holds. One limit for all pools, written before the first import,
-keeps the sum near the number of cores. The same place switches off what would otherwise try the network.
+keeps the sum near the number of cores. Who sets ``OMP_NUM_THREADS``, or the variable of a single pool, keeps it. The
+same place switches off what would otherwise try the network.
 """
 
 import ctypes
@@ -67,14 +68,25 @@ def keep_freed_memory() -> bool:
         return False
 
 
+def thread_limit(asked: str | None) -> int:
+    """Threads of each pool: what the user asks for, else the available cores, at most ``MOST_THREADS``.
+
+    Args:
+        asked: ``OMP_NUM_THREADS``; OpenMP allows a list such as ``4,2``, whose first number is the outermost level.
+            What is no positive whole number is passed over.
+    """
+    first = (asked or "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else min(available_cores(), MOST_THREADS)
+
+
 def prepare_process() -> int:
     """Write the thread limit of every native pool, switch telemetry off, and return the limit.
 
     Call it before torch or polars is imported.
     """
-    count = min(available_cores(), MOST_THREADS)
+    count = thread_limit(os.environ.get("OMP_NUM_THREADS"))
     for name in POOL_VARIABLES:
-        os.environ[name] = str(count)
+        os.environ.setdefault(name, str(count))
     os.environ.update(OFFLINE)
     os.environ.update(CUDA)
     for name, value in PATIENCE.items():
