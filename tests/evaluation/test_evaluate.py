@@ -12,6 +12,7 @@ from atft_pipeline.evaluation.grid import fingerprint
 from atft_pipeline.reporting.conclusions import conclusions
 from atft_pipeline.reporting.evaluation_figures import all_figures
 from atft_pipeline.reporting.evaluation_table import results_table
+from atft_pipeline.stats.overfitting import overfitting_probability
 from tests.panel.market import business_days
 
 
@@ -154,7 +155,7 @@ def test_a_blend_is_the_mean_of_ranks() -> None:
     assert metrics["scores"]["model+ridge"]["rank_ic"] == by_hand["scores"]["mixed"]["rank_ic"]
 
 
-def test_what_the_model_adds_to_a_rival() -> None:
+def test_what_the_model_adds_to_a_benchmark() -> None:
     """The daily RankIC of the mean of both rankings less the benchmark's own; a copy of the benchmark adds nothing."""
     table = predictions(days=30)
     result = evaluate(table, EvaluationConfig())
@@ -196,21 +197,26 @@ def test_trials_deflate_and_their_table_gives_the_probability_of_overfitting() -
     trials = pl.DataFrame({"Date": business_days(200)} | {f"t{n}": rng.standard_normal(200) for n in range(10)})
     plain = evaluate(table, EvaluationConfig()).metrics
     many = evaluate(table, EvaluationConfig(trials=1000)).metrics
-    study = evaluate(table, EvaluationConfig(groups=8), Extras(trials=trials)).metrics
+    study = evaluate(table, EvaluationConfig(), Extras(trials=trials)).metrics
     portfolios = [
         m["horizons"]["1"]["portfolios"]["long_short"]["model"]["deflated_sharpe"] for m in (plain, many, study)
     ]
     assert portfolios[0]["probability"] > portfolios[1]["probability"]
     assert [portfolio["trials"] for portfolio in portfolios] == [1, 1000, 10]
     assert plain["trials"]["probability_of_overfitting"] is None
-    assert 0 < study["trials"]["probability_of_overfitting"]["value"] <= 1
+    expected = overfitting_probability(trials.drop("Date").to_numpy())
+    assert study["trials"]["probability_of_overfitting"] == {"value": expected.probability, "se": expected.se}
+    # One trial that is better throughout: choosing it is no overfitting, choosing among noise often is.
+    dominant = trials.with_columns(pl.col("t3") + 0.5)
+    better = evaluate(table, EvaluationConfig(), Extras(trials=dominant)).metrics["trials"]
+    assert better["probability_of_overfitting"]["value"] < 0.02 < expected.probability
     # One trial, or fewer sessions than the groups need: the number of trials is known, the probability is not.
     for short in (trials.select("Date", "t0"), trials.head(15)):
-        few = evaluate(table, EvaluationConfig(groups=8), Extras(trials=short)).metrics["trials"]
+        few = evaluate(table, EvaluationConfig(), Extras(trials=short)).metrics["trials"]
         assert few == {"count": short.width - 1, "probability_of_overfitting": None}
 
 
-def test_the_verdict_names_the_side_and_the_errors() -> None:
+def test_the_first_conclusion_names_the_side_and_the_errors() -> None:
     good = evaluate(predictions(skill=0.3), EvaluationConfig()).metrics
     assert conclusions(good)[0].level == "good"
     assert "beats ridge by" in conclusions(good)[0].text

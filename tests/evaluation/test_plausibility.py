@@ -6,7 +6,6 @@ from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
 from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.evaluation.plausibility import (
-    Limits,
     check_backtest,
     check_returns,
     extreme_returns,
@@ -17,14 +16,13 @@ from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
 from atft_pipeline.reporting.evaluation_table import results_table
 from tests.evaluation.test_evaluate import predictions
 
-LIMITS = Limits(session=0.5, year=10.0, sessions_a_year=252)
 DAYS = np.datetime64("2020-01-01") + np.arange(20)
 NAMES = ("GOOD", "BROKEN")
 
 
 def judge(forward: np.ndarray) -> dict:
     backtest = run_backtest(np.tile([0.5, 0.5], (20, 1)), forward, 1, 0.0, overlapping=True)
-    return check_backtest(backtest, DAYS, NAMES, LIMITS)
+    return check_backtest(backtest, DAYS, NAMES)
 
 
 def test_one_broken_tick_is_named_with_its_day() -> None:
@@ -73,7 +71,7 @@ def test_numbers_of_an_impossible_portfolio_are_withheld_everywhere() -> None:
         score_1=pl.when(pl.int_range(pl.len()) % 60 == 5).then(100.0).otherwise("score_1"),
         return_1=pl.when(pl.int_range(pl.len()) == 605).then(50.0).otherwise("return_1"),
     )
-    settings = EvaluationConfig(portfolios=PortfolioConfig(top_k=10, max_weight=1.0))
+    settings = EvaluationConfig(top_k=10, portfolios=PortfolioConfig(max_weight=1.0))
     metrics = evaluate(table, settings).metrics
     portfolio = metrics["horizons"]["1"]["portfolios"]["long_short"]["model"]
     assert not portfolio["plausible"]

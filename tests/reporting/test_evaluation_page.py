@@ -17,7 +17,7 @@ def page(table: pl.DataFrame, **more: object) -> str:
     return report_page(metrics, all_figures(result), **more)  # type: ignore[arg-type]
 
 
-def test_verdict_stands_first_and_the_run_last() -> None:
+def test_conclusions_stand_first_and_the_run_last() -> None:
     text = page(predictions(skill=0.3))
     assert text.count("top decile new, %") == 1
     places = [text.index(f"<h2>{title}</h2>") for title in ("Conclusions", "Against the baselines", "RankIC by slice")]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from sklearn.linear_model import Ridge
 
 from atft_pipeline.baselines.frames import Rows, ridge_frame
-from atft_pipeline.baselines.ridge import RidgeConfig
+from atft_pipeline.baselines.lightgbm import LightGBMConfig
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
 from atft_pipeline.losses.composite import LossConfig
@@ -88,12 +88,14 @@ def test_numbers_of_a_fold_are_those_of_evaluate(finished: tuple[pl.DataFrame, l
     assert rank_ics(mine, 10) == records[1].rank_ic
 
 
-def test_ridge_is_fitted_on_the_training_days_of_its_fold(planted: MarketData, tmp_path: Path) -> None:
+def test_ridge_is_fitted_on_the_training_days_of_its_fold(
+    planted: MarketData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Equal to scikit-learn's Ridge on the same rows, at the same penalty."""
     panel = planted.panel
     fold = walk(panel, 1)
-    evaluation = replace(EVALUATION, ridge=RidgeConfig(penalties=(0.01,)))
-    table, _ = run_folds(EXPERIMENT, planted, fold, evaluation, tmp_path)
+    monkeypatch.setattr("atft_pipeline.baselines.ridge.PENALTIES", (0.01,))
+    table, _ = run_folds(EXPERIMENT, planted, fold, EVALUATION, tmp_path)
     rows: dict[str, list[np.ndarray]] = {"x": [], "y": []}
     history = np.zeros(len(panel.listings))
     seen = []
@@ -157,7 +159,7 @@ def test_a_fold_is_known_by_all_that_decides_it(
         (replace(EXPERIMENT, training=replace(EXPERIMENT.training, seed=5)), EVALUATION),
         (replace(EXPERIMENT, model=replace(MODEL, dropout=0.3)), EVALUATION),
         (replace(EXPERIMENT, loss=LossConfig(ic=0.1)), EVALUATION),
-        (EXPERIMENT, replace(EVALUATION, ridge=RidgeConfig(penalties=(1.0,)))),
+        (EXPERIMENT, replace(EVALUATION, lightgbm=LightGBMConfig(rounds=7))),
     ]
     for number, (experiment, evaluation) in enumerate(others, start=1):
         run_folds(experiment, planted, folds, evaluation, folder)
@@ -309,4 +311,4 @@ def test_baselines_learn_from_the_models_targets(planted: MarketData, tmp_path: 
         assert value < 0.3 * spread["plain"][baseline]
     rows = Rows(ResidentPanel.load(panel, ResidencyConfig()), walk(panel, 1)[0].split, BATCHES, ("NO_SUCH",))
     with pytest.raises(ConfigError, match="the panel has no feature NO_SUCH"):
-        ridge_frame(rows, RidgeConfig())
+        ridge_frame(rows)

@@ -10,7 +10,7 @@ import polars as pl
 import torch
 
 from atft_pipeline.baselines.lightgbm import LightGBMConfig, fit_trees, thin_days
-from atft_pipeline.baselines.ridge import Block, RidgeConfig, choose_ridge
+from atft_pipeline.baselines.ridge import Block, choose_ridge
 from atft_pipeline.config import require
 from atft_pipeline.losses.neutral import neutralise
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
@@ -66,14 +66,14 @@ class Rows:
             yield features, torch.where(known, residual, torch.nan).numpy()
 
 
-def ridge_frame(rows: Rows, settings: RidgeConfig) -> pl.DataFrame:
+def ridge_frame(rows: Rows) -> pl.DataFrame:
     """Fit ridge: penalty by the RankIC of the validation days; score the test days.
 
     Returns:
         Date, Listing, ``ridge_{h}``.
     """
     training, validation, test = rows.parts
-    ridge = choose_ridge(rows.fitted_on(training, "ridge"), _blocks(validation, "ridge validation"), settings)
+    ridge = choose_ridge(rows.fitted_on(training, "ridge"), _blocks(validation, "ridge validation"))
     return _predicted(ridge.predict, test, "ridge")
 
 
@@ -84,8 +84,10 @@ def lightgbm_frame(rows: Rows, settings: LightGBMConfig) -> tuple[pl.DataFrame, 
         Date, Listing, ``lightgbm_{h}``; and how it was fitted, by horizon.
     """
     training, validation, test = rows.parts
-    limits = ((training, settings.max_rows), (validation, settings.max_validation_rows))
-    kept = [thin_days(part.days, [len(part.samples_of(day)) for day in part.days], most) for part, most in limits]
+    kept = [
+        thin_days(part.days, [len(part.samples_of(day)) for day in part.days], settings.max_rows)
+        for part in (training, validation)
+    ]
     horizons = rows.resident.panel.meta.horizons
     trees = fit_trees(
         rows.fitted_on(training, "lightgbm", kept[0]),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import DataError
 from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.rank_ic import rank_ic
@@ -18,18 +17,8 @@ Block = tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]
 """Features [n, F] and targets [n, Q] of one day; NaN marks a missing target."""
 
 
-@config
-class RidgeConfig:
-    """Penalties tried by :func:`choose_ridge`.
-
-    Attributes:
-        penalties: each is multiplied by the number of training rows, so that its meaning does not depend on them.
-    """
-
-    penalties: tuple[float, ...] = within((1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), 0, 1000000000000.0)
-
-    def __post_init__(self) -> None:
-        require(bool(self.penalties), "penalties: must hold at least one number, got []")
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Penalties tried; each is multiplied by the number of training rows, so that its meaning does not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -121,16 +110,15 @@ def accumulate(blocks: Iterable[Block]) -> NormalEquations:
     return sums
 
 
-def choose_ridge(training: Iterable[Block], validation: Iterable[Block], settings: RidgeConfig) -> LinearModel:
+def choose_ridge(training: Iterable[Block], validation: Iterable[Block]) -> LinearModel:
     """Fit every penalty in one pass and keep, for each horizon, the best mean daily RankIC on the validation days.
 
     Args:
         training: blocks of the training days.
         validation: blocks of the validation days, one day each.
-        settings: the penalties.
     """
     sums = accumulate(training)
-    fitted = [sums.solve(penalty * sums.rows()) for penalty in settings.penalties]
+    fitted = [sums.solve(penalty * sums.rows()) for penalty in PENALTIES]
     daily = [
         np.stack([rank_ic_columns(model.predict(features), targets) for model in fitted])
         for features, targets in validation

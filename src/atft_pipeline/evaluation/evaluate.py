@@ -12,7 +12,7 @@ from atft_pipeline.evaluation.horizon import evaluate_horizon
 from atft_pipeline.evaluation.inputs import Extras, Inputs
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
 from atft_pipeline.evaluation.summary import Report
-from atft_pipeline.stats.overfitting import overfitting_probability
+from atft_pipeline.stats.overfitting import GROUPS, overfitting_probability
 
 __all__ = ["Evaluation", "EvaluationConfig", "Extras", "evaluate"]
 
@@ -88,11 +88,11 @@ def _headline(inputs: Inputs) -> int:
 
 def _overfitting(inputs: Inputs) -> Report:
     """What the number of trials means; the probability of overfitting where their returns are known."""
-    trials, groups = inputs.trials, inputs.settings.groups
+    trials = inputs.trials
     count = inputs.settings.trials if trials is None else trials.shape[1]
-    if trials is None or count < 2 or len(trials) < 2 * groups:
+    if trials is None or count < 2 or len(trials) < 2 * GROUPS:
         return {"count": count, "probability_of_overfitting": None}
-    result = overfitting_probability(trials, groups)
+    result = overfitting_probability(trials)
     return {
         "count": count,
         "probability_of_overfitting": {"value": result.probability, "se": result.se},

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atft_pipeline.evaluation.config import BASELINES
 from atft_pipeline.evaluation.daily import DailyMetrics, Outcome, daily_metrics
 from atft_pipeline.evaluation.drift import score_drift
 from atft_pipeline.evaluation.inputs import Inputs
@@ -62,11 +63,11 @@ def evaluate_horizon(inputs: Inputs, horizon: int) -> HorizonResult:
     # What the mean of both rankings has more than the other score alone.
     incremental = {
         name: paired_difference(daily[f"model+{name}"], daily[name], settings.min_listings)
-        for name in settings.blends
+        for name in BASELINES
         if f"model+{name}" in daily
     }
     portfolios, backtests = _portfolios(inputs, horizon, daily)
-    benchmark = next((name for name in settings.benchmarks if name in daily), None)
+    benchmark = next((name for name in BASELINES if name in daily), None)
     report: Report = {
         "hac_lag": hac_lag(horizon, int(np.isfinite(model.values["rank_ic"]).sum())),
         "scores": {name: score_report(metrics, horizon, bootstrap) for name, metrics in daily.items()},
@@ -80,7 +81,6 @@ def evaluate_horizon(inputs: Inputs, horizon: int) -> HorizonResult:
             None if benchmark is None else less[benchmark],
             inputs.slices,
             horizon,
-            settings.min_group,
         ),
         "quantiles": _quantiles(inputs, horizon),
         "drift": score_drift(inputs.table, horizon, inputs.extras.reference),
@@ -101,6 +101,7 @@ def _portfolios(inputs: Inputs, horizon: int, daily: dict[str, DailyMetrics]) ->
     setting = Setting(
         portfolios=settings.portfolios,
         deciles=settings.deciles,
+        top_k=settings.top_k,
         horizon=horizon,
         sessions=inputs.sessions,
         listings=inputs.grid.listings,
@@ -112,7 +113,7 @@ def _portfolios(inputs: Inputs, horizon: int, daily: dict[str, DailyMetrics]) ->
         trials=settings.trials if trials is None else trials.shape[1],
         trial_deviation=None if trials is None or trials.shape[1] < 2 else _deviation(trials),
     )
-    names = ["model", *(name for name in settings.portfolios.scores if name in daily and name != "model")]
+    names = ["model", *(name for name in BASELINES if name in daily)]
     ranks = {name: inputs.on_sessions(daily[name].all_ranks) for name in names}
     return portfolios_report(ranks, setting, inputs.bootstrap)
 

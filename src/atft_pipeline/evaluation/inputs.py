@@ -83,7 +83,7 @@ class Inputs:
     @cached_property
     def bootstrap(self) -> Bootstrap:
         """Draws that all intervals share."""
-        return Bootstrap(self.settings.bootstrap)
+        return Bootstrap()
 
     @cached_property
     def scored(self) -> Booleans:
@@ -153,7 +153,7 @@ class Inputs:
             self.sectors,
             None if market is None else market.dollar_volume[self.rows],
             self.extras.characteristics,
-            self.settings,
+            self.settings.universe,
         )
 
     @cached_property

@@ -4,7 +4,6 @@ All returns are fractions: 0.01 is one per cent is 100 basis points.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,24 +14,13 @@ from atft_pipeline.evaluation.portfolio.backtest import Backtest
 from atft_pipeline.stats.arrays import Floats
 
 SHOWN = 5
+SESSIONS_A_YEAR = 252
+"""Sessions that annual figures count."""
+# A diversified portfolio that moves by half in a session, or earns ten times its capital a year, has a broken price.
+MAX_SESSION_RETURN, MAX_ANNUAL_RETURN = 0.5, 10.0
 # Mean daily RankICs that no honest ranking of a market has; where an oracle is known, its share says more.
 RANK_IC, RANK_IC_BESIDE_ORACLE = 0.3, 0.6
 ERRORS = 2.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Beyond these a backtest is implausible.
-
-    Attributes:
-        session: largest gain or loss of a portfolio in one session.
-        year: largest gain or loss of a portfolio a year, simple.
-        sessions_a_year: sessions of a year.
-    """
-
-    session: float
-    year: float
-    sessions_a_year: int
 
 
 def check_returns(grid: Grid, returns: Floats, horizon: int) -> None:
@@ -82,7 +70,7 @@ def extreme_returns(grid: Grid, returns: Floats) -> list[dict[str, Any]]:
     ]
 
 
-def check_backtest(backtest: Backtest, sessions: Dates, listings: tuple[str, ...], limits: Limits) -> dict[str, Any]:
+def check_backtest(backtest: Backtest, sessions: Dates, listings: tuple[str, ...]) -> dict[str, Any]:
     """Sanity check of a backtest, with the listings that contributed most to its return.
 
     Returns:
@@ -92,16 +80,16 @@ def check_backtest(backtest: Backtest, sessions: Dates, listings: tuple[str, ...
     known = np.flatnonzero(np.isfinite(backtest.gross))
     reasons = [
         f"{backtest.gross[session]:+.1%} in the session after {sessions[session]}, most of it from "
-        f"{listings[backtest.largest[session]]}; limit {limits.session:.0%}"
-        for session in known[np.abs(backtest.gross[known]) > limits.session][:SHOWN]
+        f"{listings[backtest.largest[session]]}; limit {MAX_SESSION_RETURN:.0%}"
+        for session in known[np.abs(backtest.gross[known]) > MAX_SESSION_RETURN][:SHOWN]
     ]
-    year = float(backtest.gross[known].mean()) * limits.sessions_a_year if known.size else 0.0
+    year = float(backtest.gross[known].mean()) * SESSIONS_A_YEAR if known.size else 0.0
     top_contributors = _top_contributors(backtest, listings)
-    if abs(year) > limits.year:
+    if abs(year) > MAX_ANNUAL_RETURN:
         names = ", ".join(
             f"{contributor['listing']} ({contributor['contribution']:+.1%})" for contributor in top_contributors
         )
-        reasons.append(f"{year:+.0%} a year, most of it from {names}; limit {limits.year:.0%}")
+        reasons.append(f"{year:+.0%} a year, most of it from {names}; limit {MAX_ANNUAL_RETURN:.0%}")
     return {"plausible": not reasons, "reasons": reasons, "top_contributors": top_contributors}
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from atft_pipeline.evaluation.characteristics import FACTORS
+from atft_pipeline.evaluation.config import BASELINES
 from atft_pipeline.evaluation.grid import score_columns
 from atft_pipeline.evaluation.inputs import Inputs
 from atft_pipeline.stats.arrays import Floats
@@ -14,12 +15,12 @@ def scores_of(inputs: Inputs, horizon: int) -> dict[str, Floats]:
 
     Factors and noise are laid on the cells that the model scored, so that all are judged on the same listings.
     """
-    grid, settings = inputs.grid, inputs.settings
+    grid = inputs.grid
     found = {name: grid.to_days(inputs.table[column]) for name, column in score_columns(inputs.table, horizon).items()}
-    found |= {f"model+{name}": blend(found["model"], found[name]) for name in settings.blends if name in found}
+    found |= {f"model+{name}": blend(found["model"], found[name]) for name in BASELINES if name in found}
     known = inputs.extras.characteristics.factors
     simple = {name: known[name] for name in FACTORS if name in known}
-    simple["random"] = random_scores(inputs.scored.shape, settings.seed)
+    simple["random"] = random_scores(inputs.scored.shape, seed=0)
     found |= {name: np.where(np.isfinite(found["model"]), values, np.nan) for name, values in simple.items()}
     oracles = [name for name in found if name.startswith("oracle")]
     return {name: found[name] for name in [*(n for n in found if n not in oracles), *oracles]}

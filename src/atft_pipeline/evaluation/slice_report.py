@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from atft_pipeline.evaluation.characteristics import VOLATILITY, Characteristics
-from atft_pipeline.evaluation.config import EvaluationConfig
 from atft_pipeline.evaluation.daily import DailyMetrics, Realised
 from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.slices import (
@@ -23,6 +22,11 @@ from atft_pipeline.evaluation.slices import (
 from atft_pipeline.evaluation.summary import Report, mean_report
 from atft_pipeline.stats.arrays import Booleans, Floats
 from atft_pipeline.stats.rank_ic import correlate, rank_rows, ranked
+
+GROUPS = 5
+"""Quantile groups by dollar volume and by volatility."""
+MIN_GROUP = 10
+"""Listings that a group needs on a day: a rank correlation of fewer says nothing."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def slice_axes(
     sectors: tuple[npt.NDArray[np.int64] | None, Sequence[str]],
     dollar_volume: Floats | None,
     characteristics: Characteristics,
-    settings: EvaluationConfig,
+    universe: int,
 ) -> SliceAxes:
     """Group the scored cells and the days by what is known of them; what is not known groups nothing.
 
@@ -58,27 +62,26 @@ def slice_axes(
         sectors: number of each listing's sector [N] and the names, ``None`` where only one is known.
         dollar_volume: [D, N], ``None`` without prices.
         characteristics: volatility, styles and the market's volatility.
-        settings: how many groups.
+        universe: listings with the most dollar volume that make the liquid universe.
     """
 
     def here(values: Floats) -> Floats:
         return np.where(scored, values, np.nan)
 
-    groups = settings.size_groups
-    names = [f"{number} of {groups}" for number in range(1, groups + 1)]
+    names = [f"{number} of {GROUPS}" for number in range(1, GROUPS + 1)]
     found: dict[str, Grouping] = {}
     styles = dict(characteristics.styles)
     if sectors[0] is not None:
         found["sector"] = Grouping.of(np.where(scored, sectors[0], -1).astype(np.int8), sectors[1])
     if dollar_volume is not None:
-        most, label = largest_labels(here(dollar_volume), settings.universe), f"{settings.universe:,} most traded"
-        size = quantile_labels(here(dollar_volume), groups)
+        most, label = largest_labels(here(dollar_volume), universe), f"{universe:,} most traded"
+        size = quantile_labels(here(dollar_volume), GROUPS)
         found["size"] = Grouping.of(size, _ends(names, "smallest", "largest"))
         found["universe"] = Grouping.of(most, [label])
         styles["dollar_volume"] = dollar_volume
     volatility, regime = characteristics.values.get(VOLATILITY), characteristics.regime
     if volatility is not None:
-        labels = quantile_labels(here(volatility), groups)
+        labels = quantile_labels(here(volatility), GROUPS)
         found["volatility"] = Grouping.of(labels, _ends(names, "calmest", "wildest"))
     ranks = {name: rank_rows(here(values)) for name, values in styles.items()}
     return SliceAxes(days, found, [] if regime is None else regime_of(regime), ranks)
@@ -90,7 +93,6 @@ def rank_ic_by_slice(
     difference: Floats | None,
     axes: SliceAxes,
     horizon: int,
-    least: int,
 ) -> Report:
     """RankIC of the model, and its difference to the benchmark, in every slice.
 
@@ -100,7 +102,6 @@ def rank_ic_by_slice(
         difference: the paired daily difference of the two over all listings [D].
         axes: what cells and days belong to.
         horizon: sessions ahead.
-        least: listings that a group needs on a day.
 
     Returns:
         A list of rows (name, model, difference) for each kind of slice, and the style-neutral RankIC.
@@ -115,7 +116,7 @@ def rank_ic_by_slice(
     returns = model.realised.ranks
     for kind, grouping in axes.groupings.items():
         both = [model.ranks] if benchmark is None else [model.ranks, benchmark.ranks]
-        within, *other = rank_ic_within(grouping, both, returns, least)
+        within, *other = rank_ic_within(grouping, both, returns, MIN_GROUP)
         report[kind] = [
             _row(name, within[:, position], within[:, position] - other[0][:, position] if other else None, horizon)
             for position, name in enumerate(grouping.names)

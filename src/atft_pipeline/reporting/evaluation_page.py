@@ -4,6 +4,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from atft_pipeline.evaluation.portfolio.report import PARTICIPATION
 from atft_pipeline.reporting.conclusions import NAMES, PORTFOLIO_NAMES, conclusions
 from atft_pipeline.reporting.evaluation_figures import SLICES, edge_attention, importance, lag_attention
 from atft_pipeline.reporting.page import render
@@ -32,6 +33,7 @@ def report_page(
         horizon=horizon,
         conclusions=conclusions(metrics),
         portfolios=PORTFOLIO_NAMES,
+        participation=PARTICIPATION,
         kinds=SLICES,
         names=NAMES,
         looks=list(looks),

@@ -147,7 +147,7 @@ class _Runner:
     def fingerprint(self, fold: Fold, initial: FoldStore | None) -> str:
         """Hash of all that decides a fold's contents."""
         experiment, evaluation, split = self.experiment, self.evaluation, fold.split
-        groups = (experiment.model, experiment.loss, experiment.batches, experiment.runtime, evaluation.ridge)
+        groups = (experiment.model, experiment.loss, experiment.batches, experiment.runtime)
         trees = evaluation.lightgbm
         return hash_json(
             [
@@ -176,7 +176,7 @@ class _Runner:
         )
         scorer = Scorer.open(trained.checkpoint, self.loaded, self.experiment.runtime)
         rows = Rows(self.labels, fold.split, self.experiment.batches, self.experiment.loss.neutral_to)
-        baselines = [ridge_frame(rows, self.evaluation.ridge)]
+        baselines = [ridge_frame(rows)]
         if self.evaluation.lightgbm.enabled:
             baselines.append(lightgbm_frame(rows, self.evaluation.lightgbm)[0])
         predictions = side_by_side(scorer.frame(fold.split.test, ["return"]), baselines)

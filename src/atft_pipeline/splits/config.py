@@ -4,7 +4,7 @@ from typing import Literal
 
 from atft_pipeline.config import config, require, within
 from atft_pipeline.splits.schemes import CombinatorialPurged, PurgedKFold, Scheme, WalkForward
-from atft_pipeline.splits.split import Dates, Days, parse_date
+from atft_pipeline.splits.split import Dates, Split, parse_date
 
 
 @config
@@ -22,10 +22,8 @@ class WalkForwardConfig:
         train_sessions: training sessions of rolling, and of it alone.
         validation_sessions: sessions of each fold's validation, which picks the best epoch, the penalty of ridge
             and the trees of LightGBM.
-        embargo: sessions left out beside the purge, which is the span of the longest label.
-        folds: number of folds of purged_kfold.
-        groups: groups of combinatorial.
-        test_groups: groups of combinatorial that each fold tests.
+        folds: contiguous parts of the days: purged_kfold tests one at a time, combinatorial ``test_groups`` of them.
+        test_groups: parts that each fold of combinatorial tests.
         warm_start: begin each fold with the weights of the one before. For walk_forward and rolling only: elsewhere the
             earlier fold has seen the later one's test.
     """
@@ -37,9 +35,7 @@ class WalkForwardConfig:
     retrain_every_sessions: int | None = within(None, 1, 10_000)
     train_sessions: int | None = within(None, 1, 100_000)
     validation_sessions: int = within(60, 1, 10_000)
-    embargo: int = within(20, 0, 10_000)
-    folds: int = within(5, 2, 1000)
-    groups: int = within(6, 2, 30)
+    folds: int = within(6, 2, 30)
     test_groups: int = within(2, 1, 29)
     warm_start: bool = False
 
@@ -61,23 +57,25 @@ class WalkForwardConfig:
             f"first_test: with last_test belongs to walk_forward and rolling; {self.scheme} tests every session",
         )
         # A wrong number is refused now, not after the panel is loaded.
-        self._scheme(self.first_test or "2000-01-01", self.last_test)
+        self._scheme(self.first_test or "2000-01-01", self.last_test, embargo=0)
 
-    def choose(self, dates: Dates, test: Days) -> Scheme:
+    def choose(self, dates: Dates, single: Split) -> Scheme:
         """The scheme on these days.
 
         Args:
             dates: trading days [D].
-            test: test days of the single split, which stand in for dates that are not given.
+            single: the single split: its test days stand in for dates that are not given, its embargo is that of the
+                folds.
         """
-        return self._scheme(self.first_test or str(dates[test[0]]), self.last_test or str(dates[test[-1]]))
+        first, last = (str(dates[single.test[end]]) for end in (0, -1))
+        return self._scheme(self.first_test or first, self.last_test or last, single.embargo)
 
-    def _scheme(self, first_test: str, last_test: str | None) -> Scheme:
-        common = {"validation_sessions": self.validation_sessions, "embargo": self.embargo}
+    def _scheme(self, first_test: str, last_test: str | None, embargo: int) -> Scheme:
+        common = {"validation_sessions": self.validation_sessions, "embargo": embargo}
         if self.scheme == "purged_kfold":
             return PurgedKFold(folds_count=self.folds, **common)
         if self.scheme == "combinatorial":
-            return CombinatorialPurged(groups=self.groups, test_groups=self.test_groups, **common)
+            return CombinatorialPurged(groups=self.folds, test_groups=self.test_groups, **common)
         return WalkForward(
             first_test=first_test,
             last_test=last_test,

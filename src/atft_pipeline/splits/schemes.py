@@ -187,7 +187,7 @@ class CombinatorialPurged:
     def __post_init__(self) -> None:
         require(
             self.test_groups < self.groups,
-            f"test_groups: must be below groups {self.groups}, got {self.test_groups}",
+            f"test_groups: must be below the {self.groups} folds, got {self.test_groups}",
         )
 
     @property

@@ -10,25 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atft_pipeline.config import config, within
 from atft_pipeline.stats.arrays import Floats, Ints
 
-
-@config
-class BootstrapConfig:
-    """How intervals are drawn.
-
-    Attributes:
-        draws: resampled histories.
-        level: probability that an interval shall hold the truth.
-        block: mean block length in sessions; ``None``: from the series itself, at least the horizon.
-        seed: the same seed gives the same intervals.
-    """
-
-    draws: int = within(1000, 100, 100_000)
-    level: float = within(0.95, 0.5, 0.9999)
-    block: int | None = within(None, 1, 10_000)
-    seed: int = within(0, 0, 2**31 - 1)
+DRAWS = 1000
+"""Resampled histories: the ends of a 95 % interval then move by some 2 % of its length from seed to seed."""
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -62,6 +48,7 @@ def optimal_block(series: Floats) -> float:
     centred = series - series.mean() if n else series
     if n < 8 or float(centred @ centred) <= 0:
         return 1.0
+    # So many correlations in a row must be small: a single one may be small by chance inside the memory.
     quiet = max(5, math.ceil(math.sqrt(math.log10(n))))
     widest = min(math.ceil(math.sqrt(n)) + quiet, n - 1)
     covariance = np.array([centred[lag:] @ centred[: n - lag] for lag in range(widest + 1)]) / n
@@ -70,9 +57,11 @@ def optimal_block(series: Floats) -> float:
     last = runs[0] if runs else widest
     width = min(2 * max(last, 1), widest)
     lags = np.arange(1, width + 1)
+    # Flat up to half of the width, then falling: a triangle would bias every correlation towards zero.
     window = np.minimum(1.0, 2 * (1 - lags / width))
     spread = covariance[0] + 2 * float(window @ covariance[1 : width + 1])
     slope = 2 * float((window * lags) @ covariance[1 : width + 1])
+    # Longer blocks would leave too few different ones to draw from; the bound is that of the authors' code.
     longest = math.ceil(min(3 * math.sqrt(n), n / 3))
     if spread <= 0:
         return float(longest)
@@ -83,19 +72,23 @@ class Bootstrap:
     """Draws and intervals; draws of the same length and block are shared by all series.
 
     Args:
-        settings: how.
+        draws: resampled histories.
+        level: probability that an interval shall hold the truth.
+        block: mean block length in sessions; ``None``: from the series itself, at least the horizon.
+        seed: the same seed gives the same intervals.
     """
 
-    def __init__(self, settings: BootstrapConfig) -> None:
-        self.settings = settings
+    def __init__(self, draws: int = DRAWS, level: float = LEVEL, block: int | None = None, seed: int = 0) -> None:
+        self.draws, self.level, self.fixed_block, self.seed = draws, level, block, seed
         self._paths: dict[tuple[int, int], Ints] = {}
         self._weights: dict[tuple[int, int], Floats] = {}
 
     def block(self, series: Floats, horizon: int) -> int:
         """Mean block length for a series [D] with NaN on undefined days; rounded up to few different values."""
-        if self.settings.block is not None:
-            return self.settings.block
+        if self.fixed_block is not None:
+            return self.fixed_block
         length = max(optimal_block(series[np.isfinite(series)]), horizon, 1)
+        # Draws are kept by block length: few different lengths share most of them.
         return math.ceil(length) if length <= 6 else 5 * math.ceil(length / 5)
 
     def paths(self, days: int, block: int) -> Ints:
@@ -103,19 +96,21 @@ class Bootstrap:
         key = (days, block)
         if key not in self._paths:
             # One generator for each shape, so that an interval does not depend on what was asked before.
-            generator = np.random.default_rng([self.settings.seed, days, block])
-            draws = self.settings.draws
+            generator = np.random.default_rng([self.seed, days, block])
+            draws = self.draws
+            # A block ends on each day with probability 1 / block: lengths are geometric, and the draw is stationary.
             begins = generator.random((draws, days)) < 1 / block
             begins[:, 0] = True
             position = np.arange(days)
             since = position - np.maximum.accumulate(np.where(begins, position, 0), axis=1)
             group = np.cumsum(begins, axis=1) - 1
             start = np.take_along_axis(generator.integers(0, days, (draws, days)), group, axis=1)
+            # Past the end a block goes on at the beginning: else the first and last days would be drawn less often.
             self._paths[key] = (start + since) % days
         return self._paths[key]
 
     def weights(self, days: int, block: int) -> Floats:
-        """How often each draw holds each day [B, D]."""
+        """How often each draw holds each day [B, D]; the means of all draws of a series are then one matrix product."""
         key = (days, block)
         if key not in self._weights:
             paths = self.paths(days, block)
@@ -163,11 +158,12 @@ class Bootstrap:
         return self._interval(scale * drawn, block)
 
     def max_drawdown(self, returns: Floats, horizon: int) -> Interval:
-        """Interval of the deepest drawdown of compounded returns [D]."""
+        """Interval of the maximum drawdown of compounded returns [D]."""
         defined = returns[np.isfinite(returns)]
         if defined.size < 2:
             return UNDEFINED
         block = self.block(defined, horizon)
+        # A drawdown depends on the order of the days, so their counts are not enough.
         wealth = np.cumprod(1 + defined[self.paths(defined.size, block)], axis=1)
         peak = np.maximum(np.maximum.accumulate(wealth, axis=1), 1.0)
         return self._interval((wealth / peak - 1).min(axis=1), block)
@@ -177,7 +173,7 @@ class Bootstrap:
         finite = drawn[np.isfinite(drawn)]
         if finite.size == 0:
             return UNDEFINED
-        outside = (1 - self.settings.level) / 2
+        outside = (1 - self.level) / 2
         low, high = np.quantile(finite, [outside, 1 - outside])
         return Interval(float(low), float(high), block)
 

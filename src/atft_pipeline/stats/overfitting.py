@@ -13,6 +13,9 @@ from scipy.stats import kurtosis, norm, skew
 from atft_pipeline.errors import DataError
 from atft_pipeline.stats.arrays import Floats
 
+GROUPS = 16
+"""Groups of sessions for the probability of overfitting, as in its paper: 12,870 ways to choose half of them."""
+
 
 def probabilistic_sharpe(sharpe: float, benchmark: float, n: int, skewness: float, kurt: float) -> float:
     """Probability that the true Sharpe ratio exceeds a benchmark (Bailey and Lopez de Prado 2012, equation 4).
@@ -101,7 +104,7 @@ class Overfitting:
     combinations: int
 
 
-def overfitting_probability(trials: Floats, groups: int = 16) -> Overfitting:
+def overfitting_probability(trials: Floats, groups: int = GROUPS) -> Overfitting:
     """Probability of backtest overfitting by combinatorially symmetric cross-validation (Bailey et al. 2017).
 
     Args:

@@ -7,7 +7,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from atft_pipeline.evaluation.portfolio.backtest import capacity, max_drawdown, run_backtest
-from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig, portfolio_weights
+from atft_pipeline.evaluation.portfolio.weights import portfolio_weights
 from atft_pipeline.stats.rank_ic import rank_rows
 from atft_pipeline.stats.significance import information_ratio
 
@@ -52,7 +52,7 @@ def test_a_sleeve_earns_the_return_over_its_horizon(seed: int, horizon: int) -> 
 
 def test_without_overlap_the_portfolio_is_traded_every_h_sessions() -> None:
     scores, forward = noise()
-    weights = portfolio_weights("long_short", rank_rows(scores), PortfolioConfig(max_weight=1.0), 10)
+    weights = portfolio_weights("long_short", rank_rows(scores), 1.0, 10, 50)
     backtest = run_backtest(weights, forward, 5, 5.0, overlapping=False)
     assert np.flatnonzero(backtest.turnover > 1e-9).tolist() == list(range(0, 60, 5))
     whole = np.prod(1 + forward[:5], axis=0) - 1
@@ -62,7 +62,7 @@ def test_without_overlap_the_portfolio_is_traded_every_h_sessions() -> None:
 def test_sessions_before_all_sleeves_and_after_the_data_are_left_out() -> None:
     scores, forward = noise()
     forward[-1] = np.nan
-    weights = portfolio_weights("long_short", rank_rows(scores), PortfolioConfig(), 10)
+    weights = portfolio_weights("long_short", rank_rows(scores), 0.1, 10, 50)
     backtest = run_backtest(weights, forward, 5, 5.0, overlapping=True)
     assert np.isnan(backtest.gross[:4]).all()
     assert np.isfinite(backtest.gross[4:-1]).all()
@@ -72,7 +72,7 @@ def test_sessions_before_all_sleeves_and_after_the_data_are_left_out() -> None:
 def test_perfect_foresight_gains_and_its_opposite_loses() -> None:
     _, forward = noise()
     for sign in (1, -1):
-        weights = portfolio_weights("long_short", rank_rows(sign * forward), PortfolioConfig(), 10)
+        weights = portfolio_weights("long_short", rank_rows(sign * forward), 0.1, 10, 50)
         gross = run_backtest(weights, forward, 1, 0.0, overlapping=True).gross
         assert (sign * gross > 0).all()
 
@@ -80,9 +80,8 @@ def test_perfect_foresight_gains_and_its_opposite_loses() -> None:
 def test_a_steady_score_is_hardly_traded() -> None:
     scores, forward = noise()
     steady = np.repeat(scores[:1], len(scores), axis=0)
-    settings = PortfolioConfig(top_k=5)
     portfolios = [
-        run_backtest(portfolio_weights("top_k", rank_rows(values), settings, 10), forward, 5, 5.0, overlapping=True)
+        run_backtest(portfolio_weights("top_k", rank_rows(values), 0.1, 10, 5), forward, 5, 5.0, overlapping=True)
         for values in (steady, scores)
     ]
     assert np.nanmean(portfolios[0].turnover[5:]) < 0.1 * np.nanmean(portfolios[1].turnover[5:])

@@ -7,15 +7,18 @@ import numpy as np
 import numpy.typing as npt
 
 from atft_pipeline.evaluation.grid import Dates
-from atft_pipeline.evaluation.plausibility import Limits, check_backtest
+from atft_pipeline.evaluation.plausibility import SESSIONS_A_YEAR, check_backtest
 from atft_pipeline.evaluation.portfolio.backtest import Backtest, capacity, max_drawdown, run_backtest
-from atft_pipeline.evaluation.portfolio.weights import Kind, PortfolioConfig, portfolio_weights
+from atft_pipeline.evaluation.portfolio.weights import KINDS, Kind, PortfolioConfig, portfolio_weights
 from atft_pipeline.evaluation.summary import Report, as_json, mean_report, number, ratio_report
 from atft_pipeline.features.extras import BETA
 from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.bootstrap import Bootstrap
 from atft_pipeline.stats.overfitting import deflated_sharpe
 from atft_pipeline.stats.significance import estimate, slope
+
+PARTICIPATION = 0.01
+"""Share of a listing's mean daily dollar volume that may be traded, for the capacity."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Setting:
     Attributes:
         portfolios: how they are built.
         deciles: score buckets.
+        top_k: listings of the long-only portfolio.
         horizon: sessions that a sleeve is held.
         sessions: axis of all arrays [T].
         listings: names [N].
@@ -39,6 +43,7 @@ class Setting:
 
     portfolios: PortfolioConfig
     deciles: int
+    top_k: int
     horizon: int
     sessions: Dates
     listings: tuple[str, ...]
@@ -79,7 +84,7 @@ def portfolios_report(
     """
     report: Report = {}
     paths: dict[str, Backtest] = {}
-    for kind in setting.portfolios.kinds:
+    for kind in KINDS:
         reason = setting.why_not(kind)
         if reason is not None:
             report[kind] = {"left_out": reason}
@@ -101,16 +106,17 @@ def portfolios_report(
 def _build(kind: Kind, ranks: Floats, setting: Setting) -> tuple[Backtest, Floats]:
     """Path and weights of one portfolio."""
     settings = setting.portfolios
-    weights = portfolio_weights(kind, ranks, settings, setting.deciles, setting.sector, setting.beta)
+    weights = portfolio_weights(
+        kind, ranks, settings.max_weight, setting.deciles, setting.top_k, setting.sector, setting.beta
+    )
     overlapping = setting.overlapping
     return run_backtest(weights, setting.forward, setting.horizon, settings.cost_bp, overlapping=overlapping), weights
 
 
 def _summarise(backtest: Backtest, weights: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
     """All numbers of one portfolio; those of an implausible one are withheld."""
-    settings, horizon = setting.portfolios, setting.horizon
-    limits = Limits(settings.max_session_return, settings.max_annual_return, settings.sessions_a_year)
-    report = check_backtest(backtest, setting.sessions, setting.listings, limits)
+    horizon = setting.horizon
+    report = check_backtest(backtest, setting.sessions, setting.listings)
     if not report["plausible"]:
         return report
     report |= {name: _path(getattr(backtest, name), setting, bootstrap) for name in ("gross", "net")}
@@ -120,14 +126,12 @@ def _summarise(backtest: Backtest, weights: Floats, setting: Setting, bootstrap:
     report["beta"] = as_json(slope(backtest.gross, setting.market, horizon))
     report["listings_held"] = mean_report((weights != 0).sum(axis=1).astype(np.float64), horizon)
     if setting.dollar_volume is not None:
-        bearable = capacity(
-            weights, setting.dollar_volume, settings.participation, horizon, overlapping=setting.overlapping
-        )
+        bearable = capacity(weights, setting.dollar_volume, PARTICIPATION, horizon, overlapping=setting.overlapping)
         report["capacity"] = mean_report(bearable, horizon, bootstrap)
     luck = deflated_sharpe(backtest.net, setting.trials, setting.trial_deviation)
     report["deflated_sharpe"] = {
         "probability": number(luck.probability),
-        "benchmark": number(luck.benchmark * math.sqrt(settings.sessions_a_year)),
+        "benchmark": number(luck.benchmark * math.sqrt(SESSIONS_A_YEAR)),
         "trials": luck.trials,
     }
     return report
@@ -135,7 +139,7 @@ def _summarise(backtest: Backtest, weights: Floats, setting: Setting, bootstrap:
 
 def _path(returns: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
     """Annual return and volatility, Sharpe ratio and drawdown of one path, with their errors."""
-    year, horizon = setting.portfolios.sessions_a_year, setting.horizon
+    year, horizon = SESSIONS_A_YEAR, setting.horizon
     known = returns[np.isfinite(returns)]
     deviation = float(known.std(ddof=1)) if known.size > 1 else math.nan
     # Delta method: the error of a deviation is that of the variance over twice the deviation.
@@ -156,4 +160,4 @@ def _path(returns: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
 
 def _difference(model: Backtest, other: Backtest, setting: Setting, bootstrap: Bootstrap) -> Report:
     """Annual net return of the model's portfolio less that of another score's, session by session."""
-    return mean_report(setting.portfolios.sessions_a_year * (model.net - other.net), setting.horizon, bootstrap)
+    return mean_report(SESSIONS_A_YEAR * (model.net - other.net), setting.horizon, bootstrap)

@@ -15,48 +15,36 @@ from atft_pipeline.stats.rank_ic import rank_rows
 
 Kind = Literal["long_short", "top_k", "sector_neutral", "beta_neutral"]
 KINDS: tuple[Kind, ...] = ("long_short", "top_k", "sector_neutral", "beta_neutral")
-LEAST = 4  # listings that a sector needs on a day to be traded against itself
+"""``long_short`` buys the top and sells the bottom bucket of scores; ``top_k`` buys the k best; ``sector_neutral`` does
+the first within each sector; ``beta_neutral`` removes the first one's beta."""
+MIN_SECTOR = 4  # listings that a sector needs on a day to be traded against itself: two a side
 
 
 @config
 class PortfolioConfig:
-    """How portfolios are built and traded, and which results are implausible.
+    """How portfolios are traded.
 
     Attributes:
-        kinds: ``long_short`` buys the top and sells the bottom bucket of scores; ``top_k`` buys the k best;
-            ``sector_neutral`` does the first within each sector; ``beta_neutral`` removes the first one's beta.
-        top_k: listings of the long-only portfolio.
-        scores: whose portfolios are built, of those that there are.
         sleeves: ``overlapping`` opens 1/h of it every session (Jegadeesh and Titman 1993); ``non_overlapping``
             trades all of it every h sessions.
         execution: ``close``: at the close that the score is made of, ``open``: at the next open, ``label``: as the
             labels were made.
         cost_bp: cost of trading, in basis points of the traded notional, each way.
         max_weight: largest weight of a listing, as a fraction of one unit of capital.
-        participation: share of a listing's mean daily dollar volume that may be traded, for the capacity.
-        sessions_a_year: for annual figures.
-        max_session_return: a portfolio that earns or loses more in one session, as a fraction, is implausible.
-        max_annual_return: so is one that earns or loses more a year.
     """
 
-    kinds: tuple[Kind, ...] = KINDS
-    top_k: int = within(50, 1, 1_000_000)
-    scores: tuple[str, ...] = ("model", "lightgbm", "ridge")
     sleeves: Literal["overlapping", "non_overlapping"] = "overlapping"
     execution: Literal["label", "close", "open"] = "label"
     cost_bp: float = within(5.0, 0, 1000)
     max_weight: float = within(0.1, 1e-06, 1)
-    participation: float = within(0.01, 1e-06, 1)
-    sessions_a_year: int = within(252, 1, 366)
-    max_session_return: float = within(0.5, 0.001, 100.0)
-    max_annual_return: float = within(10.0, 0.01, 1000000.0)
 
 
 def portfolio_weights(
     kind: Kind,
     ranks: Floats,
-    settings: PortfolioConfig,
+    max_weight: float,
     deciles: int,
+    top_k: int,
     sector: npt.NDArray[np.int64] | None = None,
     beta: Floats | None = None,
 ) -> Floats:
@@ -66,8 +54,9 @@ def portfolio_weights(
         kind: which portfolio.
         ranks: of the scores within their session [T, N], NaN where not scored. Whether a label will be known plays no
             part.
-        settings: sizes and limits.
+        max_weight: largest weight of a listing, as a fraction of one unit of capital.
         deciles: buckets; the top and the bottom one are traded.
+        top_k: listings that ``top_k`` holds.
         sector: number of each listing's sector [N], for ``sector_neutral``.
         beta: [T, N], for ``beta_neutral``: exposures of the listings; an unknown one is the middle of a day, 0.
 
@@ -75,17 +64,17 @@ def portfolio_weights(
         A weight over ``max_weight`` is cut to it and the rest stays in cash.
     """
     if kind == "top_k":
-        weights = _top(ranks, settings.top_k)
+        weights = _top(ranks, top_k)
     elif kind == "sector_neutral":
         assert sector is not None
         weights = _within_sectors(ranks, sector, deciles)
     else:
         bucket = bucket_rows(ranks, deciles)
         weights = _sides(bucket == deciles - 1, bucket == 0)
-    weights = np.clip(weights, -settings.max_weight, settings.max_weight)
+    weights = np.clip(weights, -max_weight, max_weight)
     if kind == "beta_neutral":
         assert beta is not None
-        weights = _without_beta(weights, np.nan_to_num(beta), settings.max_weight)
+        weights = _without_beta(weights, np.nan_to_num(beta), max_weight)
     return weights
 
 
@@ -115,7 +104,7 @@ def _within_sectors(scores: Floats, sector: npt.NDArray[np.int64], deciles: int)
         present = np.isfinite(ranks)
         count = present.sum(axis=1, keepdims=True)
         size = np.maximum(np.round(count / deciles), 1)
-        usable = present & (count >= LEAST)
+        usable = present & (count >= MIN_SECTOR)
         sides = _sides(usable & (ranks > count - size), usable & (ranks <= size))
         weights[:, columns] = sides * count
     long = np.maximum(weights, 0.0).sum(axis=1, keepdims=True)

@@ -88,11 +88,9 @@ def spread(days: Sequence[int], count: int) -> list[int]:
 
 
 @configured
-def score_baselines(
-    panel: Panel, split: SplitConfig, batches: BatchConfig, loss: LossConfig, evaluation: EvaluationConfig
-) -> pl.DataFrame:
+def score_baselines(panel: Panel, split: SplitConfig, batches: BatchConfig, loss: LossConfig) -> pl.DataFrame:
     """Fit ridge on the training days' rows, choose its penalty on the validation days, score the test days."""
-    return ridge_frame(baseline_rows(panel, split, batches, loss), evaluation.ridge)
+    return ridge_frame(baseline_rows(panel, split, batches, loss))
 
 
 @configured

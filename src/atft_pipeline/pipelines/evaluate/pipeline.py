@@ -12,7 +12,7 @@ from atft_pipeline.pipelines.evaluate.nodes import (
     score_test,
 )
 
-BASELINE = ["panel", "params:split", "params:batches", "params:loss", "params:evaluation"]
+BASELINE = ["panel", "params:split", "params:batches", "params:loss"]
 
 
 def create_pipeline() -> Pipeline:
@@ -32,7 +32,12 @@ def create_pipeline() -> Pipeline:
                 name="explain",
             ),
             Node(score_baselines, inputs=BASELINE, outputs="baseline_scores", name="ridge"),
-            Node(score_lightgbm, inputs=BASELINE, outputs=["lightgbm_scores", "lightgbm_card"], name="lightgbm"),
+            Node(
+                score_lightgbm,
+                inputs=[*BASELINE, "params:evaluation"],
+                outputs=["lightgbm_scores", "lightgbm_card"],
+                name="lightgbm",
+            ),
             Node(
                 collect_scores,
                 inputs=["model_scores", "baseline_scores", "lightgbm_scores", "panel", "raw_oracle"],

@@ -51,7 +51,7 @@ def train_folds(
 ) -> tuple[pl.DataFrame, list[Any]]:
     """Train and score the folds; return the stitched predictions and one record a fold."""
     span = panel.meta.label_span
-    scheme = walk_forward.choose(panel.dates, single_split(panel.dates, split, span).test)
+    scheme = walk_forward.choose(panel.dates, single_split(panel.dates, split, span))
     predictions, records = run_folds(
         experiment,
         MarketData(panel, graphs),
