@@ -78,11 +78,10 @@ TINY: dict[str, Any] = {
     "evaluation": {
         "top_k": 5,
         "universe": 30,
-        "bootstrap": {"draws": 100},
         "lightgbm": {"leaves": [7], "learning_rates": [0.1], "rounds": 5, "patience": 5, "max_rows": 2000},
-        "portfolios": {"top_k": 5, "max_weight": 0.5},
+        "portfolios": {"max_weight": 0.5},
     },
-    "walk_forward": {"embargo": 0, "validation_sessions": 20, "retrain_every_months": 12},
+    "walk_forward": {"validation_sessions": 20, "retrain_every_months": 12},
     "graphs": {"k": 5, "window": 60, "min_observations": 30, "min_sector_neighbours": 0},
     "hpo": {
         "preset": "custom",

@@ -31,7 +31,7 @@ SMALL = {
     "split": {"embargo": 0},
     "training": {"epochs": 1},
     "model": {"width": 8},
-    "walk_forward": {"embargo": 0, "validation_sessions": 20, "retrain_every_months": 2, "warm_start": True},
+    "walk_forward": {"validation_sessions": 20, "retrain_every_months": 2, "warm_start": True},
 }
 NEW_DAYS = 3
 
