@@ -194,7 +194,8 @@ class ReportHooks:
             click.echo("\n" + quality_table(outputs["data_quality"]))
         if "audit" in outputs:
             click.echo("\n" + audit_table(outputs["audit"]))
-        log.info("%-18s %7.1f s  %5.2f GiB   -> %s", node.short_name, seconds, peak, ", ".join(node.outputs) or "-")
+        made = textwrap.shorten(", ".join(node.outputs), 90, placeholder=" and more") or "-"
+        log.info("%-18s %7.1f s  %5.2f GiB   -> %s", node.short_name, seconds, peak, made)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
