@@ -16,10 +16,10 @@ import numpy.typing as npt
 from atft_pipeline.baselines.ridge import Block
 from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import DataError
-from atft_pipeline.evaluation.summary import mean_report
 from atft_pipeline.process import available_cores
 from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.rank_ic import MIN_LISTINGS, correlate, ranked
+from atft_pipeline.stats.report import mean_report
 
 # Each tree sees a drawn half of the features and 70 % of the rows, and its leaves are shrunk: usual values for targets
 # that are nearly all noise.

@@ -33,6 +33,7 @@ class Measurement:
 
     Attributes:
         name: of the variant.
+        against: name of the variant that it is compared with.
         samples_per_second: median over the steps.
         step_ms: median.
         spread: of the steps' times, (third - first quartile) / median.
@@ -44,6 +45,7 @@ class Measurement:
     """
 
     name: str
+    against: str
     samples_per_second: float = 0.0
     step_ms: float = 0.0
     spread: float = 0.0
@@ -80,7 +82,7 @@ def steps_of(trainer: Trainer, count: int) -> Iterator[tuple[float, int]]:
 
 def measure(workload: Workload, base: Experiment, variant: Variant, *, warm: int, steps: int) -> Measurement:
     """Measure a variant; what a device cannot do, or has no memory for, is told and no error."""
-    found = Measurement(variant.name)
+    found = Measurement(variant.name, variant.against)
     with suppress_failure(found), trainer_of_timed(workload, base, variant) as (trainer, began):
         device = trainer.device
         if device.type == "cuda":

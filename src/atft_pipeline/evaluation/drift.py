@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from atft_pipeline.evaluation.summary import number
 from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.report import number
 
 BINS = 10
 FIRST_MONTHS = 3

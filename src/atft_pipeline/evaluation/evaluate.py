@@ -11,8 +11,8 @@ from atft_pipeline.evaluation.grid import Dates, fingerprint
 from atft_pipeline.evaluation.horizon import evaluate_horizon
 from atft_pipeline.evaluation.inputs import Extras, Inputs
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
-from atft_pipeline.evaluation.summary import Report
 from atft_pipeline.stats.overfitting import GROUPS, overfitting_probability
+from atft_pipeline.stats.report import Report
 
 __all__ = ["Evaluation", "EvaluationConfig", "Extras", "evaluate"]
 

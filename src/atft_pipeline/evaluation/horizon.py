@@ -14,16 +14,10 @@ from atft_pipeline.evaluation.portfolio.report import Setting, portfolios_report
 from atft_pipeline.evaluation.quantiles import quantile_days
 from atft_pipeline.evaluation.scores import scores_of
 from atft_pipeline.evaluation.slice_report import rank_ic_by_slice
-from atft_pipeline.evaluation.summary import (
-    Report,
-    mean_report,
-    paired_difference,
-    paired_report,
-    score_report,
-    share_report,
-)
+from atft_pipeline.evaluation.summary import paired_difference, paired_report, score_report, share_report
 from atft_pipeline.features.extras import BETA
 from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.report import Report, mean_report
 from atft_pipeline.stats.significance import hac_lag
 
 

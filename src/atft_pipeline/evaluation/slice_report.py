@@ -19,9 +19,9 @@ from atft_pipeline.evaluation.slices import (
     style_neutral,
     years_of,
 )
-from atft_pipeline.evaluation.summary import Report, mean_report
 from atft_pipeline.stats.arrays import Booleans, Floats
 from atft_pipeline.stats.rank_ic import correlate, rank_rows, ranked
+from atft_pipeline.stats.report import Report, mean_report
 
 GROUPS = 5
 """Quantile groups by dollar volume and by volatility."""

@@ -1,40 +1,13 @@
 """Daily series as numbers with their errors, in plain JSON types. NaN becomes None."""
 
-import math
-from typing import Any
-
 import numpy as np
 
 from atft_pipeline.evaluation.daily import METRICS, DailyMetrics
 from atft_pipeline.stats.arrays import Floats
-from atft_pipeline.stats.bootstrap import Bootstrap, Interval
+from atft_pipeline.stats.bootstrap import Bootstrap
 from atft_pipeline.stats.rank_ic import correlate, ranked
-from atft_pipeline.stats.significance import Estimate, estimate, information_ratio, ratio_of_means
-
-Report = dict[str, Any]
-
-
-def number(value: float) -> float | None:
-    """A float that JSON can hold: None for NaN and infinities."""
-    return float(value) if math.isfinite(value) else None
-
-
-def as_json(value: Estimate, interval: Interval | None = None) -> Report:
-    """An estimate as plain JSON, with the ends of an interval where there is one."""
-    report: Report = {
-        "mean": number(value.mean),
-        "se": number(value.se),
-        "t": number(value.t),
-        "n_days": value.n_days,
-    }
-    if interval is not None:
-        report |= {"low": number(interval.low), "high": number(interval.high)}
-    return report
-
-
-def mean_report(series: Floats, horizon: int, bootstrap: Bootstrap | None = None) -> Report:
-    """Mean of a daily series with its Newey-West error and, with a bootstrap, its interval."""
-    return as_json(estimate(series, horizon), bootstrap.mean(series, horizon) if bootstrap else None)
+from atft_pipeline.stats.report import Report, mean_report, number
+from atft_pipeline.stats.significance import information_ratio, ratio_of_means
 
 
 def ratio_report(series: Floats, horizon: int, bootstrap: Bootstrap, scale: float = 1.0) -> Report:

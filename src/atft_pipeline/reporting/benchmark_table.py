@@ -4,7 +4,6 @@ from typing import Any
 
 from rich.table import Table
 
-from atft_pipeline.benchmark.switches import DEFAULT, VARIANTS
 from atft_pipeline.reporting.cells import fixed
 from atft_pipeline.reporting.console import indented, table, terminal_text
 
@@ -36,7 +35,6 @@ def benchmark_table(found: dict[str, Any]) -> str:
 
 def _variants_table(found: dict[str, Any]) -> Table:
     by_name = {row["name"]: row for row in found["variants"]}
-    against = {variant.name: by_name.get(variant.against) for variant in (DEFAULT, *VARIANTS)}
     exact = by_name.get("float32", {}).get("loss", 0.0)
     # Of what the device's matrix products reach.
     utilisation = 100 * found["flops_per_sample"] / found["machine"]["matmul_flops"]
@@ -44,7 +42,7 @@ def _variants_table(found: dict[str, Any]) -> Table:
     for row in found["variants"]:
         if row["error"]:
             continue
-        speed, base = row["samples_per_second"], against[row["name"]]
+        speed, base = row["samples_per_second"], by_name.get(row["against"])
         cells = [
             row["name"],
             f"{speed:,.0f}",

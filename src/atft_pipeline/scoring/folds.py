@@ -14,7 +14,6 @@ from atft_pipeline.baselines.frames import Rows, lightgbm_frame, ridge_frame
 from atft_pipeline.config import to_mapping
 from atft_pipeline.evaluation.evaluate import EvaluationConfig
 from atft_pipeline.evaluation.grid import Grid, horizons_of, score_columns
-from atft_pipeline.evaluation.summary import number
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.lineage import code_fingerprint, hash_json
 from atft_pipeline.panel.panel import Panel
@@ -23,6 +22,7 @@ from atft_pipeline.scoring.fold_store import FoldRecord, FoldStore
 from atft_pipeline.scoring.scorer import STREAMED, Scorer, listing_details, side_by_side
 from atft_pipeline.splits.schemes import Fold
 from atft_pipeline.stats.rank_ic import rank_ic
+from atft_pipeline.stats.report import number
 from atft_pipeline.stats.significance import estimate
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.loop import fit

@@ -10,11 +10,12 @@ from atft_pipeline.evaluation.grid import Dates
 from atft_pipeline.evaluation.plausibility import SESSIONS_A_YEAR, check_backtest
 from atft_pipeline.evaluation.portfolio.backtest import Backtest, capacity, max_drawdown, run_backtest
 from atft_pipeline.evaluation.portfolio.weights import KINDS, Kind, PortfolioConfig, portfolio_weights
-from atft_pipeline.evaluation.summary import Report, as_json, mean_report, number, ratio_report
+from atft_pipeline.evaluation.summary import ratio_report
 from atft_pipeline.features.extras import BETA
 from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.bootstrap import Bootstrap
 from atft_pipeline.stats.overfitting import deflated_sharpe
+from atft_pipeline.stats.report import Report, as_json, mean_report, number
 from atft_pipeline.stats.significance import estimate, slope
 
 PARTICIPATION = 0.01
