@@ -102,14 +102,13 @@ def main() -> None:
 def report(folder: Path, options: argparse.Namespace) -> None:
     """Measure in turns and print medians."""
     trainer = open_trainer(folder, options, "adamw")
-    phase = trainer.experiment.training.plan[0]
-    loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons)
-    train_epoch(trainer, phase, loss)  # the first epoch allocates
+    loss = trainer.enter(trainer.experiment.training.plan[0])
+    train_epoch(trainer, loss)  # the first epoch allocates
     whole, alone, validation, parts, computed = [], [], [], [], []
     for _ in range(options.repeats):
         trainer.state.done, trainer.state.epoch = 0, trainer.state.epoch + 1
         begun, used = time.perf_counter(), time.process_time()
-        parts.append(train_epoch(trainer, phase, loss))
+        parts.append(train_epoch(trainer, loss))
         computed.append(time.process_time() - used)
         whole.append(time.perf_counter() - begun)
         alone.append(bare(trainer))
@@ -136,8 +135,7 @@ def report(folder: Path, options: argparse.Namespace) -> None:
 
 def part_share(trainer: Trainer, part: str) -> float:
     """Share of a part in one epoch's steps."""
-    phase = trainer.experiment.training.plan[0]
-    train_epoch(trainer, phase, CompositeLoss(trainer.loss_of(phase), trainer.horizons))
+    train_epoch(trainer, trainer.enter(trainer.experiment.training.plan[0]))
     return trainer.timer.share(part)
 
 

@@ -51,5 +51,5 @@ def test_planned_rates_are_those_of_the_steps(tmp_path: Path) -> None:
     finally:
         epoch.optimizer_step = original
     plan = TrainingConfig(epochs=None, phases=phases, **settings)  # type: ignore[arg-type]
-    assert rates == planned_rates(plan, result.run_card["optimizer"]["steps_per_epoch"])
+    assert rates == planned_rates(plan, result.run_card["optimizer"]["epoch_ends"])
     assert max(rates[len(rates) // 3 :]) <= 0.1 * max(rates) + 1e-12

@@ -192,9 +192,9 @@ def test_an_fp16_step_without_numbers_is_skipped_and_the_next_one_is_not(
         result = forward(trainer, *given)
         return replace(result, total=result.total * torch.inf) if trainer.state.step == 2 else result
 
-    def watched(trainer: Any, phase: Any) -> Any:
+    def watched(trainer: Any) -> Any:
         before.append({name: weight.clone() for name, weight in trainer.model.named_parameters()})
-        return original(trainer, phase)
+        return original(trainer)
 
     monkeypatch.setattr(epoch, "forward", overflowing)
     monkeypatch.setattr(epoch, "optimizer_step", watched)

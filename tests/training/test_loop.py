@@ -10,11 +10,13 @@ import torch
 from atft_pipeline.errors import ArtifactError, ConfigError, TrainingError, UnavailableError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import GraphAttentionConfig, HeadsConfig
 from atft_pipeline.panel.batches import DayBatches
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import Choice, ResidencyConfig, ResidentPanel
 from atft_pipeline.scoring.inference import explain_days, score_days
+from atft_pipeline.scoring.scorer import Scorer
 from atft_pipeline.splits.split import single_split
 from atft_pipeline.training import epoch
 from atft_pipeline.training.checkpoint.model import load_model, panel_for
@@ -25,7 +27,8 @@ from atft_pipeline.training.config import (
     RuntimeConfig,
     ScheduleConfig,
 )
-from atft_pipeline.training.runtime.runtime import choose_runtime
+from atft_pipeline.training.experiment import MarketData
+from atft_pipeline.training.runtime.runtime import AUTOCAST, FABRIC_PRECISION, choose_runtime
 from tests.training.runs import BATCHES, MODEL, SPLIT, market, run, weights
 
 
@@ -215,10 +218,10 @@ def test_averaged_weights_are_those_that_are_kept(
     """What is kept is the exponential average of the weights after each step, from the first weights on."""
     original, average = epoch.optimizer_step, {}
 
-    def averaged(trainer: Any, phase: PhaseConfig) -> Any:
+    def averaged(trainer: Any) -> Any:
         if not average:
             average.update({name: weight.detach().clone() for name, weight in trainer.model.named_parameters()})
-        found = original(trainer, phase)
+        found = original(trainer)
         for name, weight in trainer.model.named_parameters():
             average[name] = 0.9 * average[name] + 0.1 * weight.detach()
         return found
@@ -252,13 +255,13 @@ def test_meaningless_numbers_stop_the_run_and_keep_the_last_good_checkpoint(
 
     original = loop.train_epoch
 
-    def sabotage(trainer: loop.Trainer, phase: PhaseConfig, loss: object) -> object:
+    def sabotage(trainer: loop.Trainer, loss: object) -> object:
         if trainer.state.epoch == 1:
             with torch.no_grad():
                 trainer.model.heads.score.weight.fill_(float("nan") if wrong == "nan" else 0.0)
             if wrong == "collapse":
                 return {"loss": 1.0}
-        return original(trainer, phase, loss)
+        return original(trainer, loss)
 
     monkeypatch.setattr(loop, "train_epoch", sabotage)
     with pytest.raises(TrainingError, match=r"epoch 2: .*last good checkpoint is kept"):
@@ -299,6 +302,7 @@ def test_an_attention_kernel_is_tried_as_the_training_will_call_it(
 
 def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    choose_runtime.cache_clear()
     with pytest.raises(UnavailableError, match=r"runtime\.device: cuda"):
         choose_runtime(RuntimeConfig(device="cuda"))
 
@@ -309,6 +313,54 @@ def test_bf16_trains(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> No
     assert result.history[-1]["val_rank_ic"] > 0.3
     assert result.run_card["precision"]["value"] == "bf16-mixed"
     assert all(tensor.dtype == torch.float32 for tensor in weights(result).values())
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+def test_training_validation_scoring_and_explanation_compute_in_one_precision(
+    planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: Any
+) -> None:
+    seen: dict[str, set[object]] = {}
+
+    def watch(name: str) -> None:
+        original = getattr(ATFTGATFAN, name)
+
+        def watched(model: ATFTGATFAN, *inputs: torch.Tensor) -> Any:
+            dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+            seen.setdefault(f"{stage} {name} {'training' if model.training else 'evaluation'}", set()).add(dtype)
+            return original(model, *inputs)
+
+        monkeypatch.setattr(ATFTGATFAN, name, watched)
+
+    watch("forward")
+    watch("explain")
+    runtime = RuntimeConfig(device="cpu", precision=precision)
+    stage = "training"
+    result = run(*planted, tmp_path, runtime=runtime, epochs=1)
+    stage = "scoring"
+    scorer = Scorer.open(result.checkpoint, MarketData(*planted), runtime)
+    scorer.scores([60, 61])
+    scorer.explain([60])
+    wanted = {torch.bfloat16 if precision == "bf16-mixed" else torch.float32}
+    places = ("training forward training", "training forward evaluation", "scoring forward evaluation")
+    assert seen == dict.fromkeys([*places, "scoring explain evaluation"], wanted)
+
+
+def test_every_mixed_precision_of_training_is_one_of_scoring() -> None:
+    """Fabric's fp16 needs a GPU: here scores are asked for in it, and the context they are computed in is looked at."""
+    assert {name for name in FABRIC_PRECISION if name.endswith("mixed")} == set(AUTOCAST)
+    runtime = replace(choose_runtime(RuntimeConfig(device="cpu")), precision=Choice("16-mixed", "asked for"))
+    with runtime.computing():
+        assert torch.is_autocast_enabled("cpu")
+        assert torch.get_autocast_dtype("cpu") == torch.float16
+
+
+def test_the_runtime_is_chosen_once_and_its_switches_follow_the_last_one_asked_for() -> None:
+    strict = RuntimeConfig(device="cpu", deterministic=True)
+    loose = RuntimeConfig(device="cpu", deterministic=False)
+    assert choose_runtime(strict) is choose_runtime(strict)
+    for config, wanted in ((strict, True), (loose, False), (strict, True)):
+        choose_runtime(config)
+        assert torch.are_deterministic_algorithms_enabled() == wanted
 
 
 def test_all_heads_and_terms_train_together(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:

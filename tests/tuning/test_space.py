@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.lineage import hash_bytes
-from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import train_epoch
@@ -75,9 +74,7 @@ def trainer_of(settings_: Settings, market: Market, folder: Path, batches: int) 
 
 
 def step(trainer: Trainer) -> dict[str, Any]:
-    phase = trainer.experiment.training.plan[0]
-    loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, trainer.model.config.heads.quantiles)
-    return train_epoch(trainer, phase, loss)
+    return train_epoch(trainer, trainer.enter(trainer.experiment.training.plan[0]))
 
 
 @pytest.mark.slow

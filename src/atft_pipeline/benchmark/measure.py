@@ -17,7 +17,6 @@ from atft_pipeline.benchmark.machine import synchronize
 from atft_pipeline.benchmark.switches import Variant
 from atft_pipeline.benchmark.workload import Workload
 from atft_pipeline.errors import AtftError
-from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.training.accumulator import MetricAccumulator
 from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import Clock, forward, train_group
@@ -66,8 +65,7 @@ def trainer_of(workload: Workload, base: Experiment, variant: Variant) -> Iterat
 
 def steps_of(trainer: Trainer, count: int) -> Iterator[tuple[float, int]]:
     """Train some steps in the real loop; yield the loss so far (on demand) and the samples of each step."""
-    phase = trainer.experiment.training.plan[0]
-    loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, trainer.model.config.heads.quantiles)
+    loss = trainer.enter(trainer.experiment.training.plan[0])
     trainer.module.train()
     sums, clock = MetricAccumulator(), Clock(trainer)
     groups = [group for epoch in range(len(trainer.epoch_ends)) for group in trainer.groups(epoch)][:count]
@@ -75,7 +73,7 @@ def steps_of(trainer: Trainer, count: int) -> Iterator[tuple[float, int]]:
     batches = trainer.timer.waiting(trainer.source.build_all(plans))
     for number, group in enumerate(groups):
         before = clock.samples
-        train_group(trainer, phase, loss, sums, group, batches, clock)
+        train_group(trainer, loss, sums, group, batches, clock)
         # The first loss is asked for: it is compared between variants. Later ones would make the host wait.
         yield (sums.loss if number == 0 else 0.0), clock.samples - before
 
@@ -142,11 +140,10 @@ def suppress_failure(found: Measurement) -> Iterator[None]:
 def flops_per_sample(workload: Workload, base: Experiment, variant: Variant) -> float:
     """Floating-point operations of a sample, forward and backward, counted by torch."""
     with trainer_of(workload, base, variant) as trainer:
-        phase = trainer.experiment.training.plan[0]
-        loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, ())
+        loss = trainer.enter(trainer.experiment.training.plan[0])
         batch = trainer.train_batches.build(trainer.train_batches.plan()[0])
         with FlopCounterMode(display=False) as counter:
-            trainer.fabric.backward(forward(trainer, batch, phase, loss).total)
+            trainer.fabric.backward(forward(trainer, batch, loss).total)
         return float(counter.get_total_flops()) / batch.real_samples
 
 

@@ -15,7 +15,6 @@ from atft_pipeline.benchmark.measure import Measurement, flops_per_sample, measu
 from atft_pipeline.benchmark.switches import DEFAULT, EAGER, PLAIN, VARIANTS, Variant
 from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
 from atft_pipeline.config import config, require, within
-from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.runtime.runtime import choose_runtime
@@ -161,9 +160,7 @@ def _epoch(trainer: Trainer, workload: Workload, base: Measurement, left: float)
     }
     if not found["complete"]:
         return found
-    phase = trainer.experiment.training.plan[0]
-    loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, ())
-    record = train_epoch(trainer, phase, loss)
+    record = train_epoch(trainer, trainer.enter(trainer.experiment.training.plan[0]))
     synchronize(trainer.device)
     # Compilation and the first step are told apart from the epoch.
     trained = time.perf_counter() - (trainer.began + (trainer.first_step_seconds or 0.0))

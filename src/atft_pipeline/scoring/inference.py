@@ -61,7 +61,7 @@ def explain_days(
     rows: dict[str, list[torch.Tensor]] = {}
     for batch in track(batches.epoch(), "explain days", total=len(batches)):
         here = batch.to(device)
-        with runtime.autocast():
+        with runtime.computing():
             found = model.explain(here.inputs(), here.mask, *here.context())
         read = {"features": found.features.mean(dim=0), "lags": found.lags.mean(dim=0)}
         if found.gates is not None and found.edges is not None:
@@ -117,7 +117,7 @@ def score_days(
     built = source_of(batches, device).build_all(plans)
     for plan, batch in zip(plans, track(built, "score days", total=len(plans)), strict=True):
         here = batch.to(device)
-        with runtime.autocast(), runtime.attention_kernel():
+        with runtime.computing():
             output = model(here.inputs(), here.mask, *here.context())
         listing = here.listing.cpu().numpy()
         day = np.full(len(listing), plan.days[0], dtype=np.int64)

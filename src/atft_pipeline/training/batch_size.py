@@ -50,7 +50,7 @@ class BatchSizeProbe:
                 if repeat == 1:
                     self._wait()
                     start = time.perf_counter()
-                with self.runtime.attention_kernel():
+                with self.runtime.computing():
                     output = self.module(batch.inputs(), batch.mask, *batch.context())
                 result = loss(
                     output.arranged(batch.by_day),

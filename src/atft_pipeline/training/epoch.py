@@ -20,9 +20,7 @@ from atft_pipeline.progress import progress_bar
 from atft_pipeline.stats.rank_ic import RankICSummary, rank_ic_of_tensors, summarise
 from atft_pipeline.training.accumulator import MetricAccumulator, Record
 from atft_pipeline.training.augmentation import augment
-from atft_pipeline.training.config import PhaseConfig
 from atft_pipeline.training.health import block_norms
-from atft_pipeline.training.optim.schedules import learning_rate
 from atft_pipeline.training.runtime.monitor import STEP, WARM_UP, tracing
 from atft_pipeline.training.trainer import Trainer
 
@@ -30,7 +28,7 @@ from atft_pipeline.training.trainer import Trainer
 CHECK_EVERY = 50
 
 
-def train_epoch(trainer: Trainer, phase: PhaseConfig, loss: CompositeLoss) -> Record:
+def train_epoch(trainer: Trainer, loss: CompositeLoss) -> Record:
     """One pass over the training days, from the step at which the state stands.
 
     Returns:
@@ -48,13 +46,13 @@ def train_epoch(trainer: Trainer, phase: PhaseConfig, loss: CompositeLoss) -> Re
     batches = trainer.timer.waiting(trainer.source.build_all(mine))
     clock = Clock(trainer)
     # An epoch that was interrupted after its last step has none left.
-    lr = planned_rate(trainer, phase, max(state.step - 1, 0))
+    lr = trainer.planned_rate(max(state.step - 1, 0))
     traced_steps = trainer.experiment.training.profile_steps if not state.epoch else 0
     trace = tracing(traced_steps, trainer.store.folder / "trace.json")
     with progress_bar() as bar, trace as traced:
         task = bar.add_task(f"epoch {state.epoch + 1}", total=len(groups), completed=state.done, note="")
         for group in groups[state.done :]:
-            lr = train_group(trainer, phase, loss, sums, group, batches, clock)
+            lr = train_group(trainer, loss, sums, group, batches, clock)
             state.done += 1
             note_first_step(trainer)
             traced()
@@ -82,7 +80,6 @@ def note_first_step(trainer: Trainer) -> None:
 
 def train_group(
     trainer: Trainer,
-    phase: PhaseConfig,
     loss: CompositeLoss,
     sums: MetricAccumulator,
     group: Sequence[BatchPlan],
@@ -95,7 +92,7 @@ def train_group(
     for plan in trainer.share_of(group):
         batch = next(batches)
         with timer.part("forward"):
-            result = forward(trainer, batch, phase, loss)
+            result = forward(trainer, batch, loss)
         with timer.part("backward"):
             # A batch counts by its days, so that several, here or in other processes, equal one large batch.
             trainer.fabric.backward(result.total * (batch.real_days / days))
@@ -107,15 +104,15 @@ def train_group(
         trainer.stop = trainer.processes.sum_gradients(trainer.model, stop=trainer.stop)
         look = trainer.state.step % CHECK_EVERY == 0
         blocks = block_norms(trainer.model) if look else None
-        lr, norm = optimizer_step(trainer, phase)
+        lr, norm = optimizer_step(trainer)
     sums.add_norm(norm, blocks)
     return lr
 
 
-def forward(trainer: Trainer, batch: DayBatch, phase: PhaseConfig, loss: CompositeLoss) -> LossResult:
+def forward(trainer: Trainer, batch: DayBatch, loss: CompositeLoss) -> LossResult:
     """Loss of one batch, with the phase's augmentation."""
     here = batch.to(trainer.device)
-    features, mask = augment(here, phase.augmentation)
+    features, mask = augment(here, trainer.phase.augmentation)
     output = trainer.score(here, features, mask)
     labels = trainer.labels(here, mask)
     return loss(
@@ -129,10 +126,10 @@ def forward(trainer: Trainer, batch: DayBatch, phase: PhaseConfig, loss: Composi
     )
 
 
-def optimizer_step(trainer: Trainer, phase: PhaseConfig) -> tuple[float, Tensor]:
+def optimizer_step(trainer: Trainer) -> tuple[float, Tensor]:
     """Clip, step, average; return the learning rate and the gradient norm before clipping."""
     training, state = trainer.experiment.training, trainer.state
-    lr = planned_rate(trainer, phase, state.step)
+    lr = trainer.planned_rate(state.step)
     for group in trainer.optimizer.param_groups:
         group["lr"] = lr
     norm = trainer.fabric.clip_gradients(
@@ -148,18 +145,6 @@ def optimizer_step(trainer: Trainer, phase: PhaseConfig) -> tuple[float, Tensor]
         )
     assert norm is not None
     return lr, norm
-
-
-def planned_rate(trainer: Trainer, phase: PhaseConfig, step: int) -> float:
-    """The learning rate that the plan gives a step."""
-    training = trainer.experiment.training
-    return phase.lr_factor * learning_rate(
-        step,
-        steps=trainer.steps,
-        epoch_steps=trainer.epoch_steps,
-        peak=training.optimizer.lr,
-        config=training.schedule,
-    )
 
 
 @torch.no_grad()

@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Any, Protocol
 
 from atft_pipeline.logs import configure_logging
-from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.splits.split import Split
 from atft_pipeline.stats.rank_ic import RankICSummary
 from atft_pipeline.training.accumulator import Record
@@ -137,13 +136,11 @@ def run_epochs(trainer: Trainer) -> Iterator[Record]:
     first = 0
     for phase in trainer.experiment.training.plan:
         last = first + phase.epochs
-        loss = CompositeLoss(trainer.loss_of(phase), trainer.horizons, trainer.model.config.heads.quantiles)
-        trainer.model.switch(normaliser=phase.normaliser, graph=phase.graph)
-        trainer.phase = phase
+        loss = trainer.enter(phase)
         while state.epoch < last and not exhausted(trainer, first):
             began = time.perf_counter()
             before, steps = weight_sums(trainer.model), state.step
-            numbers = train_epoch(trainer, phase, loss)
+            numbers = train_epoch(trainer, loss)
             # An epoch that was interrupted after its last step has none left.
             if state.step > steps:
                 refuse_standstill(numbers["loss"], before, trainer.model, state.epoch + 1)

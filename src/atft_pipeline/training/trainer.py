@@ -29,6 +29,7 @@ from atft_pipeline.training.checkpoint.origin import Descent
 from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
 from atft_pipeline.training.config import PhaseConfig, loss_of
 from atft_pipeline.training.experiment import Experiment
+from atft_pipeline.training.optim.schedules import planned_rate
 from atft_pipeline.training.runtime.distributed import ProcessGroup
 from atft_pipeline.training.runtime.gpu import GpuSampler
 from atft_pipeline.training.runtime.monitor import PartTimer
@@ -191,16 +192,27 @@ class Trainer:
             )
             raise Interrupted(msg)
 
-    def loss_of(self, phase: PhaseConfig) -> LossConfig:
-        """The loss with the weights that a phase replaces."""
-        return loss_of(self.experiment.loss, phase)
+    def enter(self, phase: PhaseConfig) -> CompositeLoss:
+        """Begin a phase: switch the model's blocks, and build the loss with the weights that the phase replaces."""
+        self.phase = phase
+        self.model.switch(normaliser=phase.normaliser, graph=phase.graph)
+        return CompositeLoss(self.phase_loss, self.horizons, self.model.config.heads.quantiles)
+
+    @property
+    def phase_loss(self) -> LossConfig:
+        """The loss with the weights that the running phase replaces."""
+        return loss_of(self.experiment.loss, self.phase)
+
+    def planned_rate(self, step: int) -> float:
+        """The learning rate that the plan gives a step of the running phase."""
+        return planned_rate(self.experiment.training, self.phase, step, self.epoch_ends)
 
     def score(self, batch: DayBatch, features: Tensor, mask: Tensor) -> ModelOutput:
         """Run the model on a batch that lies on the device."""
         if self.runtime.compile_mode != "default":
             # A replayed CUDA graph writes into the same memory: what the last call gave has been used by now.
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-        with self.runtime.attention_kernel():
+        with self.runtime.computing():
             output: ModelOutput = self.module(features, mask, *batch.context())
         return output
 

@@ -18,6 +18,8 @@ def steps(optimizer: torch.optim.Optimizer, module: nn.Module, count: int = 5) -
     for _ in range(count):
         optimizer.zero_grad()
         module(torch.randn(16, 4)).square().mean().backward()
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3
         optimizer.step()
     return [parameter.detach().clone() for parameter in module.parameters()]
 
@@ -58,7 +60,18 @@ def test_adabelief_gets_the_settings() -> None:
     optimizer = build_optimizer(network(), config).optimizer
     assert isinstance(optimizer, AdaBelief)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.02, 0.0]
-    assert all((g["lr"], g["eps"], g["betas"]) == (3e-3, 1e-8, (0.8, 0.99)) for g in optimizer.param_groups)
+    assert all((g["eps"], g["betas"]) == (1e-8, (0.8, 0.99)) for g in optimizer.param_groups)
+
+
+def test_an_optimiser_has_no_rate_of_its_own() -> None:
+    """The schedule sets it before each step; without one nothing moves."""
+    for name in ("adamw", "adabelief", "sgd"):
+        module = network()
+        before = [parameter.detach().clone() for parameter in module.parameters()]
+        built = build_optimizer(module, OptimizerConfig(name=name, lr=1.0, weight_decay=0.1))  # type: ignore[arg-type]
+        module(torch.randn(16, 4)).square().mean().backward()
+        built.optimizer.step()
+        assert all(torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
 
 
 def test_ranges_are_checked() -> None:

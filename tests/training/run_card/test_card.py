@@ -99,8 +99,8 @@ def wrong_optimizer(patch: pytest.MonkeyPatch) -> None:
 def stuck_rate(patch: pytest.MonkeyPatch) -> None:
     original = epoch.optimizer_step
 
-    def stuck(given: trainer.Trainer, phase: PhaseConfig) -> Any:
-        found = original(given, phase)
+    def stuck(given: trainer.Trainer) -> Any:
+        found = original(given)
         for group in given.optimizer.param_groups:
             group["lr"] = 0.123
         return found

@@ -56,7 +56,7 @@ def train_model(
         log.warning("run card: %s", text)
     page = card_page(result.run_card, result.history)
     callback.on_page(page)
-    rates = planned_rates(experiment.training, result.run_card["optimizer"]["steps_per_epoch"])
+    rates = planned_rates(experiment.training, result.run_card["optimizer"]["epoch_ends"])
     history = pl.DataFrame(result.history, infer_schema_length=None)
     return result.checkpoint, history, result.run_card, page, training_curves(result.history, rates)
 

@@ -12,6 +12,8 @@ from atft_pipeline.training.optim.adabelief import AdaBelief
 FUSED_DEVICES = ("cpu", "cuda")
 # Added to the denominator of a step: torch's own default, for either optimiser.
 EPS = 1e-8
+# The schedule sets the rate of every step (:func:`atft_pipeline.training.epoch.optimizer_step`).
+NO_RATE = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,11 @@ def build_optimizer(module: nn.Module, config: OptimizerConfig, *, scaled: bool 
     betas = (config.betas[0], config.betas[1])
     optimizer: torch.optim.Optimizer
     if config.name == "adamw":
-        optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=betas, eps=EPS, fused=fused)
+        optimizer = torch.optim.AdamW(groups, lr=NO_RATE, betas=betas, eps=EPS, fused=fused)
     elif config.name == "sgd":
-        optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=betas[0], fused=fused)
+        optimizer = torch.optim.SGD(groups, lr=NO_RATE, momentum=betas[0], fused=fused)
     else:
-        optimizer = AdaBelief(groups, lr=config.lr, betas=betas, eps=EPS)
+        optimizer = AdaBelief(groups, lr=NO_RATE, betas=betas, eps=EPS)
     return BuiltOptimizer(optimizer, reason)
 
 

@@ -1,8 +1,9 @@
 """Learning rate as a pure function of the step, so that a resumed run continues on the same curve."""
 
 import math
+from collections.abc import Sequence
 
-from atft_pipeline.training.config import ScheduleConfig, TrainingConfig
+from atft_pipeline.training.config import PhaseConfig, ScheduleConfig, TrainingConfig
 
 # Epochs before the first restart, and factor of each later period (T_0 and T_mult of Loshchilov and Hutter): 3, 6 and
 # 12 epochs end at 3, 9 and 21, near the ends of the presets of a search.
@@ -36,22 +37,33 @@ def learning_rate(step: int, *, steps: int, epoch_steps: int, peak: float, confi
     return _restarts(step - warmup, epoch_steps, peak, low)
 
 
-def planned_rates(training: TrainingConfig, epoch_steps: int) -> list[float]:
-    """Learning rate of every step of a plan, phase by phase, as the training will use them.
+def planned_rate(training: TrainingConfig, phase: PhaseConfig, step: int, epoch_ends: Sequence[int]) -> float:
+    """The learning rate that a training takes at a step; an optimiser is built with none of its own.
+
+    Args:
+        training: schedule and peak.
+        phase: the phase that the step belongs to.
+        step: 0 for the first step.
+        epoch_ends: steps done after each epoch of the plan.
+    """
+    peak, schedule = training.optimizer.lr, training.schedule
+    rate = learning_rate(step, steps=epoch_ends[-1], epoch_steps=epoch_ends[0], peak=peak, config=schedule)
+    return phase.lr_factor * rate
+
+
+def planned_rates(training: TrainingConfig, epoch_ends: Sequence[int]) -> list[float]:
+    """Learning rate of every step of a plan of which no phase ends early.
 
     Args:
         training: phases, schedule, optimiser.
-        epoch_steps: steps of an epoch.
+        epoch_ends: steps done after each epoch of the plan.
     """
-    steps = epoch_steps * sum(phase.epochs for phase in training.plan)
-    rates: list[float] = []
-    for phase in training.plan:
-        for step in range(len(rates), len(rates) + phase.epochs * epoch_steps):
-            rate = learning_rate(
-                step, steps=steps, epoch_steps=epoch_steps, peak=training.optimizer.lr, config=training.schedule
-            )
-            rates.append(phase.lr_factor * rate)
-    return rates
+    starts = [0, *epoch_ends[:-1]]
+    return [
+        planned_rate(training, training.phase_of(epoch), step, epoch_ends)
+        for epoch, (start, end) in enumerate(zip(starts, epoch_ends, strict=True), start=1)
+        for step in range(start, end)
+    ]
 
 
 def _cosine(share: float, high: float, low: float) -> float:

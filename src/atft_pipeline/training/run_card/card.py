@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from atft_pipeline.model.summary import blocks
-from atft_pipeline.training.epoch import planned_rate
 from atft_pipeline.training.optim.optimizers import is_fused
 from atft_pipeline.training.run_card.probe import probe
 from atft_pipeline.training.runtime.runtime import compiled_graphs
@@ -96,6 +95,7 @@ def _optimizer(trainer: Trainer) -> dict[str, Any]:
         "last_lr": float(inner.param_groups[0]["lr"]),
         "steps": trainer.state.step,
         "steps_per_epoch": trainer.epoch_steps,
+        "epoch_ends": list(trainer.epoch_ends),
     }
 
 
@@ -139,7 +139,7 @@ def _warnings(trainer: Trainer, card: dict[str, Any]) -> list[str]:
     compiled, last = card["compile"], trainer.phase
     wanted_steps = trainer.epoch_ends[state.epoch - 1] if state.epoch else 0
     kind, asked = card["optimizer"]["class"].rsplit(".", 1)[-1], OPTIMIZERS[training.optimizer.name]
-    rate, planned = card["optimizer"]["last_lr"], planned_rate(trainer, last, max(state.step - 1, 0))
+    rate, planned = card["optimizer"]["last_lr"], trainer.planned_rate(max(state.step - 1, 0))
     silent = [name for name, weight in _weights(trainer).items() if weight and name not in trainer.terms_seen]
     there = {"normaliser": model.config.normaliser.kind != "none", "graph": len(model.graph.layers) > 0}
     best_epoch = card["result"]["best_epoch"]
@@ -203,5 +203,5 @@ def _probe_checks(trainer: Trainer, card: dict[str, Any], there: dict[str, bool]
 def _weights(trainer: Trainer) -> dict[str, float]:
     from atft_pipeline.losses.composite import TERMS  # noqa: PLC0415
 
-    config = trainer.loss_of(trainer.phase)
+    config = trainer.phase_loss
     return {name: getattr(config, name) for name in TERMS}

@@ -4,10 +4,11 @@ An explicit request is met or raises before any data is loaded; only ``auto`` fa
 """
 
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -66,21 +67,21 @@ class Runtime:
         """What matrix products compute in."""
         return AUTOCAST.get(self.precision.value, torch.float32)
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Context in which the model computes as it does in training."""
-        if self.precision.value not in AUTOCAST:
-            return nullcontext()
-        return torch.autocast(self.device.value, AUTOCAST[self.precision.value])
-
-    def attention_kernel(self) -> AbstractContextManager[None]:
-        """Context in which scaled-dot-product attention uses the chosen kernel."""
-        if self.attention.value not in BACKENDS:
-            return nullcontext()
-        return sdpa_kernel([BACKENDS[self.attention.value]])
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Context of every forward pass, in training, validation and scoring: chosen precision and attention kernel."""
+        with ExitStack() as stack:
+            if self.precision.value in AUTOCAST:
+                stack.enter_context(torch.autocast(self.device.value, AUTOCAST[self.precision.value]))
+            if self.attention.value in BACKENDS:
+                stack.enter_context(sdpa_kernel([BACKENDS[self.attention.value]]))
+            yield
 
 
+# Of the last configuration alone: torch's switches are the process's, so those of another one must be set anew.
+@lru_cache(maxsize=1)
 def choose_runtime(config: RuntimeConfig) -> Runtime:
-    """Choose, and set torch's global switches accordingly.
+    """Choose once a process, and set torch's global switches accordingly.
 
     Raises:
         UnavailableError: an explicit request that this machine cannot meet.
@@ -149,7 +150,7 @@ def _try_attention(layer: InterpretableAttention, runtime: Runtime, window: int)
     training = layer.training
     state = torch.get_rng_state()
     try:
-        with runtime.autocast(), runtime.attention_kernel(), warnings.catch_warnings():
+        with runtime.computing(), warnings.catch_warnings():
             # torch warns of each kernel that it does not take, and why; the error below says what to do.
             warnings.simplefilter("ignore")
             layer.train()(steps, steps, present, causal=True).sum().backward()
