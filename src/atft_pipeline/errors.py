@@ -29,5 +29,9 @@ class TrainingError(AtftError):
     """Training was stopped because its numbers mean nothing: NaN, divergence, collapsed scores."""
 
 
+class OutOfMemoryError(TrainingError):
+    """The memory of the device or the host does not suffice for the batches of a training."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C ended a training after a step; the message says what was saved and how to continue."""

@@ -96,7 +96,7 @@ REMOVED: dict[str, str] = {
     "SignalConfig.longest_period": "it is in the constant CYCLE_PERIODS in synthetic/market.py",
     "HpoConfig.heartbeat": "they are the constants BEAT, GRACE (tuning/database.py) and RETRIES (tuning/storage.py)",
     "HpoConfig.time_limit": "it is the constant TIME_LIMIT in tuning/limits.py",
-    "HpoConfig.oom_retries": "it is the constant OOM_RETRIES in tuning/limits.py",
+    "HpoConfig.oom_retries": "it is the constant HALVINGS in training/memory.py",
     "HpoConfig.resamples": "it is the constant RESAMPLES in tuning/report.py",
     "HpoConfig.acceptance": "they are the constants of tuning/acceptance.py",
 }

@@ -45,6 +45,8 @@ class Log:
     def on_epoch(self, record: dict) -> None:
         self.epochs.append(dict(record))
 
+    def on_restart(self) -> None: ...
+
     def on_run_card(self, card: dict) -> None:
         self.card = dict(card)
 

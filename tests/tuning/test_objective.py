@@ -15,13 +15,14 @@ from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, Training
 from atft_pipeline.training.loop import fit
 from atft_pipeline.tuning import samplers
 from atft_pipeline.tuning.config import DimensionConfig
-from atft_pipeline.tuning.limits import Deadline, TimeLimitError, halved, out_of_memory
+from atft_pipeline.tuning.limits import Deadline, TimeLimitError
 from atft_pipeline.tuning.objective import MARKER, Market, mark, planned, remove_trial
 from atft_pipeline.tuning.observer import Outcome, TrialStart
 from atft_pipeline.tuning.report import parameters_of, trial_table
 from atft_pipeline.tuning.samplers import quiet
 from atft_pipeline.tuning.study import best_trials
 from tests.training.runs import run
+from tests.training.test_memory import small_memory
 from tests.tuning.studies import BASE, Script, load, scripted, search_config, worker
 
 
@@ -170,49 +171,26 @@ def test_an_interrupted_trial_is_tried_again(tmp_path: Path, stop: BaseException
     assert [trial.number for trial in made.trials()] == [0, 2, 3]
 
 
-class SmallMemory:
-    """A trainer on a device that holds batches up to a size."""
-
-    def __init__(self, largest: int, error: Exception) -> None:
-        self.largest, self.error = largest, error
-        self.asked: list[tuple[int, int]] = []
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        training, batches = arguments[0].training, arguments[0].batches
-        self.asked.append((batches.batch_size, training.accumulation))
-        if batches.batch_size > self.largest:
-            raise self.error
-        return fit(*arguments, **options)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
-)
-def test_out_of_memory_halves_the_batch_and_doubles_the_accumulation(
-    shared_market: Market, tmp_path: Path, error: Exception
+def test_a_trial_goes_on_in_the_batches_that_fit(
+    shared_market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = SmallMemory(16, error)
+    tried = small_memory(monkeypatch, 16)
     ears = Ears()
-    made = worker(shared_market, search_config(1, epochs=1), tmp_path, observers=(ears,), trainer=trainer)
+    made = worker(shared_market, search_config(1, epochs=1), tmp_path, observers=(ears,))
     made.run()
-    assert trainer.asked == [(64, 1), (32, 2), (16, 4)]
+    assert tried == [(64, 1), (32, 2), (16, 4)]
     assert ears.outcomes[0].state == "COMPLETE"
     assert (ears.outcomes[0].facts["batch_size"], ears.outcomes[0].facts["accumulation"]) == (16, 4)
 
 
-def test_memory_that_never_suffices_fails_that_trial_alone(shared_market: Market, tmp_path: Path) -> None:
-    trainer = SmallMemory(1, torch.OutOfMemoryError("CUDA out of memory"))
-    made = worker(shared_market, search_config(2, epochs=1), tmp_path, trainer=trainer)
+def test_memory_that_never_suffices_fails_that_trial_alone(
+    shared_market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_memory(monkeypatch, 1)
+    made = worker(shared_market, search_config(2, epochs=1), tmp_path)
     made.run()
     assert [trial.state for trial in made.trials()] == [TrialState.FAIL] * 2
-    assert made.trials()[0].user_attrs["reason"] == "out of memory at batch_size 8"
-
-
-def test_only_memory_errors_count_as_such() -> None:
-    assert not out_of_memory(RuntimeError("shapes do not match"))
-    assert out_of_memory(MemoryError())
-    assert halved(replace(BASE, batches=replace(BASE.batches, batch_size=5))) is None
+    assert made.trials()[0].user_attrs["reason"].startswith("out of memory with batches.batch_size 8, halved from 64")
 
 
 def test_the_time_limit_comes_from_the_first_measured_epoch() -> None:

@@ -16,6 +16,7 @@ from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.day_graphs import NeighborSource
 from atft_pipeline.panel.resident import ResidentPanel
+from atft_pipeline.training.memory import is_out_of_memory
 from atft_pipeline.training.runtime.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,9 @@ class BatchSizeProbe:
                 )
                 self.fabric.backward(result.total)
             self._wait()
-        except (torch.OutOfMemoryError, MemoryError):
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             return None
         finally:
             self.network.zero_grad(set_to_none=True)

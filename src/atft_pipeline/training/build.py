@@ -24,6 +24,7 @@ from atft_pipeline.training.checkpoint.origin import Descent
 from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
 from atft_pipeline.training.config import WITHOUT_EFFECT, TrainingConfig, loss_of
 from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.memory import halved
 from atft_pipeline.training.optim.optimizers import build_optimizer
 from atft_pipeline.training.runtime.distributed import ProcessGroup, build_fabric
 from atft_pipeline.training.runtime.gpu import GpuSampler, nvml_reader
@@ -43,6 +44,7 @@ def build_trainer(
     *,
     initial: Path | None = None,
     fabric: "Fabric | None" = None,
+    halvings: int = 0,
 ) -> Trainer:
     """Build the objects of a training; requests that cannot be met raise before the data are loaded.
 
@@ -53,13 +55,15 @@ def build_trainer(
         checkpoint_dir: states and best weights of all runs.
         initial: model folder whose weights training starts from; ``None`` = fresh ones.
         fabric: of a process that was started already.
+        halvings: how often the batches are halved, and the accumulation doubled, because memory ran out before.
 
     Raises:
         UnavailableError: an explicit request that this machine cannot meet.
         ConfigError: a feature or regime that the panel lacks.
         ArtifactError: graphs of another panel, nothing to resume from, or initial weights of another model.
+        TrainingError: the batches cannot be halved so often.
     """
-    began = time.perf_counter()
+    began, asked = time.perf_counter(), experiment
     runtime = choose_runtime(experiment.runtime)
     fabric = fabric or build_fabric(runtime.torch_device.type, experiment.runtime.devices, runtime.fabric_precision)
     panel, training = checked(experiment, data), experiment.training
@@ -70,20 +74,23 @@ def build_trainer(
     resident = data.resident or ResidentPanel.load(panel, experiment.residency, device)
     fingerprint = run_fingerprint(experiment, data, panel.meta, split, initial)
     store = StateStore(checkpoint_dir / fingerprint[:12], fingerprint, training.keep_best)
-    if experiment.batches.batch_size == "auto":
+    shape = store.batch_shape if training.resume else None
+    if shape is not None:
+        experiment = experiment.with_batch_size(*shape)
+    elif experiment.batches.batch_size == "auto":
         probe = BatchSizeProbe(network, module, fabric, runtime, resident, data.aligned, split.train, experiment.loss)
-        size = store.batch_size if training.resume else None
         # Every process takes the first one's measurement.
-        size = processes.collect(size or measured_batch_size(probe, experiment.batches))[0]
-        experiment = experiment.with_batch_size(size)
+        experiment = experiment.with_batch_size(processes.collect(measured_batch_size(probe, experiment.batches))[0])
+    experiment = halved(experiment, halvings)
     batches_of = partial(
         DayBatches, resident, data.aligned, config=experiment.batches, fixed=runtime.compile.value != "none"
     )
     train_batches = batches_of(split.train, shuffle=True, seed=training.seed)
     validation_batches = batches_of(split.validation, shuffle=False, seed=0)
-    check_accumulation(training, len(train_batches))
+    check_accumulation(experiment.training, len(train_batches))
     trainer = Trainer(
         experiment=experiment,
+        asked=asked,
         runtime=runtime,
         resident=resident,
         train_batches=train_batches,
@@ -97,7 +104,11 @@ def build_trainer(
         optimizer_reason=built.reason,
         store=store,
         descent=Descent(panel, split, data.graphs_fingerprint),
-        state=TrainingState(batch_size=experiment.batches.size, ema=_copies(network) if training.ema_decay else {}),
+        state=TrainingState(
+            batch_size=experiment.batches.size,
+            accumulation=experiment.training.accumulation,
+            ema=_copies(network) if training.ema_decay else {},
+        ),
         timer=PartTimer(device),
         processes=processes,
         began=began,

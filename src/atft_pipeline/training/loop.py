@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from atft_pipeline.errors import OutOfMemoryError
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.splits.split import Split
 from atft_pipeline.stats.rank_ic import RankICSummary
@@ -20,6 +21,7 @@ from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.health import refuse_collapse, refuse_divergence, refuse_standstill, weight_sums
+from atft_pipeline.training.memory import HALVINGS, is_out_of_memory, out_of_memory_line, release_memory
 from atft_pipeline.training.run_card.card import build_run_card
 from atft_pipeline.training.runtime.distributed import build_fabric, launch, under_torchrun
 from atft_pipeline.training.runtime.monitor import sampling
@@ -37,6 +39,9 @@ class Callback(Protocol):
 
     def on_run_card(self, card: Mapping[str, Any]) -> None:
         """With the run card, after every epoch and at the end."""
+
+    def on_restart(self) -> None:
+        """Before the training begins again with smaller batches, because it ran out of memory."""
 
 
 @dataclass(frozen=True)
@@ -83,35 +88,85 @@ def fit(
     Raises:
         UnavailableError: an explicit request that this machine cannot meet.
         TrainingError: the numbers mean nothing: NaN, divergence, or scores that collapsed to a constant.
+        OutOfMemoryError: the memory does not suffice, nor for the smaller batches that were tried then.
         Interrupted: Ctrl-C; the state is saved.
     """
+    # States were saved in batches that fit, and one process under torchrun cannot begin again alone.
+    allowed = 0 if experiment.training.resume or under_torchrun() else HALVINGS
+    halvings = 0
+    while True:
+        try:
+            return _fit(experiment, data, split, checkpoint_dir, initial, halvings, callback, interrupt)
+        except OutOfMemoryError as error:
+            if halvings == allowed:
+                raise
+            log.warning("%s; trying half of it with twice training.accumulation, the same step", error)
+        # Here, where the error, which holds on to the tensors of the step, is gone.
+        release_memory()
+        halvings += 1
+        if callback is not None:
+            callback.on_restart()
+
+
+def _fit(
+    experiment: Experiment,
+    data: MarketData,
+    split: Split,
+    checkpoint_dir: Path,
+    initial: Path | None,
+    halvings: int,
+    callback: Callback | None,
+    interrupt: Callable[[], None] | None,
+) -> TrainingResult:
+    """Train once: here, as one of the processes of torchrun, or in processes that are started now."""
     fabric = None
     if experiment.runtime.devices > 1 or under_torchrun():
         runtime = choose_runtime(experiment.runtime)
         fabric = build_fabric(runtime.torch_device.type, experiment.runtime.devices, runtime.fabric_precision)
     if fabric is not None and not under_torchrun():
         on_disk = MarketData(data.panel, data.graphs)
-        result = launch(fabric, _in_process, experiment, on_disk, split, checkpoint_dir, initial)
+        result = launch(fabric, _train, experiment, on_disk, split, checkpoint_dir, initial, halvings)
         if callback is not None:
             for record in result.history:
                 callback.on_epoch(record)
     else:
         if fabric is not None:
             fabric.launch()
-        trainer = build_trainer(experiment, data, split, checkpoint_dir, initial=initial, fabric=fabric)
-        trainer.interrupt = interrupt
-        result = run(trainer, callback)
+        result = _train(fabric, experiment, data, split, checkpoint_dir, initial, halvings, callback, interrupt)
     if callback is not None:
         callback.on_run_card(result.run_card)
     return result
 
 
-def _in_process(
-    fabric: Any, experiment: Experiment, data: MarketData, split: Split, checkpoint_dir: Path, initial: Path | None
+def _train(
+    fabric: Any,
+    experiment: Experiment,
+    data: MarketData,
+    split: Split,
+    checkpoint_dir: Path,
+    initial: Path | None,
+    halvings: int,
+    callback: Callback | None = None,
+    interrupt: Callable[[], None] | None = None,
 ) -> TrainingResult:
-    """Train as one of several processes."""
-    configure_logging(logging.INFO if fabric.global_rank == 0 else logging.ERROR)
-    return run(build_trainer(experiment, data, split, checkpoint_dir, initial=initial, fabric=fabric), None)
+    """Train in this process.
+
+    Raises:
+        OutOfMemoryError: the memory of the device or the host does not suffice.
+    """
+    if fabric is not None:
+        configure_logging(logging.INFO if fabric.global_rank == 0 else logging.ERROR)
+    tried = experiment
+    try:
+        trainer = build_trainer(
+            experiment, data, split, checkpoint_dir, initial=initial, fabric=fabric, halvings=halvings
+        )
+        tried, trainer.interrupt = trainer.experiment, interrupt
+        return run(trainer, callback)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(out_of_memory_line(tried, experiment)) from error
 
 
 def run(trainer: Trainer, callback: Callback | None) -> TrainingResult:

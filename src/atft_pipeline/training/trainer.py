@@ -55,7 +55,9 @@ class Trainer:
     """The objects of one training.
 
     Attributes:
-        experiment: its parameters, with a batch size that was measured in place of ``auto``.
+        experiment: its parameters, with the batches that are used: measured in place of ``auto``, halved where memory
+            ran out.
+        asked: its parameters as they were given.
         runtime: device, precision, compilation, attention kernel.
         resident: the panel in memory.
         train_batches: shuffled days.
@@ -86,6 +88,7 @@ class Trainer:
     """
 
     experiment: Experiment
+    asked: Experiment
     runtime: Runtime
     resident: ResidentPanel
     train_batches: DayBatches

@@ -1,19 +1,12 @@
-"""Limits of a trial: time, from measured epochs, and memory."""
+"""The time limit of a trial, from measured epochs."""
 
-import gc
 import time
 from collections.abc import Callable
-from dataclasses import replace
-
-import torch
 
 from atft_pipeline.errors import TrainingError
-from atft_pipeline.tuning.space import Settings
 
 # A trial may take this many times its planned epochs times the measured seconds of its first epoch.
 TIME_LIMIT = 3.0
-# Times that a trial which runs out of memory is begun again with half the batch: an eighth of it is another model.
-OOM_RETRIES = 3
 # A first epoch also compiles and warms up.
 FIRST_EPOCH = 10.0
 # Seconds below which no trial is worth ending: a busy disk alone takes as long.
@@ -60,34 +53,3 @@ class Deadline:
         if self._limit is not None and spent > self._limit:
             msg = f"time limit: {spent:.1f} s, limit {self._limit:.1f} s ({self._basis})"
             raise TimeLimitError(msg)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Tell errors of exhausted memory, on a GPU or in the host."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def release_memory() -> None:
-    """Give back what a trial has left."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def halved(settings: Settings) -> Settings | None:
-    """Half the micro-batch and twice the accumulation, so the same samples a step.
-
-    ``None`` when no day fits, or ``auto``: that measures what fits by itself.
-    """
-    if settings.batches.batch_size == "auto":
-        return None
-    size = settings.batches.size // 2
-    if size < settings.batches.min_listings:
-        return None
-    return replace(
-        settings,
-        batches=replace(settings.batches, batch_size=size),
-        training=replace(settings.training, accumulation=2 * settings.training.accumulation),
-    )

@@ -1,6 +1,5 @@
 """One trial: train a point, report every epoch, stop when it is hopeless, and say honestly how it ended."""
 
-import logging
 import math
 import re
 import shutil
@@ -23,12 +22,11 @@ from atft_pipeline.splits.split import Split
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.loop import fit
 from atft_pipeline.tuning.config import HpoConfig
-from atft_pipeline.tuning.limits import OOM_RETRIES, Deadline, halved, out_of_memory, release_memory
+from atft_pipeline.tuning.limits import Deadline
 from atft_pipeline.tuning.observer import Outcome, StudyObserver, TrialStart
 from atft_pipeline.tuning.skill import daily_skill
 from atft_pipeline.tuning.space import Settings
 
-log = logging.getLogger(__name__)
 METRIC = "val_rank_ic"
 WEIGHTS = "weights"
 MARKER = "made-by-hpo.txt"
@@ -99,26 +97,13 @@ class Objective:
         """
         hearing = Hearing(self, trial, start, Deadline(start.epochs, slowest))
         mark(self.checkpoints(start.number))
-        for _ in range(OOM_RETRIES + 1):
-            hearing.begin()
-            try:
-                result = self._train(settings, start, hearing)
-                return self._complete(result.checkpoint, settings, hearing)
-            except optuna.TrialPruned as stop:
-                return self._ended("PRUNED", str(stop), settings, start, hearing)
-            except TrainingError as error:
-                return self._ended("FAILED", str(error), settings, start, hearing)
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-                reason = f"out of memory at batch_size {settings.batches.batch_size}"
-            release_memory()
-            smaller = halved(hearing.measured(settings))
-            if smaller is None:
-                break
-            log.warning("trial %d: %s; again with half of it and twice the accumulation", start.number, reason)
-            settings = smaller
-        return Outcome("FAILED", reason, (), tuple(hearing.history), hearing.facts(settings), hearing.card)
+        try:
+            result = self._train(settings, start, hearing)
+            return self._complete(result.checkpoint, settings, hearing)
+        except optuna.TrialPruned as stop:
+            return self._ended("PRUNED", str(stop), settings, start, hearing)
+        except TrainingError as error:
+            return self._ended("FAILED", str(error), settings, start, hearing)
 
     def _train(self, settings: Settings, start: TrialStart, hearing: "Hearing") -> Any:
         """Train; compiled graphs are kept from the trial before where the shapes are the same."""
@@ -230,8 +215,8 @@ class Hearing:
         self.card: Mapping[str, Any] = {}
         self._reported: set[int] = set()
 
-    def begin(self) -> None:
-        """A new attempt, after memory ran out."""
+    def on_restart(self) -> None:
+        """Forget the epochs of an attempt that ran out of memory."""
         self.history.clear()
 
     def on_epoch(self, record: Mapping[str, Any]) -> None:
@@ -263,26 +248,20 @@ class Hearing:
         """Keep what was active."""
         self.card = card
 
-    def measured(self, settings: Settings) -> Settings:
-        """The settings with the batch size that a training measured where they say ``auto``."""
-        return replace(settings, batches=replace(settings.batches, batch_size=self._size(settings) or "auto"))
-
-    def _size(self, settings: Settings) -> int | None:
-        size = settings.batches.batch_size
-        return self.card.get("data", {}).get("batch_size") if size == "auto" else size
-
     def facts(self, settings: Settings) -> dict[str, Any]:
         """What is kept beside the trial."""
         seconds = [float(record["seconds"]) for record in self.history]
         best = max(self.history, key=lambda record: record[METRIC], default=None)
+        size = self.card.get("data", {}).get("batch_size", settings.batches.batch_size)
         return {
             "epochs": len(self.history),
             "epoch_seconds": float(np.median(seconds)) if seconds else None,
             "slowest_epoch": max(seconds, default=None),
             "best_epoch": None if best is None else best["epoch"],
             "best_rank_ic": None if best is None else best[METRIC],
-            "batch_size": self._size(settings),
-            "accumulation": settings.training.accumulation,
+            # What fitted, once an epoch is done: measured in place of ``auto``, halved where memory ran out.
+            "batch_size": None if size == "auto" else size,
+            "accumulation": self.card.get("accumulation", settings.training.accumulation),
             "history": [{name: record[name] for name in STEP_FACTS if name in record} for record in self.history],
         }
 

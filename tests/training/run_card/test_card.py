@@ -1,6 +1,7 @@
 """Every switch is broken on purpose, and the card, or an error, says so."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from atft_pipeline.training import build, epoch, loop, trainer
 from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig, PhaseConfig, RuntimeConfig
 from atft_pipeline.training.optim.optimizers import BuiltOptimizer
 from atft_pipeline.training.run_card import card as run_card
+from atft_pipeline.training.runtime.runtime import Runtime
 from tests.training.runs import MODEL, market, run
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -58,6 +60,8 @@ def test_a_model_is_probed_once_a_training(
     class Card:
         def on_epoch(self, record: object) -> None: ...
 
+        def on_restart(self) -> None: ...
+
         def on_run_card(self, card: dict[str, Any]) -> None:
             cards.append(card)
 
@@ -80,6 +84,8 @@ def test_a_probe_changes_no_random_number(
 
     class Card:
         def on_epoch(self, record: object) -> None: ...
+
+        def on_restart(self) -> None: ...
 
         def on_run_card(self, card: object) -> None: ...
 
@@ -190,6 +196,7 @@ def test_precision_that_is_not_used_is_told(
     planted: tuple[Panel, MonthlyGraphs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = build.build_fabric
+    monkeypatch.setattr(Runtime, "computing", lambda _: nullcontext())
     monkeypatch.setattr(build, "build_fabric", lambda kind, devices, _precision: original(kind, devices, "32-true"))
     card = run(*planted, tmp_path, runtime=RuntimeConfig(device="cpu", precision="bf16-mixed"), epochs=1).run_card
     assert "runtime.precision: bf16-mixed was chosen, but the model computes in float32" in card["warnings"]
@@ -203,11 +210,7 @@ def test_the_attention_kernel_is_the_one_that_computes(
     card = run(*planted, tmp_path / "a", runtime=runtime, model=deep, epochs=1).run_card
     assert card["probe"]["attention_kernel"] == "math"
     assert card["warnings"] == []
-    from contextlib import nullcontext
-
-    from atft_pipeline.training.runtime.runtime import Runtime
-
-    monkeypatch.setattr(Runtime, "attention_kernel", lambda self: nullcontext())
+    monkeypatch.setattr(Runtime, "computing", lambda _: nullcontext())
     card = run(*planted, tmp_path / "b", runtime=runtime, model=deep, epochs=1).run_card
     assert "runtime.attention: math was chosen, flash computes" in card["warnings"]
 

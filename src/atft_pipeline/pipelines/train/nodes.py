@@ -6,12 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
-import torch
 
 from atft_pipeline.config import require
-from atft_pipeline.errors import TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.pipelines.train.tracking import MlflowCallback
@@ -40,7 +37,7 @@ def train_model(
 
     Raises:
         ConfigError: ``training.from_study`` was not given on the command line.
-        TrainingError: the memory does not suffice.
+        OutOfMemoryError: the memory does not suffice.
     """
     require(
         experiment.training.from_study is None or tuned is not None,
@@ -48,10 +45,7 @@ def train_model(
     )
     callback = MlflowCallback()
     days = single_split(panel.dates, split, panel.meta.label_span)
-    try:
-        result = fit(experiment, MarketData(panel, graphs), days, checkpoints, callback=callback)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingError(out_of_memory_line(experiment.batches)) from error
+    result = fit(experiment, MarketData(panel, graphs), days, checkpoints, callback=callback)
     for text in result.run_card["warnings"]:
         log.warning("run card: %s", text)
     page = card_page(result.run_card, result.history)
@@ -59,11 +53,3 @@ def train_model(
     rates = planned_rates(experiment.training, result.run_card["optimizer"]["epoch_ends"])
     history = pl.DataFrame(result.history, infer_schema_length=None)
     return result.checkpoint, history, result.run_card, page, training_curves(result.history, rates)
-
-
-def out_of_memory_line(batches: BatchConfig) -> str:
-    """What to lower when the memory does not suffice."""
-    return (
-        f"out of memory with batches.batch_size {batches.batch_size}: halve it and double training.accumulation (the "
-        "same step), or set batches.batch_size=auto, model.checkpointing=true or residency.mode=mmap"
-    )

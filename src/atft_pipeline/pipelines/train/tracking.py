@@ -60,6 +60,11 @@ class MlflowCallback:
         mlflow.log_metrics(numbers(record), step=int(record["epoch"]))
 
     @tracked
+    def on_restart(self) -> None:
+        """Tell that what was logged so far is of an attempt that ran out of memory."""
+        mlflow.set_tag("out_of_memory", "began again with smaller batches")
+
+    @tracked
     def on_run_card(self, card: Mapping[str, Any]) -> None:
         """Log the run card as a JSON artifact."""
         mlflow.log_dict(dict(card), "run_card.json")

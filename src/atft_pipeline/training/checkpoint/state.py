@@ -34,6 +34,7 @@ class TrainingState:
         epoch: epochs done.
         done: steps done of the running epoch.
         batch_size: samples of a batch.
+        accumulation: batches of a step.
         step: optimiser steps done in all.
         best: best validation RankIC so far.
         best_epoch: epoch that reached it, -1 before the first.
@@ -49,6 +50,7 @@ class TrainingState:
     epoch: int = 0
     done: int = 0
     batch_size: int = 0
+    accumulation: int = 1
     step: int = 0
     best: float = -math.inf
     best_epoch: int = -1
@@ -67,7 +69,7 @@ class TrainingState:
 
 # The newest state, and the one before it for when the newest was damaged.
 KEEP_STATES = 2
-PLAIN = ("epoch", "done", "batch_size", "step", "best", "best_epoch", "history", "kept", "sums")
+PLAIN = ("epoch", "done", "batch_size", "accumulation", "step", "best", "best_epoch", "history", "kept", "sums")
 
 
 class StateStore:
@@ -126,11 +128,12 @@ class StateStore:
             remove(old)
 
     @property
-    def batch_size(self) -> int | None:
-        """Samples of a batch of the newest readable state, ``None`` without one."""
+    def batch_shape(self) -> tuple[int, int] | None:
+        """Samples of a batch and batches of a step of the newest readable state, ``None`` without one."""
         for folder in reversed(self._states()):
             with suppress(ArtifactError):
-                return int(load_state(folder)[1]["batch_size"])
+                document = load_state(folder)[1]
+                return int(document["batch_size"]), int(document["accumulation"])
         return None
 
     def restore(self, state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

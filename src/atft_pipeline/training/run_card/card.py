@@ -111,6 +111,7 @@ def _data(trainer: Trainer) -> dict[str, Any]:
         "dropped_days": trainer.train_batches.dropped + trainer.validation_batches.dropped,
         "training_samples": trainer.train_batches.samples,
         "batch_size": trainer.experiment.batches.batch_size,
+        "asked_batch_size": trainer.asked.batches.batch_size,
         "batches_per_epoch": trainer.batches_per_epoch,
         "all_batches_per_epoch": len(trainer.train_batches),
         "limited": trainer.batches_per_epoch < len(trainer.train_batches),
@@ -152,6 +153,9 @@ def _warnings(trainer: Trainer, card: dict[str, Any]) -> list[str]:
     checks = {
         f"training.max_batches: only {trainer.batches_per_epoch} of {len(trainer.train_batches)} batches an epoch were "
         "used; this is for debugging, its numbers mean nothing": card["data"]["limited"],
+        f"out of memory: batches.batch_size {trainer.asked.batches.batch_size} was asked for; "
+        f"{trainer.experiment.batches.batch_size} with training.accumulation {training.accumulation}, the same step, "
+        "fitted": training.accumulation != trainer.asked.training.accumulation,
         "no epoch was trained in this process": not trainer.terms_seen,
         f"training.optimizer: {asked} was asked for, {kind} steps": kind != asked,
         f"training.schedule: the last learning rate is {rate:g}, the plan says {planned:g}": not math.isclose(
