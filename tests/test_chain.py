@@ -109,7 +109,7 @@ def test_every_artifact_of_the_run_is_there(finished: tuple[Path, str]) -> None:
         "data/08_reporting/run_card.json",
         "data/08_reporting/evaluation.html",
         "data/08_reporting/lightgbm_card.json",
-        "data/08_reporting/portfolio_returns.json",
+        "data/08_reporting/backtests.json",
     ]:
         assert newest(project, artifact).exists()
     assert (project / "mlflow.db").exists()

@@ -29,7 +29,7 @@ def all_figures(evaluation: Evaluation) -> dict[str, go.Figure]:
         "cumulative_rank_ic": cumulative_rank_ic(evaluation.daily, horizon),
         "decile_returns": decile_returns(metrics, horizon),
         "paired_differences": paired_differences(metrics),
-        "portfolio_returns": portfolio_returns(evaluation.sessions, evaluation.backtests, horizon),
+        "backtests": backtests(evaluation.sessions, evaluation.backtests, horizon),
         "rank_ic_by_month": rank_ic_by_month(part, horizon),
         "rank_ic_by_slice": rank_ic_by_slice(part, horizon),
         "calibration": calibration(part, horizon),
@@ -126,7 +126,7 @@ def paired_differences(metrics: dict[str, Any]) -> go.Figure:
     return drawn.update_yaxes(**ticks, zeroline=False)
 
 
-def portfolio_returns(sessions: Dates, paths: dict[str, Backtest], horizon: int) -> go.Figure:
+def backtests(sessions: Dates, paths: dict[str, Backtest], horizon: int) -> go.Figure:
     """Sum of the session returns of the model's portfolios after costs; dotted before costs."""
     drawn = figure(f"Portfolios of the model, held {_sessions(horizon)}", y="sum of returns, % (dotted: before costs)")
     dates = sessions.astype("datetime64[D]").tolist()

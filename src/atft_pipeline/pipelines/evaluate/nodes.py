@@ -171,6 +171,6 @@ def publish(
     """The page, also in MLflow beside the headline numbers; and the figures that kedro-viz shows."""
     page = report_page(metrics, figures, explanation)
     log_evaluation(metrics, figures, page)
-    shown = ("cumulative_rank_ic", "decile_returns", "paired_differences", "portfolio_returns", "rank_ic_by_slice")
+    shown = ("cumulative_rank_ic", "decile_returns", "paired_differences", "backtests", "rank_ic_by_slice")
     first, second, third, fourth, fifth = (figures[name] for name in shown)
     return page, first, second, third, fourth, fifth

@@ -67,7 +67,7 @@ def create_pipeline() -> Pipeline:
                     "cumulative_rank_ic",
                     "decile_returns",
                     "paired_differences",
-                    "portfolio_returns",
+                    "backtests",
                     "rank_ic_by_slice",
                 ],
                 name="publish",
