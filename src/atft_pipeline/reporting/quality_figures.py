@@ -128,7 +128,7 @@ def tails(report: dict[str, Any]) -> go.Figure:
                 row=1,
                 col=column,
             )
-    drawn.update_xaxes(type="log", tickformat=".1%", title="at least this size")
+    drawn.update_xaxes(type="log", dtick=1, tickformat=",.1~%", title="at least this size")
     drawn.update_yaxes(type="log", exponentformat="power", dtick=1)
     return drawn.update_yaxes(title="share of returns", row=1, col=1)
 
