@@ -58,13 +58,13 @@ REMOVED: dict[str, str] = {
     "AuditConfig.score_days": "it is the constant SCORE_DAYS in audit/audit.py",
     "AuditConfig.seed": "it is the constant SEED in audit/audit.py",
     **{
-        f"CleaningConfig.{rule}": f"name {rule} in the list ingest.cleaning.off to switch the rule off"
+        f"CleaningConfig.{rule}": f"name {rule} in the list ingest.cleaning.skip to switch the rule off"
         for rule in (
             *("not_finite", "zero_prices", "duplicate_keys", "conflicting_keys", "holiday_sessions", "crossed_range"),
             *("outside_range", "long_gaps", "impossible_moves", "one_day_ticks", "split_candidates"),
         )
     },
-    "CleaningConfig.undone_ticks": "leave undone_ticks out of the list ingest.cleaning.off to switch the rule on",
+    "CleaningConfig.undone_ticks": "leave undone_ticks out of the list ingest.cleaning.skip to switch the rule on",
     "CleaningConfig.holiday_share": "it is the constant HOLIDAY_FRACTION in prices/cleaning/calendar.py",
     "CleaningConfig.holiday_window": "it is the constant HOLIDAY_WINDOW in prices/cleaning/calendar.py",
     "CleaningConfig.range_tolerance": "it is the constant RANGE_TOLERANCE in prices/cleaning/rules.py",

@@ -116,7 +116,7 @@ def test_cleaning_that_needs_the_next_day(market: SampleMarket) -> None:
     ).with_columns(Volume=pl.when(ticked).then(pl.col("Volume") * 100).otherwise("Volume"))
     dirty = replace(market, prices=prices)
     assert run(dirty, steps()).passed
-    seeing = steps(IngestConfig(cleaning=CleaningConfig(off=())))
+    seeing = steps(IngestConfig(cleaning=CleaningConfig(skip=())))
     assert "clean_prices" in leaks(run(dirty, seeing))
 
 

@@ -17,7 +17,7 @@ from tests.project import kedro_many, kedro_ok, make_project, newest
 pytestmark = pytest.mark.slow
 
 SIZE = "sample_market.listings=60,sample_market.sessions=200"
-GRAPHS = ["graphs", "graphs_report", "graph_stability"]
+GRAPHS = ["graphs", "graphs_report", "graph_stability_figure"]
 DATA = ["clean_prices", "listings", "data_quality", "data_quality_page", "features", "panel", *GRAPHS]
 LOOK = """
 import json, sys

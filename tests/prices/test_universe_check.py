@@ -50,7 +50,7 @@ FRAME = raw_market(25, 90)
         ),
         pytest.param(
             FRAME.with_columns(Volume=pl.lit(0.0)),
-            r"none of 2,250 rows .* rule holiday_sessions touched 2,250 .*cleaning.off=.undone_ticks,holiday_sessions.",
+            r"none of 2,250 rows .* rule holiday_sessions touched .*cleaning.skip=.undone_ticks,holiday_sessions.",
             id="no volume",
         ),
         pytest.param(
@@ -80,6 +80,6 @@ def test_the_advice_of_the_line_works(tmp_path: Path) -> None:
         require_universe(report(closes, tmp_path))
     require_universe(report(closes, tmp_path, config))
     still = FRAME.with_columns(Volume=pl.lit(0.0))
-    found = report(still, tmp_path, IngestConfig(cleaning=CleaningConfig(off=("holiday_sessions",))))
+    found = report(still, tmp_path, IngestConfig(cleaning=CleaningConfig(skip=("holiday_sessions",))))
     with pytest.raises(DataError, match=r"not traded in 2,250 \(0% of the rows were traded; Volume is 0, blank or"):
         require_universe(found)

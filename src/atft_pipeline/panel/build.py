@@ -136,7 +136,6 @@ def _read_axes(
     rows: list[int] = []
     for month in months:
         table = pq.read_table(month, columns=["Date", "Listing"])
-        listing = table["Listing"]
         for start, stop, date in _runs(table["Date"], month):
             if date <= after:
                 continue
@@ -145,8 +144,11 @@ def _read_axes(
                 raise ArtifactError(msg)
             dates.append(date)
             rows.append(stop - start)
-            today = {str(name) for name in listing[start:stop].to_pylist()}
-            seen.update(dict.fromkeys(sorted(today - seen.keys())))
+        # Few names are new in a month: only their rows are looked at one by one.
+        names = {str(name) for name in table["Listing"].unique().to_pylist()} - seen.keys()
+        new = table.filter(pc.is_in(table["Listing"], pa.array(sorted(names), pa.string())))
+        pairs = zip(map(str, new["Date"].to_pylist()), map(str, new["Listing"].to_pylist()), strict=True)
+        seen.update(dict.fromkeys(name for date, name in sorted(set(pairs)) if date > after))
     return list(seen), dates, rows
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
@@ -199,7 +200,8 @@ def ancestry(catalog: CatalogProtocol[Any, Any], name: str, tree: Tree, version:
     """
     dataset = catalog.get(name)
     if not isinstance(dataset, AtomicDataset):
-        known = ", ".join(sorted(key for key in catalog if isinstance(catalog.get(key), AtomicDataset)))
+        made = sorted({output for stage in pipelines.values() for output in stage.all_outputs()})
+        known = ", ".join(key for key in made if isinstance(catalog.get(key), AtomicDataset))
         msg = f"{name} is no artifact with versions; there are: {known}"
         raise ArtifactError(msg)
     newest = version_folder(catalog, name)

@@ -46,7 +46,7 @@ def require_universe(report: dict[str, Any]) -> None:
         msg = (
             f"{source}: none of {report['input']['rows']:,} rows is left: rule {rule['rule']} touched {rule['rows']:,} "
             f"({rule['does'].split(':')[0].rstrip('.')}); give prices of traded days with their Volume, or set "
-            f"ingest.cleaning.off=[{off}]"
+            f"ingest.cleaning.skip=[{off}]"
         )
         raise DataError(msg)
     if seen["moves"] is not None and seen["moves"] < STILL:

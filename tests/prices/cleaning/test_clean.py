@@ -34,7 +34,7 @@ def raw(codes: int = 6, sessions: int = 40, **changes: dict[tuple[str, int], flo
 
 
 def run(frame: pl.DataFrame, *rules: str) -> Cleaned:
-    return clean_prices(frame, CleaningConfig(off=tuple(name for name in NAMES if name not in rules)))
+    return clean_prices(frame, CleaningConfig(skip=tuple(name for name in NAMES if name not in rules)))
 
 
 def touched(cleaned: Cleaned, rule: str) -> int:
@@ -50,10 +50,10 @@ def test_every_rule_has_a_switch_and_says_what_it_does() -> None:
     cleaned = clean_prices(raw(), CleaningConfig())
     assert all(len(count.does) > 20 for count in cleaned.rules)
     for rule in NAMES:
-        ran = clean_prices(raw(), CleaningConfig(off=(rule,))).rules[1:]
+        ran = clean_prices(raw(), CleaningConfig(skip=(rule,))).rules[1:]
         assert [count.rule for count in ran if not count.enabled] == [rule]
-    with pytest.raises(ConfigError, match="off: unknown rule spikes; known are not_finite, "):
-        CleaningConfig(off=("spikes",))
+    with pytest.raises(ConfigError, match="skip: unknown rule spikes; known are not_finite, "):
+        CleaningConfig(skip=("spikes",))
     assert [count.rule for count in cleaned.rules if not count.causal] == ["undone_ticks"]
     assert not next(count for count in cleaned.rules if count.rule == "undone_ticks").enabled
 

@@ -11,7 +11,7 @@ KEY = (pl.col("Code") == "C01") & (pl.col("Date") == FRAME["Date"].max())
 
 
 def clean(frame: pl.DataFrame, *off: str) -> Cleaned:
-    return clean_prices(frame, CleaningConfig(off=("undone_ticks", *off)))
+    return clean_prices(frame, CleaningConfig(skip=("undone_ticks", *off)))
 
 
 def rows(cleaned: Cleaned, rule: str) -> int:

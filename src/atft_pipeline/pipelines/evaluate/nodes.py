@@ -34,6 +34,8 @@ from atft_pipeline.training.experiment import MarketData
 
 REFERENCE_DAYS = 20
 EXPLAINED_DAYS = 20
+# Figures of the evaluation that kedro-viz shows; the page has all.
+SHOWN = ("cumulative_rank_ic", "decile_returns", "paired_differences", "backtests", "rank_ic_by_slice")
 
 
 @configured
@@ -167,10 +169,8 @@ def evaluate_scores(
 
 def publish(
     metrics: dict[str, Any], figures: dict[str, go.Figure], explanation: dict[str, Any]
-) -> tuple[str, go.Figure, go.Figure, go.Figure, go.Figure, go.Figure]:
-    """The page, also in MLflow beside the headline numbers; and the figures that kedro-viz shows."""
+) -> dict[str, str | go.Figure]:
+    """``page``, also in MLflow beside the headline numbers; and by name the figures that kedro-viz shows."""
     page = report_page(metrics, figures, explanation)
     log_evaluation(metrics, figures, page)
-    shown = ("cumulative_rank_ic", "decile_returns", "paired_differences", "backtests", "rank_ic_by_slice")
-    first, second, third, fourth, fifth = (figures[name] for name in shown)
-    return page, first, second, third, fourth, fifth
+    return {"page": page, **{name: figures[name] for name in SHOWN}}

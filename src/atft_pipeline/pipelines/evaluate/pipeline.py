@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from atft_pipeline.pipelines.evaluate.nodes import (
+    SHOWN,
     collect_scores,
     evaluate_scores,
     explain_model,
@@ -28,7 +29,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 explain_model,
                 inputs=["model", "panel", "graphs", "params:split", "params:runtime"],
-                outputs=["explanation", "feature_weights", "lag_weights"],
+                outputs=["explanation", "feature_weights_figure", "lag_weights_figure"],
                 name="explain",
             ),
             Node(score_baselines, inputs=BASELINE, outputs="baseline_scores", name="ridge"),
@@ -62,14 +63,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 publish,
                 inputs=["metrics", "evaluation_figures", "explanation"],
-                outputs=[
-                    "evaluation_page",
-                    "cumulative_rank_ic",
-                    "decile_returns",
-                    "paired_differences",
-                    "backtests",
-                    "rank_ic_by_slice",
-                ],
+                outputs={"page": "evaluation_page", **{name: f"{name}_figure" for name in SHOWN}},
                 name="publish",
             ),
         ]

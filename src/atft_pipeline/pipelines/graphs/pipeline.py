@@ -15,6 +15,11 @@ def create_pipeline() -> Pipeline:
                 outputs="graphs",
                 name="graphs",
             ),
-            Node(report_graphs, inputs="graphs", outputs=["graphs_report", "graph_stability"], name="graphs_report"),
+            Node(
+                report_graphs,
+                inputs="graphs",
+                outputs=["graphs_report", "graph_stability_figure"],
+                name="graphs_report",
+            ),
         ]
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 import polars as pl
 from optuna.trial import FrozenTrial
 
@@ -133,8 +132,11 @@ def report_study(
     split: SplitConfig,
     runtime: RuntimeConfig,
     hpo: HpoConfig,
-) -> tuple[str, dict[str, Any], *tuple[go.Figure, ...]]:
+) -> dict[str, Any]:
     """Tell what the study found; evaluate its winner on the test days, once.
+
+    Returns:
+        ``parameters`` of the winner as YAML, ``report`` as plain JSON types, and the figures by name.
 
     Raises:
         ArtifactError: no trial completed. The table, which is saved before, tells why.
@@ -157,7 +159,7 @@ def report_study(
     log_study(report, parameters, figures)
     for line in [] if dry else summary_lines(report):
         log.info(line)
-    return parameters, report, *figures.values()
+    return {"parameters": parameters, "report": report, **figures}
 
 
 def _accept(trials: list[FrozenTrial]) -> None:

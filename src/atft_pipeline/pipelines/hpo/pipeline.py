@@ -4,10 +4,10 @@ from kedro.pipeline import Node, Pipeline
 
 from atft_pipeline.pipelines.hpo.nodes import report_study, search, tabulate_study
 from atft_pipeline.pipelines.parameters import EXPERIMENT
+from atft_pipeline.reporting.study_figures import FIGURES
 
 STUDY = {"storage": "study_storage", "hpo": "params:hpo"}
 MARKET = {"panel": "panel", "graphs": "graphs", "split": "params:split"}
-FIGURES = ["hpo_history", "hpo_importance", "hpo_slices", "hpo_parallel", "hpo_timeline"]
 
 
 def create_pipeline() -> Pipeline:
@@ -40,7 +40,11 @@ def create_pipeline() -> Pipeline:
                     **MARKET,
                     "runtime": "params:runtime",
                 },
-                outputs=["best_parameters", "hpo_report", *FIGURES],
+                outputs={
+                    "parameters": "best_parameters",
+                    "report": "hpo_report",
+                    **{name: f"{name}_figure" for name in FIGURES},
+                },
                 name="report_study",
             ),
         ]

@@ -20,7 +20,7 @@ def create_pipeline() -> Pipeline:
                     **EXPERIMENT,
                     "tuned": "tuned_parameters",
                 },
-                outputs=["model", "training_history", "run_card", "run_card_page", "training_curves"],
+                outputs=["model", "training_history", "run_card", "run_card_page", "training_curves_figure"],
                 name="train",
             ),
         ]

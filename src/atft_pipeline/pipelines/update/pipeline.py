@@ -53,7 +53,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 report_graphs,
                 inputs="graphs",
-                outputs=["graphs_report", "graph_stability"],
+                outputs=["graphs_report", "graph_stability_figure"],
                 name="update_graphs_report",
             ),
         ]

@@ -151,7 +151,7 @@ def _told(frame: pl.DataFrame, touched: Touched) -> str:
     return (
         f"{lost.height:,} rows of {len(codes):,} codes ({', '.join(codes.head(3))}) that traded on days on which "
         "hardly any other code did were dropped; if they are of another market, name it in the listings or "
-        "by a suffix of its codes (7203.T), or add holiday_sessions to ingest.cleaning.off."
+        "by a suffix of its codes (7203.T), or add holiday_sessions to ingest.cleaning.skip."
     )
 
 

@@ -87,14 +87,14 @@ class CleaningConfig:
     """Which rules run.
 
     Attributes:
-        off: names of the rules that are switched off, of :data:`NAMES`; the quality report says what each rule does.
+        skip: names of the rules that do not run, of :data:`NAMES`; the quality report says what each rule does.
     """
 
-    off: tuple[str, ...] = LOOKING_AHEAD
+    skip: tuple[str, ...] = LOOKING_AHEAD
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.off) - set(NAMES))
-        require(not unknown, f"off: unknown rule {', '.join(unknown)}; known are {', '.join(NAMES)}")
+        unknown = sorted(set(self.skip) - set(NAMES))
+        require(not unknown, f"skip: unknown rule {', '.join(unknown)}; known are {', '.join(NAMES)}")
 
 
 def clean_prices(raw: pl.DataFrame, settings: CleaningConfig, listings: pl.DataFrame | None = None) -> Cleaned:
@@ -119,12 +119,12 @@ def clean_prices(raw: pl.DataFrame, settings: CleaningConfig, listings: pl.DataF
     )
     raw_tails = tail_counts(frame.select(one_day_returns("Code")).to_series())
     further: dict[str, dict[str, Any]] = {
-        "duplicate_keys": {"keep_conflicts": "conflicting_keys" not in settings.off},
+        "duplicate_keys": {"keep_conflicts": "conflicting_keys" not in settings.skip},
         "holiday_sessions": {"listings": listings},
     }
     for rule, name in zip(RULES, NAMES, strict=True):
         does, causal = " ".join((rule.__doc__ or "").split("\n\n")[0].split()), name not in LOOKING_AHEAD
-        if name in settings.off:
+        if name in settings.skip:
             counts.append(RuleCount(rule=name, does=does, causal=causal, enabled=False))
             continue
         touched = rule(frame, **further.get(name, {}))
