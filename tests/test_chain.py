@@ -109,7 +109,7 @@ def test_every_artifact_of_the_run_is_there(finished: tuple[Path, str]) -> None:
         "data/08_reporting/run_card.json",
         "data/08_reporting/evaluation.html",
         "data/08_reporting/lightgbm_card.json",
-        "data/08_reporting/backtests.json",
+        "data/08_reporting/backtests_figure.json",
     ]:
         assert newest(project, artifact).exists()
     assert (project / "mlflow.db").exists()
@@ -216,8 +216,8 @@ def test_a_model_is_not_tested_on_its_own_days_nor_asked_for_what_it_was_not_tra
         "lightgbm_scores.parquet",
         "lightgbm_card.json",
         "explanation.json",
-        "feature_weights.json",
-        "lag_weights.json",
+        "feature_weights_figure.json",
+        "lag_weights_figure.json",
     }
 
 

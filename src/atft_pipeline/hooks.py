@@ -98,7 +98,7 @@ class ArtifactHooks:
                 continue
             dataset = catalog.get(name)
             stage = producer(name)
-            place = getattr(dataset, "place", name)
+            place = getattr(dataset, "shown_path", name)
             version = getattr(getattr(dataset, "_version", None), "load", None)
             what = f"version {version} of {name}" if version else name
             remedy = (

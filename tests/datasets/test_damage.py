@@ -91,7 +91,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> list[Artifact]:
         Artifact(JsonDataset, "metrics.json", "evaluate", {"horizons": {"1": [0.25, 1]}}, same),
         Artifact(FrameDataset, "trial_returns.parquet", "hpo", frame, pl.DataFrame.rows),
         Artifact(TextDataset, "best_parameters.yml", "hpo", "training:\n  epochs: 3\n", same),
-        Artifact(FigureDataset, "decile_returns.json", "evaluate", figure, go.Figure.to_json),
+        Artifact(FigureDataset, "decile_returns_figure.json", "evaluate", figure, go.Figure.to_json),
         Artifact(FeaturesDataset, "features", "features", copied(folder / "forty" / "features"), read_months),
         Artifact(PanelDataset, "panel.arrow", "panel", copied(panel.path), all_days),
         Artifact(GraphsDataset, "graphs.arrow", "graphs", copied(graphs.path), all_months),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from atft_pipeline.features import alpha158
-from atft_pipeline.features.blocks import Block
+from atft_pipeline.features.blocks import ListingBlock
 
 NAN = math.nan
 Series = list[float]
@@ -192,7 +192,7 @@ def computed(columns: list[np.ndarray]) -> dict[str, np.ndarray]:
     empty = np.zeros(0, dtype=np.int64)
     out: dict[str, np.ndarray] = {}
     with np.errstate(all="ignore"):
-        block = Block(o, h, l, c, v, (h + l + c) / 3.0, np.zeros_like(c), empty, empty)
+        block = ListingBlock(o, h, l, c, v, (h + l + c) / 3.0, np.zeros_like(c), empty, empty)
         alpha158.emit_alpha158(block, out.__setitem__)
     return out
 

@@ -166,10 +166,10 @@ def test_passed_columns_by_pattern(tmp_path: Path) -> None:
     )
     config = replace(SMALL, groups=("calendar",), passthrough=("x_*",), passthrough_market=("m_*",), missing="mask")
     found, manifest = build(frame, tmp_path, config)
-    assert manifest.features == ("x_own", "x_hole", "MISSING_SHARE", *extras.CALENDAR, "m_rate")
+    assert manifest.features == ("x_own", "x_hole", "MISSING_FRACTION", *extras.CALENDAR, "m_rate")
     assert manifest.market_features[-1] == "m_rate"
-    assert set(found["MISSING_SHARE"].unique()) == {0.0, 0.5}
-    assert found.filter(pl.col("MISSING_SHARE") == 0.5)["x_hole"].abs().max() == 0.0
+    assert set(found["MISSING_FRACTION"].unique()) == {0.0, 0.5}
+    assert found.filter(pl.col("MISSING_FRACTION") == 0.5)["x_hole"].abs().max() == 0.0
     assert found["m_rate"].std() > 0.3
 
 

@@ -3,15 +3,15 @@ import polars as pl
 import pytest
 
 from atft_pipeline.features import extras
-from atft_pipeline.features.blocks import Block, blocks, price_axis
+from atft_pipeline.features.blocks import ListingBlock, listing_blocks, price_axis
 from tests.prices.frames import clean_frame
 
 
-def computed(frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], Block, np.ndarray]:
+def computed(frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], ListingBlock, np.ndarray]:
     axis = price_axis(frame)
     with np.errstate(all="ignore"):
         market = extras.day_series(axis).mean
-        block = next(blocks(axis, market, 10**6, extras.HISTORY, range(len(axis.dates))))()
+        block = next(listing_blocks(axis, market, 10**6, extras.HISTORY, range(len(axis.dates))))()
         out: dict[str, np.ndarray] = {}
         extras.emit_extras(block, out.__setitem__)
     return out, block, market
@@ -90,7 +90,7 @@ def test_causal_score_forgets_and_does_not_look_ahead() -> None:
 
 def test_calendar_turns_once_a_week_and_a_year() -> None:
     dates = np.array(["2024-01-01", "2024-01-08", "2024-01-31"], dtype="datetime64[D]")
-    found = extras.calendar(dates)
+    found = extras.calendar_columns(dates)
     assert tuple(found) == extras.CALENDAR
     assert found["WEEKDAY_SIN"][0] == pytest.approx(0.0, abs=1e-12)  # a Monday
     assert found["WEEKDAY_COS"][0] == found["WEEKDAY_COS"][1] == pytest.approx(1.0)

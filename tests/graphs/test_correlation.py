@@ -5,7 +5,7 @@ import torch
 
 from atft_pipeline.graphs.build import BLOCK
 from atft_pipeline.graphs.config import GraphConfig
-from atft_pipeline.graphs.correlation import blocks, correlate, prepare, session_weights, taking_part
+from atft_pipeline.graphs.correlation import correlate, prepare, row_ranges, session_weights, taking_part
 from tests.graphs.market import Array, make_market, plain_correlations
 
 CPU = torch.device("cpu")
@@ -17,7 +17,7 @@ def all_correlations(returns: Array, sector: Array, config: GraphConfig, size: i
     window = prepare(returns[:, active], sector[active], config, CPU)
     listing = active[window.order]
     result = np.full((len(sector), len(sector)), np.nan)
-    for start, stop in blocks(window, size):
+    for start, stop in row_ranges(window, size):
         result[np.ix_(listing[start:stop], listing)] = correlate(window, start, stop, config).numpy()
     return result
 
@@ -123,6 +123,6 @@ def test_cuda_equals_cpu() -> None:
     returns, _, sector, _ = make_market(days=60, listings=300, gaps=0.1)
     config = GraphConfig()
     windows = [prepare(returns, sector, config, torch.device(name)) for name in ("cpu", "cuda")]
-    for start, stop in blocks(windows[0], BLOCK):
+    for start, stop in row_ranges(windows[0], BLOCK):
         cpu, cuda = (correlate(window, start, stop, config).cpu() for window in windows)
         torch.testing.assert_close(cpu, cuda, atol=1e-5, rtol=0, equal_nan=True)

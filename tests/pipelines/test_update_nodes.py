@@ -15,15 +15,14 @@ from atft_pipeline.pipelines.features.nodes import compute_features
 from atft_pipeline.pipelines.graphs.nodes import connect_listings
 from atft_pipeline.pipelines.ingest.nodes import ingest_prices
 from atft_pipeline.pipelines.panel.nodes import pack_panel
-from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.pipelines.update.nodes import continue_features, continue_panel, update_prices
 from atft_pipeline.prices.ingest import IngestConfig
 from tests.features.market import raw_market
 
-INGEST = Params[IngestConfig](IngestConfig())
-FEATURES = Params[FeaturesConfig](FeaturesConfig(groups=("extras",), horizons=(1, 2)))
-PANEL = Params[PanelConfig](PanelConfig())
-GRAPHS = Params[GraphConfig](GraphConfig(k=3, window=20, min_observations=10, min_sector_neighbours=0))
+INGEST = IngestConfig()
+FEATURES = FeaturesConfig(groups=("extras",), horizons=(1, 2))
+PANEL = PanelConfig()
+GRAPHS = GraphConfig(k=3, window=20, min_observations=10, min_sector_neighbours=0)
 MARKET = raw_market(12, 100)
 DAYS = MARKET["Date"].unique().sort()
 

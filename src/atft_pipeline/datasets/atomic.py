@@ -121,15 +121,15 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
 
     def _tell_lost(self, newest: str) -> None:
         """Tell of later versions that were saved and whose artifact is gone: what is read is older than they are."""
-        place = Path(str(self._filepath))
+        root = Path(str(self._filepath))
         lost = sorted(
             record.parent.name
-            for record in place.glob(f"*/{CONTENTS}")
+            for record in root.glob(f"*/{CONTENTS}")
             if record.parent.name > newest
             and record.with_name(LINEAGE).exists()
-            and not record.with_name(place.name).exists()
+            and not record.with_name(root.name).exists()
         )
-        gone = place / lost[-1] / place.name if lost else None
+        gone = root / lost[-1] / root.name if lost else None
         if gone is not None and gone not in TOLD:
             TOLD.add(gone)
             line = "%s %s was saved and is gone (%s): the older version %s is read; %s"
@@ -143,7 +143,7 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         newest = max(self.list_versions(full_path=False), default="")
         chosen = later_version(asked, newest) if newest > asked else asked
         if chosen != asked:
-            log.warning("%s: version %s lies in the future; this one is saved as %s", self.place, newest, chosen)
+            log.warning("%s: version %s lies in the future; this one is saved as %s", self.shown_path, newest, chosen)
         self._named = asked, chosen
         return chosen
 
@@ -190,8 +190,8 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
 
     def _sweep(self) -> None:
         """Remove what killed runs left of this artifact, in the folders of all versions."""
-        place = Path(str(self._filepath))
-        for folder in place.glob("*/") if self._version is not None else [place.parent]:
+        root = Path(str(self._filepath))
+        for folder in root.glob("*/") if self._version is not None else [root.parent]:
             # The empty folder of a run that is about to write is left alone.
             if sweep(folder) and self._version is not None:
                 forget(folder)
@@ -211,7 +211,7 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         return Path(self._get_versioned_path(version)).parent
 
     @property
-    def place(self) -> str:
+    def shown_path(self) -> str:
         """Where the artifact lies, for messages."""
         return str(self._filepath)
 

@@ -96,7 +96,7 @@ class RawPathDataset(AbstractDataset[Path, Path | None]):
         return {"filepath": self._given, "beside": self._beside, "sibling": self._sibling}
 
     @property
-    def place(self) -> str:
+    def shown_path(self) -> str:
         """The path as it was asked for, for messages."""
         return str(self._given or self._beside)
 

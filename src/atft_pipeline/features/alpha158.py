@@ -10,7 +10,7 @@ Source: https://github.com/microsoft/qlib/blob/main/qlib/contrib/data/loader.py 
 
 import numpy as np
 
-from atft_pipeline.features.blocks import Block, Emit
+from atft_pipeline.features.blocks import Emit, ListingBlock
 from atft_pipeline.features.rolling import Floats, RollingPair, RollingSeries, shift
 
 WINDOWS = (5, 10, 20, 30, 60)
@@ -27,7 +27,7 @@ ROLLING = (
 NAMES = (*CANDLE, *PRICE, *(f"{name}{window}" for name in ROLLING for window in WINDOWS))
 
 
-def emit_alpha158(block: Block, emit: Emit) -> None:
+def emit_alpha158(block: ListingBlock, emit: Emit) -> None:
     """Hand every feature of a block to ``emit(name, values [rows, listings])``."""
     _candles(block, emit)
     close = RollingSeries(block.close, WINDOWS)
@@ -38,7 +38,7 @@ def emit_alpha158(block: Block, emit: Emit) -> None:
     _volumes(block, emit)
 
 
-def _candles(block: Block, emit: Emit) -> None:
+def _candles(block: ListingBlock, emit: Emit) -> None:
     """Shape of the day's bar, and its prices over the close."""
     opened, high, low, close = block.open, block.high, block.low, block.close
     span = high - low + EPSILON
@@ -51,7 +51,7 @@ def _candles(block: Block, emit: Emit) -> None:
         emit(name, price / close)
 
 
-def _levels(block: Block, close: RollingSeries, emit: Emit) -> None:
+def _levels(block: ListingBlock, close: RollingSeries, emit: Emit) -> None:
     """Past closes, means, spreads, trends, quantiles and ranks over the close."""
     now = block.close
     scale = 1.0 / now
@@ -70,7 +70,7 @@ def _levels(block: Block, close: RollingSeries, emit: Emit) -> None:
         emit(f"RANK{window}", ranks[window])
 
 
-def _extremes(block: Block, emit: Emit) -> None:
+def _extremes(block: ListingBlock, emit: Emit) -> None:
     """Highs and lows of the window: how far, and how long ago."""
     high, low, close = RollingSeries(block.high, WINDOWS), RollingSeries(block.low, WINDOWS), block.close
     for window in WINDOWS:
@@ -84,7 +84,7 @@ def _extremes(block: Block, emit: Emit) -> None:
         emit(f"IMXD{window}", (latest - lowest) / window)
 
 
-def _correlations(block: Block, emit: Emit) -> None:
+def _correlations(block: ListingBlock, emit: Emit) -> None:
     """Price with volume, in levels and in changes."""
     level = RollingPair(block.close, np.log(block.volume + 1.0), WINDOWS)
     turnover = np.log(block.volume / shift(block.volume, 1) + 1.0)
@@ -119,7 +119,7 @@ def _moves(prefix: str, change: Floats, emit: Emit) -> None:
         emit(f"{prefix}SUMD{window}", (gain - loss) * scale)
 
 
-def _volumes(block: Block, emit: Emit) -> None:
+def _volumes(block: ListingBlock, emit: Emit) -> None:
     """Mean and spread of volume, of price moves weighted by it, and its own moves."""
     volume = RollingSeries(block.volume, WINDOWS)
     weighted = RollingSeries(finite(np.abs(block.close / shift(block.close, 1) - 1.0) * block.volume), WINDOWS)

@@ -16,7 +16,7 @@ PRICE_COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 
 
 @dataclass(frozen=True)
-class Block:
+class ListingBlock:
     """Some listings side by side: arrays [rows, listings], float64, NaN = missing.
 
     Rows after a listing's last one repeat it, so that they add no missing values; ``order`` leaves them out.
@@ -26,7 +26,7 @@ class Block:
         volume: shares.
         vwap: volume-weighted price, or (high + low + close) / 3 where the clean frame has none.
         market_return: equal-weighted return of the universe on the row's day.
-        order: flat places of the rows to write, sorted by day, then listing.
+        order: flat positions of the rows to write, sorted by day, then listing.
         rows: row of the price axis for each entry of ``order``.
     """
 
@@ -83,10 +83,10 @@ class PriceAxis:
         Sessions of the market, not rows of the listing: after a halt, the next row may be months away.
         """
         wanted = self._keys + sessions
-        place = np.minimum(np.searchsorted(self._keys, wanted), self.rows - 1)
+        position = np.minimum(np.searchsorted(self._keys, wanted), self.rows - 1)
         # The listing's last days must not run on into the next listing's first ones.
-        there = (self._keys[place] == wanted) & (self.listing[place] == self.listing)
-        return np.where(there, values[place], np.nan)
+        there = (self._keys[position] == wanted) & (self.listing[position] == self.listing)
+        return np.where(there, values[position], np.nan)
 
     @cached_property
     def _keys(self) -> NDArray[np.int64]:
@@ -136,9 +136,9 @@ def _floats(column: pl.Series) -> Floats:
     return values
 
 
-def blocks(
+def listing_blocks(
     axis: PriceAxis, market_return: Floats, cells: int, history: int, days: range
-) -> Iterator[Callable[[], Block]]:
+) -> Iterator[Callable[[], ListingBlock]]:
     """Cut the rows of some days into blocks; each is returned as a function that gathers it (to be called on a worker).
 
     Args:
@@ -155,18 +155,18 @@ def blocks(
     first = np.maximum(start, wanted - history)
     kept = np.flatnonzero(wanted < end)
     kept = kept[np.argsort((first - end)[kept], kind="stable")]
-    place = 0
-    while place < len(kept):
-        longest = int(end[kept[place]] - first[kept[place]])
-        chosen = np.sort(kept[place : place + max(1, cells // longest)])
-        place += len(chosen)
+    position = 0
+    while position < len(kept):
+        longest = int(end[kept[position]] - first[kept[position]])
+        chosen = np.sort(kept[position : position + max(1, cells // longest)])
+        position += len(chosen)
         yield _gatherer(axis, market_return, first[chosen], wanted[chosen], end[chosen])
 
 
 def _gatherer(
     axis: PriceAxis, market_return: Floats, first: NDArray[np.int64], wanted: NDArray[np.int64], end: NDArray[np.int64]
-) -> Callable[[], Block]:
-    def gather() -> Block:
+) -> Callable[[], ListingBlock]:
+    def gather() -> ListingBlock:
         time = np.arange(int((end - first).max()))[:, None]
         row = np.minimum(first + time, end - 1)
         column = {name: values[row] for name, values in axis.columns.items()}
@@ -175,7 +175,7 @@ def _gatherer(
         vwap = column.get("Vwap")
         if vwap is None:
             vwap = (column["High"] + column["Low"] + column["Close"]) / 3.0
-        return Block(
+        return ListingBlock(
             open=column["Open"],
             high=column["High"],
             low=column["Low"],

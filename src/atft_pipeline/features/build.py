@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import DataError
 from atft_pipeline.features import alpha158, extras
-from atft_pipeline.features.blocks import PRICE_COLUMNS, Block, PriceAxis, blocks, price_axis
+from atft_pipeline.features.blocks import PRICE_COLUMNS, ListingBlock, PriceAxis, listing_blocks, price_axis
 from atft_pipeline.features.columns import FeaturesConfig, choose_columns, passed_values
 from atft_pipeline.features.labels import day_targets, forward_returns, group_means
 from atft_pipeline.features.manifest import FeatureManifest, write_manifest
@@ -107,8 +107,8 @@ class _Build:
         self.daily = self._daily()
         self.labels = self._labels(priced)
         self.order = np.argsort(axis.day, kind="stable")
-        self.place = np.empty(axis.rows, dtype=np.int64)
-        self.place[self.order] = np.arange(axis.rows)
+        self.position = np.empty(axis.rows, dtype=np.int64)
+        self.position[self.order] = np.arange(axis.rows)
         self.day_start = np.searchsorted(axis.day[self.order], np.arange(len(axis.dates) + 1))
         self.workers = cpu_count() or 1
 
@@ -169,11 +169,11 @@ class _Build:
         if not computes or self.series is None:
             return
         history = extras.HISTORY if extras.emit_extras in computes else alpha158.HISTORY
-        for gather in blocks(self.axis, self.series.mean, BLOCK_CELLS, history, days):
+        for gather in listing_blocks(self.axis, self.series.mean, BLOCK_CELLS, history, days):
 
-            def fill(gather: Callable[[], Block] = gather) -> int:
+            def fill(gather: Callable[[], ListingBlock] = gather) -> int:
                 block = gather()
-                target = self.place[block.rows] - offset
+                target = self.position[block.rows] - offset
 
                 def emit(name: str, values: Floats) -> None:
                     line = lines.get(name)
@@ -217,9 +217,9 @@ class _Build:
             "InUniverse": axis.universe[rows],
         }
         table |= dict(zip(self.columns.features, features, strict=True))
-        for place, horizon in enumerate(self.config.horizons):
-            table[f"target_{horizon}"] = pl.Series(targets[place], nan_to_null=True)
-            table[f"return_{horizon}"] = pl.Series(self.labels[place, rows], nan_to_null=True)
+        for number, horizon in enumerate(self.config.horizons):
+            table[f"target_{horizon}"] = pl.Series(targets[number], nan_to_null=True)
+            table[f"return_{horizon}"] = pl.Series(self.labels[number, rows], nan_to_null=True)
         return pl.DataFrame(table)
 
     def _day(self, day: int, raw: Matrix, rows: NDArray[np.int64], out: Matrix) -> None:
@@ -258,7 +258,7 @@ class _Build:
     def _daily(self) -> dict[str, Floats]:
         """Columns that are the same for all listings of a day [D]."""
         clip = self.config.clip
-        found = extras.calendar(self.axis.dates)
+        found = extras.calendar_columns(self.axis.dates)
         if self.series is not None:
             found |= extras.regime(self.series, clip)
         for name in self.columns.market:
@@ -327,6 +327,6 @@ def _sector_ids(axis: PriceAxis, listings: pl.DataFrame | None) -> tuple[NDArray
     pairs = listings.select("Listing", pl.col("sector").cast(pl.String)).drop_nulls()
     by_listing = dict(pairs.unique("Listing", keep="first", maintain_order=True).iter_rows())
     names = sorted(set(by_listing.values()))
-    ids = {name: place for place, name in enumerate(names, start=1)}
+    ids = {name: number for number, name in enumerate(names, start=1)}
     found = np.array([ids.get(by_listing.get(name, ""), 0) for name in axis.names], dtype=np.int64)
     return found[axis.listing], names

@@ -18,7 +18,7 @@ from atft_pipeline.features.labels import Label, Target
 from atft_pipeline.features.normalise import Method
 from atft_pipeline.features.rolling import Floats
 
-MISSING_SHARE = "MISSING_SHARE"
+MISSING_FRACTION = "MISSING_FRACTION"
 RESERVED = ("Date", "Code", "Listing", "InUniverse")
 GROUPS = ("alpha158", "extras", "listing", "sector", "market", "calendar")
 LABELS = ("target_*", "return_*")
@@ -38,8 +38,8 @@ class FeaturesConfig:
         normalisation: per-day map of the features over the universe; ``none`` leaves values, also of market columns.
         target_normalisation: per-day map of the targets.
         clip: bound of normalised values, in standard deviations.
-        missing: ``zero`` (the middle of the day), or ``mask``: likewise, and a feature ``MISSING_SHARE``, the share of
-            a row's per-listing features that were missing.
+        missing: ``zero`` (the middle of the day), or ``mask``: likewise, and a feature ``MISSING_FRACTION``,
+            the fraction of a row's per-listing features that were missing.
     """
 
     groups: tuple[str, ...] = ("alpha158", "extras")
@@ -72,7 +72,7 @@ class Columns:
         sector: features relative to the sector, by name, with the line they start from.
         market: features equal for all listings of a day.
         passed: columns taken from the clean frame.
-        masked: whether ``MISSING_SHARE`` stands between the per-listing and the market features.
+        masked: whether ``MISSING_FRACTION`` stands between the per-listing and the market features.
     """
 
     raw: tuple[str, ...]
@@ -85,7 +85,7 @@ class Columns:
     @cached_property
     def features(self) -> tuple[str, ...]:
         """All features in the order of the table."""
-        return (*self.listing, *self.sector, *((MISSING_SHARE,) if self.masked else ()), *self.market)
+        return (*self.listing, *self.sector, *((MISSING_FRACTION,) if self.masked else ()), *self.market)
 
     @cached_property
     def listing_lines(self) -> NDArray[np.int64]:
@@ -119,7 +119,7 @@ def choose_columns(choice: FeaturesConfig, frame: pl.DataFrame, *, with_sectors:
         if not with_prices:
             raise DataError("target beta_residual needs prices; a prepared table has none")
         hidden.add(extras.BETA)
-    computed = {*listing, *sector, *market, MISSING_SHARE}
+    computed = {*listing, *sector, *market, MISSING_FRACTION}
     clash = [name for name in (*passed, *passed_market) if name in computed]
     if clash:
         raise DataError(f"passed column {', '.join(clash)} has the name of a computed feature: rename it")

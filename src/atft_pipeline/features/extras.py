@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atft_pipeline.features.alpha158 import finite
-from atft_pipeline.features.blocks import Block, Emit, PriceAxis
+from atft_pipeline.features.blocks import Emit, ListingBlock, PriceAxis
 from atft_pipeline.features.rolling import Floats, RollingPair, RollingSeries, shift
 
 HISTORY = 254  # rows before a row that its features read: a year of one-row differences
@@ -35,7 +35,7 @@ REGIME = (
 CALENDAR = ("WEEKDAY_SIN", "WEEKDAY_COS", "YEARDAY_SIN", "YEARDAY_COS", "MONTHDAY")
 
 
-def emit_extras(block: Block, emit: Emit) -> None:
+def emit_extras(block: ListingBlock, emit: Emit) -> None:
     """Hand every per-listing feature of a block to ``emit(name, values [rows, listings])``."""
     close, before = block.close, shift(block.close, 1)
     change = finite(close / before - 1.0)
@@ -63,7 +63,7 @@ def emit_extras(block: Block, emit: Emit) -> None:
     emit("RANGE20", RollingSeries(span, (MONTH,)).mean(MONTH))
 
 
-def _liquidity(block: Block, change: Floats, emit: Emit) -> None:
+def _liquidity(block: ListingBlock, change: Floats, emit: Emit) -> None:
     """Price impact per money traded (Amihud 2002, in logs), volume over its own mean, days without trade."""
     impact = RollingSeries(finite(np.abs(change) / (block.close * block.volume)), (MONTH,))
     emit("AMIHUD20", finite(np.log(impact.mean(MONTH))))
@@ -76,7 +76,7 @@ def _liquidity(block: Block, change: Floats, emit: Emit) -> None:
 
 @dataclass(frozen=True)
 class DaySeries:
-    """Equal-weighted daily aggregates over the universe [D]: mean return, share of rises, dispersion of returns."""
+    """Equal-weighted daily aggregates over the universe [D]: mean return, fraction of rises, dispersion of returns."""
 
     mean: Floats
     breadth: Floats
@@ -139,7 +139,7 @@ def causal_score(values: Floats, clip: float) -> Floats:
     return np.clip(np.where(known, score, 0.0), -clip, clip)[:, 0]
 
 
-def calendar(dates: NDArray[np.datetime64]) -> dict[str, Floats]:
+def calendar_columns(dates: NDArray[np.datetime64]) -> dict[str, Floats]:
     """Weekday and day of the year on circles, day of the month from -1 to 1 [D]."""
     day = dates.astype("datetime64[D]")
     weekday = (day.astype(np.int64) - 4) % 7 * (2 * np.pi / 7)  # day 0, 1970-01-01, was a Thursday

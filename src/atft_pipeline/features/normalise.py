@@ -26,7 +26,7 @@ def normalise_day(values: Matrix, universe: NDArray[np.bool_], method: Method, c
     Args:
         values: raw features [F, n]; NaN and infinite = missing.
         universe: rows on which the map is fitted [n].
-        method: ``rank_gauss`` (normal quantile of the mid-rank share), ``robust_z`` (median and MAD) or ``none``.
+        method: ``rank_gauss`` (normal quantile of the mid-rank fraction), ``robust_z`` (median and MAD) or ``none``.
         clip: bound of the normalised values; ``none`` is not clipped.
 
     Returns:
@@ -59,8 +59,8 @@ def _rank_gauss(values: Matrix, universe: NDArray[np.bool_], clip: float) -> Mat
     packed.sort(axis=1)
     level_with_next = (packed[:, 1:] ^ packed[:, :-1]) < TIE
     packed &= np.uint64(0xFFFFFFFF)
-    place = packed.view(np.int64)  # which row stands at each place
-    inside = universe.astype(np.int64)[place]
+    rows_at = packed.view(np.int64)  # which row stands at each rank
+    inside = universe.astype(np.int64)[rows_at]
     counted = np.cumsum(inside, axis=1)
     present = rows - missing
     size = np.where(present > 0, counted[np.arange(lines), np.maximum(present - 1, 0)], 0)
@@ -73,8 +73,8 @@ def _rank_gauss(values: Matrix, universe: NDArray[np.bool_], clip: float) -> Mat
     for line in np.flatnonzero(missing).tolist():
         ordered[line, present[line] :] = 0.0
     out = np.empty(lines * rows, dtype=np.float32)
-    place += np.arange(0, lines * rows, rows)[:, None]
-    out[place.reshape(-1)] = ordered.reshape(-1)
+    rows_at += np.arange(0, lines * rows, rows)[:, None]
+    out[rows_at.reshape(-1)] = ordered.reshape(-1)
     return out.reshape(lines, rows)
 
 
@@ -123,8 +123,8 @@ def gauss_table(count: int, clip: float) -> Matrix:
     """Clipped normal quantiles of i / (2 count) for i = 0 .. 2 count; all 0 for an empty universe."""
     if count == 0:
         return np.zeros(1, dtype=np.float32)
-    share = np.arange(2 * count + 1) / (2.0 * count)
-    return np.clip(ndtri(np.clip(share, 0.5 / count, 1.0 - 0.5 / count)), -clip, clip).astype(np.float32)
+    fraction = np.arange(2 * count + 1) / (2.0 * count)
+    return np.clip(ndtri(np.clip(fraction, 0.5 / count, 1.0 - 0.5 / count)), -clip, clip).astype(np.float32)
 
 
 def robust_z(values: Matrix, universe: NDArray[np.bool_], clip: float) -> Matrix:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# A window whose squared deviations are below this share of its squares holds one value up to rounding.
+# A window whose squared deviations are below this fraction of its squares holds one value up to rounding.
 CONSTANT_SHARE = 1e-14
 
 
@@ -177,11 +177,11 @@ class RollingSeries:
         return self._where_any(-self.minima.value[window], window)
 
     def max_position(self, window: int) -> Floats:
-        """1-based place of the first maximum, counted from the window's oldest row (Qlib's IdxMax)."""
+        """1-based position of the first maximum, counted from the window's oldest row (Qlib's IdxMax)."""
         return self._position(self.maxima.lag[window], window)
 
     def min_position(self, window: int) -> Floats:
-        """1-based place of the first minimum, counted from the window's oldest row (Qlib's IdxMin)."""
+        """1-based position of the first minimum, counted from the window's oldest row (Qlib's IdxMin)."""
         return self._position(self.minima.lag[window], window)
 
     def trend(self, window: int) -> tuple[Floats, Floats, Floats]:
@@ -196,7 +196,7 @@ class RollingSeries:
         residual = self.values - (total + slope * lag) / count
         return slope, rsquare, residual
 
-    def quantiles(self, window: int, shares: tuple[float, ...]) -> list[Floats]:
+    def quantiles(self, window: int, fractions: tuple[float, ...]) -> list[Floats]:
         """Windowed quantiles with linear interpolation over the present values."""
         padded = np.full((self.values.shape[1], len(self.values) + window - 1), np.nan)
         padded[:, window - 1 :] = self.values.T
@@ -205,12 +205,12 @@ class RollingSeries:
         base = (np.arange(listings * rows) * window).reshape(listings, rows)
         last = np.maximum(np.broadcast_to(self.counts[window], self.values.shape).T - 1.0, 0.0)
         out = []
-        for share in shares:
-            place = share * last
-            low = np.floor(place).astype(np.int64)
+        for fraction in fractions:
+            position = fraction * last
+            low = np.floor(position).astype(np.int64)
             high = np.minimum(low + 1, last.astype(np.int64))
             lower, upper = ordered[base + low], ordered[base + high]
-            out.append(np.ascontiguousarray((lower + (upper - lower) * (place - low)).T))
+            out.append(np.ascontiguousarray((lower + (upper - lower) * (position - low)).T))
         return out
 
     def percent_ranks(self) -> dict[int, Floats]:

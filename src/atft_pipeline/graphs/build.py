@@ -16,7 +16,7 @@ import torch
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError, DataError, UnavailableError
 from atft_pipeline.graphs.config import GraphConfig
-from atft_pipeline.graphs.correlation import blocks, correlate, prepare, taking_part
+from atft_pipeline.graphs.correlation import correlate, prepare, row_ranges, taking_part
 from atft_pipeline.graphs.graphs import EDGE_ATTRIBUTES, GraphsMeta, MonthlyGraphs, MonthMeta, graphs_schema
 from atft_pipeline.graphs.neighbors import select
 from atft_pipeline.lineage import hash_bytes, hash_json
@@ -155,11 +155,11 @@ def connect(
         window = prepare(month.returns, sector[month.active], config, device)
         listing = month.active[window.order]
         own_sector = torch.from_numpy(sector[listing]).to(device)
-        for start, stop in blocks(window, BLOCK):
+        for start, stop in row_ranges(window, BLOCK):
             block = correlate(window, start, stop, config)
             position, value = select(block, own_sector, window.log_volatility, start, config)
-            place = position.cpu().numpy()
-            neighbors[listing[start:stop]] = np.where(place >= 0, listing[place], -1)
+            chosen = position.cpu().numpy()
+            neighbors[listing[start:stop]] = np.where(chosen >= 0, listing[chosen], -1)
             correlation[listing[start:stop]] = value.cpu().numpy()
     edge_attr = np.zeros((len(sector), config.k, len(EDGE_ATTRIBUTES)), dtype=np.float32)
     edge_attr[..., 0] = correlation

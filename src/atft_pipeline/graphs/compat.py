@@ -58,8 +58,8 @@ def _difference(meta: GraphsMeta, listings: tuple[str, ...] | None) -> str:
     if listings == meta.listings:
         return f"{made_for}, the panel has the same listings on other dates"
     pairs = zip(meta.listings, listings, strict=False)
-    place = next((number for number, (old, new) in enumerate(pairs) if old != new), None)
-    if place is None:
+    position = next((number for number, (old, new) in enumerate(pairs) if old != new), None)
+    if position is None:
         return f"{made_for}, the panel has {len(listings)}"
-    first = f"listing {place} is {meta.listings[place]} in the graphs and {listings[place]} in the panel"
+    first = f"listing {position} is {meta.listings[position]} in the graphs and {listings[position]} in the panel"
     return f"{made_for}, the panel has {len(listings)}; {first}"

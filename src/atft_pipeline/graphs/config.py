@@ -14,7 +14,7 @@ class GraphConfig:
         k: neighbours of a listing at most.
         threshold: least absolute (shrunk) correlation of an edge, in [0, 1].
         min_observations: returns a listing needs in the window, and that a pair needs in common.
-        max_unchanged: share of returns of exactly zero above which a listing takes no part; prices that do not move
+        max_unchanged: fraction of returns of exactly zero above which a listing takes no part; prices that do not move
             would correlate with each other through the market's mean alone.
         clip: daily returns are limited to plus and minus this fraction; null leaves them.
         demean: subtract each day's mean over all listings, over the listing's sector, or nothing.

@@ -19,7 +19,7 @@ from atft_pipeline.graphs.config import GraphConfig
 
 # A sector needs so many listings on a day for a mean of its own; else the market's mean is taken.
 MIN_SECTOR_SIZE = 5
-# Below this share of a listing's variance, its variance on the common days is rounding of float32: no correlation.
+# Below this fraction of a listing's variance, its variance on the common days is rounding of float32: no correlation.
 MIN_COMMON_VARIANCE = 1e-4
 
 
@@ -113,7 +113,7 @@ def _daily_mean(values: Tensor, present: Tensor, sector: Tensor, config: GraphCo
     return torch.where((count[:, sector] >= MIN_SECTOR_SIZE) & (sector > 0), own, market)
 
 
-def blocks(window: Window, size: int) -> Iterator[tuple[int, int]]:
+def row_ranges(window: Window, size: int) -> Iterator[tuple[int, int]]:
     """Row ranges of at most ``size`` listings; none mixes listings with and without gaps."""
     listings = window.values.shape[1]
     for first, last in ((0, window.complete), (window.complete, listings)):

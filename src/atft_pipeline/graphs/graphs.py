@@ -153,10 +153,10 @@ class MonthlyGraphs:
         from torch_geometric.data import Data  # noqa: PLC0415  (only this view needs it)
 
         neighbors = torch.from_numpy(np.array(self.neighbors(month), dtype=np.int64))
-        listing, place = (neighbors >= 0).nonzero(as_tuple=True)
+        listing, slot = (neighbors >= 0).nonzero(as_tuple=True)
         return Data(
-            edge_index=torch.stack([neighbors[listing, place], listing]),
-            edge_attr=torch.from_numpy(np.array(self.edge_attr(month)))[listing, place],
+            edge_index=torch.stack([neighbors[listing, slot], listing]),
+            edge_attr=torch.from_numpy(np.array(self.edge_attr(month)))[listing, slot],
             num_nodes=len(neighbors),
         )
 
@@ -180,9 +180,9 @@ class AlignedGraphs:
         self.graphs = graphs
         months = graphs.months.astype("int64")
         wanted = panel_dates.astype("datetime64[M]").astype("int64")
-        place = np.searchsorted(months, wanted).clip(max=max(len(months) - 1, 0))
-        served = months[place] == wanted if len(months) else np.zeros(len(wanted), dtype=bool)
-        self._month_of_day: npt.NDArray[np.int64] = np.where(served, place, -1)
+        index = np.searchsorted(months, wanted).clip(max=max(len(months) - 1, 0))
+        served = months[index] == wanted if len(months) else np.zeros(len(wanted), dtype=bool)
+        self._month_of_day: npt.NDArray[np.int64] = np.where(served, index, -1)
 
     @property
     def k(self) -> int:

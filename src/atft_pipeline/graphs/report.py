@@ -14,7 +14,7 @@ from atft_pipeline.graphs.graphs import MonthlyGraphs
 
 @dataclass(frozen=True)
 class MonthReport:
-    """One month's graph in numbers; shares are NaN where there is nothing to count.
+    """One month's graph in numbers; fractions are NaN where there is nothing to count.
 
     Attributes:
         month: the month served, ``YYYY-MM``.
@@ -77,8 +77,8 @@ def edge_turnover(before: npt.NDArray[np.int32] | None, after: npt.NDArray[np.in
 
 def _edge_keys(neighbors: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """One number for each directed edge: listing * N + neighbour."""
-    listing, place = np.nonzero(neighbors >= 0)
-    keys: npt.NDArray[np.int64] = listing * len(neighbors) + neighbors[listing, place].astype(np.int64)
+    listing, slot = np.nonzero(neighbors >= 0)
+    keys: npt.NDArray[np.int64] = listing * len(neighbors) + neighbors[listing, slot].astype(np.int64)
     return keys
 
 

@@ -211,7 +211,7 @@ def _describe(
 def _encode(names: Sequence[str | None]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Number names from 1 in sorted order; 0 is unknown."""
     vocabulary = sorted({name for name in names if name})
-    number = {name: place + 1 for place, name in enumerate(vocabulary)}
+    number = {name: index + 1 for index, name in enumerate(vocabulary)}
     return ("unknown", *vocabulary), tuple(number.get(name or "", 0) for name in names)
 
 
@@ -247,6 +247,6 @@ def _days_of(
 def _stack(table: pa.Table, names: Sequence[str], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Lay columns side by side as a row-major matrix [rows, columns]; null becomes NaN."""
     matrix = np.empty((table.num_rows, len(names)), dtype=dtype)
-    for place, name in enumerate(names):
-        matrix[:, place] = table[name].to_numpy()
+    for column, name in enumerate(names):
+        matrix[:, column] = table[name].to_numpy()
     return matrix

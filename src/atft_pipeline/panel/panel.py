@@ -191,13 +191,13 @@ class Panel:
             if not any(_matches(name, pattern) for name in names):
                 msg = f"{self.path}: {pattern} matches none of the panel's {len(names)} features"
                 raise ConfigError(msg)
-        places = [place for place, name in enumerate(names) if any(_matches(name, item) for item in patterns)]
-        if len(places) == len(names):
+        kept = [index for index, name in enumerate(names) if any(_matches(name, item) for item in patterns)]
+        if len(kept) == len(names):
             return self
-        kept = tuple(names[place] for place in places)
-        market = tuple(name for name in self.meta.market_features if name in kept)
-        meta = replace(self.meta, feature_names=kept, market_features=market)
-        columns = np.array(places) if self._columns is None else self._columns[places]
+        shown = tuple(names[index] for index in kept)
+        market = tuple(name for name in self.meta.market_features if name in shown)
+        meta = replace(self.meta, feature_names=shown, market_features=market)
+        columns = np.array(kept) if self._columns is None else self._columns[kept]
         return Panel(self.path, self._reader, meta, self.index, columns, self._first)
 
     @cached_property
@@ -245,11 +245,11 @@ class Panel:
         Raises:
             ArtifactError: the rows are not those that were written.
         """
-        place = self._first + day
+        index = self._first + day
         parts = {LABELS_SUM, FEATURES_SUM} if features else {LABELS_SUM}
-        if all((place, part) in self._sound for part in parts):
-            return self._reader.get_batch(place)
-        batch, stored = self._reader.get_batch_with_custom_metadata(place)
+        if all((index, part) in self._sound for part in parts):
+            return self._reader.get_batch(index)
+        batch, stored = self._reader.get_batch_with_custom_metadata(index)
         found = checksums(batch, parts)
         # A panel that was written before there were checksums has none.
         if any(part in stored and stored[part] != value for part, value in (found.items() if stored else ())):
@@ -258,7 +258,7 @@ class Panel:
                 "differs); rebuild it with: kedro run --pipeline=panel"
             )
             raise ArtifactError(msg)
-        self._sound |= {(place, part) for part in parts}
+        self._sound |= {(index, part) for part in parts}
         return batch
 
     def tail(self, days: int) -> "Panel":

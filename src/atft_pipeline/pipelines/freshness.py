@@ -206,7 +206,7 @@ def ancestry(catalog: CatalogProtocol[Any, Any], name: str, tree: Tree, version:
         raise ArtifactError(msg)
     newest = version_folder(catalog, name)
     if newest is None:
-        msg = f"{name} was never saved ({dataset.place})"
+        msg = f"{name} was never saved ({dataset.shown_path})"
         raise ArtifactError(msg)
     folder = newest if version is None else newest.parent / version
     record = read_record(folder)

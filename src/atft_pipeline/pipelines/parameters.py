@@ -51,7 +51,11 @@ def configured(node: Callable[..., R]) -> Callable[..., R]:
     ``--params training.epochs=2`` know, and is handed on whole.
     """
     hints = get_type_hints(node)
-    given = [taken for name in inspect.signature(node).parameters for taken in _taken(name, hints[name])]
+    given = [
+        taken
+        for name, argument in inspect.signature(node).parameters.items()
+        for taken in _taken(name, hints[name], argument.default)
+    ]
 
     @functools.wraps(node)
     def with_objects(*args: Any, **kwargs: Any) -> R:
@@ -67,7 +71,7 @@ def configured(node: Callable[..., R]) -> Callable[..., R]:
     return with_objects
 
 
-def _taken(name: str, hint: Any) -> Iterator[inspect.Parameter]:
+def _taken(name: str, hint: Any, default: Any = inspect.Parameter.empty) -> Iterator[inspect.Parameter]:
     """The arguments that Kedro sees in place of one of the function's own."""
     if hint is Experiment:
         for field, inner in get_type_hints(Experiment).items():
@@ -75,4 +79,5 @@ def _taken(name: str, hint: Any) -> Iterator[inspect.Parameter]:
         return
     is_config = is_dataclass(hint) and hasattr(hint, "__pydantic_config__")
     annotation = Params[hint] if is_config else hint
-    yield inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    yield inspect.Parameter(name, kind, default=default, annotation=annotation)

@@ -54,7 +54,7 @@ def read_prepared(path: Path, settings: PreparedConfig, prices: PricesConfig) ->
 
     Returns:
         Date, Code, Listing, InUniverse, every other numeric column, ``return_{h}``; sorted by Listing and Date. And the
-        coverage report: share of values of each column, and what was left out.
+        coverage report: fraction of values of each column, and what was left out.
 
     Raises:
         DataError: a column is missing or empty, or a key appears twice.
@@ -175,7 +175,7 @@ def _check(frame: pl.DataFrame, path: Path, settings: PreparedConfig, coverage: 
         lacking = [name for name in found if not coverage[name]]
         if not found or lacking:
             what = f"column {lacking[0]!r} is empty" if lacking else f"no column matches {pattern!r}"
-            msg = f"{path}: {what}, but ingest.prepared.required asks for it; mend the table or the parameter"
+            msg = f"{path}: {what}, but ingest.prepared.required asks for it; correct the table or the parameter"
             raise DataError(msg)
     twice = frame.group_by("Code", "Date").len().filter(pl.col("len") > 1).sort("Code", "Date")
     if twice.height:

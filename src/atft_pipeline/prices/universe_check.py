@@ -5,7 +5,7 @@ from typing import Any
 from atft_pipeline.errors import DataError
 from atft_pipeline.prices.universe import DOLLAR_VOLUME_WINDOW, REASONS
 
-# Prices of which less than this share ever change are no prices.
+# Prices of which less than this fraction ever change are no prices.
 STILL = 0.01
 # Reason -> what was seen of the rows (a key of ``seen``), how it is written, parameter, what else may be the cause.
 CAUSES = {

@@ -125,7 +125,7 @@ def generate(config: SampleMarketConfig) -> SampleMarket:
     stated = np.where(rng.random(config.listings) < 0.75, sector, rng.integers(0, config.sectors, config.listings))
     states = hidden_states(rng, config, group)
     volatility = rng.uniform(0.010, 0.022, config.listings)
-    returns = daily_returns(rng, config, group, sector, volatility, states)
+    returns = simulate_returns(rng, config, group, sector, volatility, states)
     clean = candles(rng, returns, volatility, states)
     alive = lifetimes(rng, config)
     prices = _long(dates, codes, alive, clean)
@@ -179,7 +179,7 @@ def hidden_states(rng: np.random.Generator, config: SampleMarketConfig, group: n
     return States(own=own, volume=volume, cycle=np.cos(phase), drift=drift)
 
 
-def daily_returns(
+def simulate_returns(
     rng: np.random.Generator,
     config: SampleMarketConfig,
     group: npt.NDArray[np.int64],

@@ -14,15 +14,16 @@ from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.graphs.report import report_months
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.prices.returns import daily_returns
 from atft_pipeline.reporting.graph_figures import graph_stability
 
 
+@configured
 def connect_listings(
     clean_prices: pl.DataFrame,
     panel: Panel,
-    config: Params[GraphConfig],
+    config: GraphConfig,
     workspace: Path,
     previous: MonthlyGraphs | None = None,
 ) -> Path:
@@ -38,7 +39,7 @@ def connect_listings(
             panel.listings,
             panel.sector,
             panel.market,
-            config.root,
+            config,
             panel.meta.index_fingerprint,
             path,
             lineage={"panel": panel.meta.fingerprint},

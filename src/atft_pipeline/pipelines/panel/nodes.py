@@ -6,11 +6,12 @@ import polars as pl
 
 from atft_pipeline.datasets.artifacts import draft
 from atft_pipeline.panel.build import PanelConfig, build_panel
-from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.parameters import configured
 
 
-def pack_panel(features: Path, listings: pl.DataFrame, config: Params[PanelConfig], workspace: Path) -> Path:
+@configured
+def pack_panel(features: Path, listings: pl.DataFrame, config: PanelConfig, workspace: Path) -> Path:
     """Pack the feature table into the panel, in the working folder; return its path."""
     with draft(workspace, "panel") as path:
-        build_panel(features, listings.to_arrow(), path, config.root)
+        build_panel(features, listings.to_arrow(), path, config)
     return path

@@ -23,19 +23,20 @@ from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.build import append_days
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.ingest.nodes import ingest_prices
-from atft_pipeline.pipelines.parameters import Params
+from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.prices.ingest import IngestConfig
 from atft_pipeline.prices.reading.read import date_range
 
 
+@configured
 def update_prices(
     prices: Path,
     listings: Path | None,
     previous_features: Path,
     previous_panel: Panel,
     previous_graphs: MonthlyGraphs,
-    config: Params[IngestConfig],
-    features: Params[FeaturesConfig],
+    config: IngestConfig,
+    features: FeaturesConfig,
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any], str]:
     """Read and clean the prices, once they can continue the artifacts; otherwise nothing is saved.
 
@@ -46,7 +47,7 @@ def update_prices(
         DataError: the last day has not arrived in full.
     """
     dates = previous_panel.index.dates
-    first, newest = map(str, date_range(prices, config.root.prices))
+    first, newest = map(str, date_range(prices, config.prices))
     if first > dates[0]:
         msg = (
             f"{prices} begins on {first}, the panel on {dates[0]}: an update needs all prices, the new days among "
@@ -60,8 +61,8 @@ def update_prices(
         )
         raise ArtifactError(msg)
     made = ingest_prices(prices, listings, config)
-    check_delivered(made[0], config.root.min_delivered, prices)
-    _check_history(made[0], made[1], previous_features, previous_panel, features.root, prices)
+    check_delivered(made[0], config.min_delivered, prices)
+    _check_history(made[0], made[1], previous_features, previous_panel, features, prices)
     finished = (
         previous_graphs.meta.index_fingerprint == previous_panel.meta.index_fingerprint
         and previous_panel.meta.lineage.get("features") == read_manifest(previous_features).fingerprint
@@ -94,26 +95,28 @@ def _check_history(
             raise ArtifactError(msg)
 
 
+@configured
 def continue_features(
     clean_prices: pl.DataFrame,
     listings: pl.DataFrame,
     previous: Path,
-    config: Params[FeaturesConfig],
+    config: FeaturesConfig,
     workspace: Path,
 ) -> Path:
     """Write the feature table into the working folder, months that stay as links; return its path."""
     with draft(workspace, "features") as folder:
-        update_features(previous, clean_prices, listings, config.root, folder)
+        update_features(previous, clean_prices, listings, config, folder)
     return folder
 
 
+@configured
 def continue_panel(
     features: Path,
     previous_features: Path,
     previous_panel: Panel,
     clean_prices: pl.DataFrame,
     listings: pl.DataFrame,
-    config: Params[FeaturesConfig],
+    config: FeaturesConfig,
     workspace: Path,
 ) -> Path:
     """Write the panel into the working folder, the days whose rows stay as copies byte for byte; return its path.
@@ -126,7 +129,7 @@ def continue_panel(
     last = previous_panel.dates[-1].astype(object)
     built_from = previous_panel.meta.lineage.get("features")
     if built_from != read_manifest(previous_features).fingerprint and built_from != history_fingerprint(
-        clean_prices, listings, config.root, last
+        clean_prices, listings, config, last
     ):
         msg = f"{previous_panel.path} was built from other features; rebuild it with: kedro run --pipeline=panel"
         raise ArtifactError(msg)
@@ -136,6 +139,6 @@ def continue_panel(
             link(previous_panel.path, path)
         else:
             assert isinstance(first, date)
-            since = str(update_start(clean_prices, first, config.root))
+            since = str(update_start(clean_prices, first, config))
             append_days(previous_panel, features, listings.to_arrow(), path, since)
     return path

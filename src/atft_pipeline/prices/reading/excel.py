@@ -50,8 +50,8 @@ def _rows(sheet: ET.Element, shared: list[str]) -> list[list[str]]:
     for line in sheet.iter(f"{MAIN}row"):
         cells: list[str] = []
         for cell in line.iter(f"{MAIN}c"):
-            place = _column(cell.attrib["r"]) if "r" in cell.attrib else len(cells)
-            cells += [""] * (place - len(cells))
+            column = _column(cell.attrib["r"]) if "r" in cell.attrib else len(cells)
+            cells += [""] * (column - len(cells))
             cells.append(_value(cell, shared))
         if any(cells):
             rows.append(cells)
@@ -71,7 +71,7 @@ def _value(cell: ET.Element, shared: list[str]) -> str:
 
 def _column(reference: str) -> int:
     """Index of a cell's column: A1 is 0, AA1 is 26."""
-    place = 0
+    column = 0
     for letter in re.match(r"[A-Z]+", reference)[0]:  # type: ignore[index]
-        place = place * 26 + ord(letter) - 64
-    return place - 1
+        column = column * 26 + ord(letter) - 64
+    return column - 1

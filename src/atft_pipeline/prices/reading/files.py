@@ -282,17 +282,17 @@ def _decode(file: Path, data: bytes) -> str:
 
 def _find_header(lines: list[str]) -> tuple[str, int]:
     """Find the separator and the line of the header; titles may stand above it."""
-    filled = [place for place, line in enumerate(lines[:PREAMBLE]) if line.strip()]
+    filled = [number for number, line in enumerate(lines[:PREAMBLE]) if line.strip()]
     best = (",", filled[0])
-    for place in filled:
-        separator = max(SEPARATORS, key=lambda mark: len(next(csv.reader([lines[place]], delimiter=mark), [])))
-        cells = next(csv.reader([lines[place]], delimiter=separator))
-        if place == filled[0]:
-            best = (separator, place)
+    for number in filled:
+        separator = max(SEPARATORS, key=lambda mark: len(next(csv.reader([lines[number]], delimiter=mark), [])))
+        cells = next(csv.reader([lines[number]], delimiter=separator))
+        if number == filled[0]:
+            best = (separator, number)
             widest = len([cell for cell in cells if cell.strip()])
         named = [cell for cell in cells if cell.strip()]
         if len(named) >= 2 and any(key(cell) in DATES for cell in named):
-            return (separator, place) if place == filled[0] or len(named) > widest else best
+            return (separator, number) if number == filled[0] or len(named) > widest else best
     return best
 
 

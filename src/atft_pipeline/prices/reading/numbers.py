@@ -41,11 +41,11 @@ def read_numbers(
     Raises:
         DataError: a value is no number, or the file leaves a doubt how its numbers are written.
     """
-    tidy = frame.select(_tidy(pl.col(name)) for name in columns)
-    comma = _decimal_comma(tidy, where, counts, separator_is_comma)
-    numbers = tidy.select(_number(pl.col(name), comma) for name in columns)
+    stripped = frame.select(_stripped(pl.col(name)) for name in columns)
+    comma = _decimal_comma(stripped, where, counts, separator_is_comma)
+    numbers = stripped.select(_number(pl.col(name), comma) for name in columns)
     for name in columns:
-        wrong = tidy[name].is_not_null() & numbers[name].is_null()
+        wrong = stripped[name].is_not_null() & numbers[name].is_null()
         if wrong.any():
             row = int(wrong.arg_max() or 0)
             day = frame["Date"][row] if "Date" in frame.columns else None
@@ -60,30 +60,30 @@ def read_numbers(
 
 def is_number(text: str) -> bool:
     """Whether a text can be a number, however it is written."""
-    tidy = pl.DataFrame({"x": [text]}).select(_tidy(pl.col("x")))
-    ways = tidy.select(pl.coalesce(_number(pl.col("x"), comma) for comma in (False, True)))
+    stripped = pl.DataFrame({"x": [text]}).select(_stripped(pl.col("x")))
+    ways = stripped.select(pl.coalesce(_number(pl.col("x"), comma) for comma in (False, True)))
     return ways.to_series()[0] is not None
 
 
-def _tidy(text: pl.Expr) -> pl.Expr:
+def _stripped(text: pl.Expr) -> pl.Expr:
     """Strip blanks, currency signs and apostrophes; words for nothing become null."""
     bare = text.str.strip_chars().str.replace_all(r"[\s\u{a0}\u{202f}'’]", "").str.replace_all(CURRENCY, "")
     bare = bare.str.replace(r"^\((.*)\)$", "-${1}")
     return pl.when(~bare.str.to_lowercase().is_in(NULL_WORDS)).then(bare)
 
 
-def _decimal_comma(tidy: pl.DataFrame, where: object, counts: frozenset[str], separator_is_comma: bool) -> bool:
+def _decimal_comma(stripped: pl.DataFrame, where: object, counts: frozenset[str], separator_is_comma: bool) -> bool:
     """Decide how the file writes decimals."""
-    if not tidy.select(pl.any_horizontal(pl.all().str.contains(r",|\.\d{3}\.").any()))[0, 0]:
+    if not stripped.select(pl.any_horizontal(pl.all().str.contains(r",|\.\d{3}\.").any()))[0, 0]:
         return False
-    point, comma = (_first(tidy, pattern) for pattern in (SURE_POINT, SURE_COMMA))
+    point, comma = (_first(stripped, pattern) for pattern in (SURE_POINT, SURE_COMMA))
     if point and comma:
         msg = (
             f"{where}: numbers are written in two ways, {comma[1]!r} in column {comma[0]!r} and {point[1]!r} in "
             f"column {point[0]!r}; write all of them with a decimal point and without thousands separators"
         )
         raise DataError(msg)
-    prices = tidy.drop(counts)
+    prices = stripped.drop(counts)
     if point:
         return False
     if comma:
@@ -105,10 +105,10 @@ def _decimal_comma(tidy: pl.DataFrame, where: object, counts: frozenset[str], se
     return comma is not None or doubt is not None
 
 
-def _first(tidy: pl.DataFrame, pattern: str) -> tuple[str, str] | None:
+def _first(stripped: pl.DataFrame, pattern: str) -> tuple[str, str] | None:
     """First value that matches, with its column."""
-    for name in tidy.columns:
-        found = tidy[name].filter(tidy[name].str.contains(pattern).fill_null(value=False))
+    for name in stripped.columns:
+        found = stripped[name].filter(stripped[name].str.contains(pattern).fill_null(value=False))
         if len(found):
             return name, found[0]
     return None

@@ -226,8 +226,8 @@ def _plans(tables: list[Table], path: Path, settings: PricesConfig, notes: Notes
             notes.add(f"{unused!r} was not used: Close is {plan.sources['Close']!r} as it stands, adjusted or not")
         plans.append((plan, None if "Code" in plan.sources else code))
     if named:
-        place = next(place for place, code in enumerate(codes) if code)
-        notes.add(f"codes were taken from the names of the files, such as {codes[place]} from {tables[place]}")
+        index = next(index for index, code in enumerate(codes) if code)
+        notes.add(f"codes were taken from the names of the files, such as {codes[index]} from {tables[index]}")
     return plans
 
 
@@ -279,7 +279,7 @@ def _concatenate(read: list[Part], path: Path, settings: PricesConfig, presets: 
 
 
 def _check(frame: pl.DataFrame, path: Path) -> None:
-    """Refuse what no cleaning can mend."""
+    """Refuse what no cleaning rule can repair."""
     unknown = {name for name in REQUIRED if frame[name].null_count() == frame.height}
     closes_alone = {"Open", "High", "Low"}
     allowed = closes_alone | {"Volume"} if unknown >= closes_alone else set()

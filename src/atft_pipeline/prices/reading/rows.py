@@ -168,8 +168,8 @@ def _without_footer(
         return frame
     dates = frame[date].cast(pl.String)
     count = 0
-    for place in range(frame.height - 1, max(frame.height - 1 - FOOTER, -1), -1):
-        day, close = dates[place], closes[place]
+    for index in range(frame.height - 1, max(frame.height - 1 - FOOTER, -1), -1):
+        day, close = dates[index], closes[index]
         if (day and is_date(day)) or (close is not None and (closes.dtype != pl.String or is_number(close))):
             break
         count += 1
