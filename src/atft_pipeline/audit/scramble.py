@@ -6,7 +6,6 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-PRICES = ("Open", "High", "Low", "Close")
 LABEL = re.compile(r"return_(\d+)")
 NEWCOMER = "ZZZ-new"
 

@@ -4,7 +4,7 @@ import pandera.polars as pa
 import polars as pl
 from pandera.api.polars.types import PolarsData
 
-PRICES = ("Open", "High", "Low", "Close")
+from atft_pipeline.prices.reading.names import PRICE_COLUMNS
 
 
 def _sorted_unique(data: PolarsData) -> pl.LazyFrame:
@@ -33,7 +33,7 @@ CleanPrices = pa.DataFrameSchema(
         "Listing": pa.Column(pl.String),
         "InUniverse": pa.Column(pl.Boolean),
         "Volume": pa.Column(pl.Float64, pa.Check.ge(0), nullable=True, required=False),
-        **{name: _positive() for name in PRICES},
+        **{name: _positive() for name in PRICE_COLUMNS},
     },
     checks=[
         pa.Check(_sorted_unique, error="rows must ascend by Listing and Date, each pair once"),

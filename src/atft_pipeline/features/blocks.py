@@ -12,7 +12,7 @@ from atft_pipeline.features.rolling import Floats
 
 Emit = Callable[[str, Floats], None]
 
-PRICE_COLUMNS = ("Open", "High", "Low", "Close", "Volume")
+BAR_COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def price_axis(clean: pl.DataFrame) -> PriceAxis:
     day = np.searchsorted(dates.to_numpy(), frame["Date"].to_numpy()).astype(np.int32)
     runs = frame["Listing"].rle_id().to_numpy()
     start = np.flatnonzero(np.diff(runs, prepend=-1))
-    columns = {name: _floats(frame[name]) for name in (*PRICE_COLUMNS, "Vwap") if name in frame.columns}
+    columns = {name: _floats(frame[name]) for name in (*BAR_COLUMNS, "Vwap") if name in frame.columns}
     if "InUniverse" in frame.columns:
         universe = frame["InUniverse"].fill_null(value=False).to_numpy()
     else:

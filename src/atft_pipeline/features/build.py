@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import DataError
 from atft_pipeline.features import alpha158, extras
-from atft_pipeline.features.blocks import PRICE_COLUMNS, ListingBlock, PriceAxis, listing_blocks, price_axis
+from atft_pipeline.features.blocks import BAR_COLUMNS, ListingBlock, PriceAxis, listing_blocks, price_axis
 from atft_pipeline.features.columns import FeaturesConfig, choose_columns, passed_values
 from atft_pipeline.features.labels import day_targets, forward_returns, group_means
 from atft_pipeline.features.manifest import FeatureManifest, write_manifest
@@ -94,7 +94,7 @@ class _Build:
         if frame.is_empty():
             raise DataError("the clean frame is empty: there is nothing to compute features from")
         priced = "Close" in frame.columns
-        needed = [*(PRICE_COLUMNS if priced or config.groups else ()), "Date", "Listing"]
+        needed = [*(BAR_COLUMNS if priced or config.groups else ()), "Date", "Listing"]
         missing = [name for name in needed if name not in frame.columns]
         if missing:
             raise DataError(f"the clean frame has no column {', '.join(missing)}; it has {', '.join(frame.columns)}")

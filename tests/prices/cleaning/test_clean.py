@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.prices.cleaning.clean import NAMES, Cleaned, CleaningConfig, clean_prices
+from atft_pipeline.prices.cleaning.clean import RULE_NAMES, Cleaned, CleaningConfig, clean_prices
 from tests.prices.frames import weekdays
 
 
@@ -34,7 +34,7 @@ def raw(codes: int = 6, sessions: int = 40, **changes: dict[tuple[str, int], flo
 
 
 def run(frame: pl.DataFrame, *rules: str) -> Cleaned:
-    return clean_prices(frame, CleaningConfig(skip=tuple(name for name in NAMES if name not in rules)))
+    return clean_prices(frame, CleaningConfig(skip=tuple(name for name in RULE_NAMES if name not in rules)))
 
 
 def touched(cleaned: Cleaned, rule: str) -> int:
@@ -49,7 +49,7 @@ def cell(cleaned: Cleaned, column: str, code: str, session: int) -> float | None
 def test_every_rule_has_a_switch_and_says_what_it_does() -> None:
     cleaned = clean_prices(raw(), CleaningConfig())
     assert all(len(count.does) > 20 for count in cleaned.rules)
-    for rule in NAMES:
+    for rule in RULE_NAMES:
         ran = clean_prices(raw(), CleaningConfig(skip=(rule,))).rules[1:]
         assert [count.rule for count in ran if not count.enabled] == [rule]
     with pytest.raises(ConfigError, match="skip: unknown rule spikes; known are not_finite, "):

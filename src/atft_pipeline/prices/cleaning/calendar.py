@@ -6,7 +6,8 @@ import polars as pl
 
 from atft_pipeline.errors import DataError
 from atft_pipeline.prices.cleaning.copies import judge_copies
-from atft_pipeline.prices.cleaning.rules import PRICES, Touched, drop
+from atft_pipeline.prices.cleaning.rules import Touched, drop
+from atft_pipeline.prices.reading.names import PRICE_COLUMNS
 
 # A day is no session where fewer codes traded than this fraction of the median of so many sessions.
 HOLIDAY_FRACTION = 0.2
@@ -69,7 +70,7 @@ def _check_copies(frame: pl.DataFrame, path: Path) -> None:
 
 def _distinct(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:
     """Whether the rows of each key are mostly distinct, not the same row several times."""
-    bar = pl.struct(*PRICES, "Volume").n_unique().alias("distinct")
+    bar = pl.struct(*PRICE_COLUMNS, "Volume").n_unique().alias("distinct")
     found = frame.join(keys.select("Code", "Date"), on=["Code", "Date"]).group_by("Code", "Date").agg(bar)
     counted = keys.join(found, on=["Code", "Date"], how="left", maintain_order="left")
     return counted["distinct"] >= BARS

@@ -13,6 +13,7 @@ import polars as pl
 
 from atft_pipeline.config import config, require
 from atft_pipeline.prices.cleaning import calendar, copies, moves, rules
+from atft_pipeline.prices.reading.names import PRICE_COLUMNS
 from atft_pipeline.prices.tails import one_day_returns, tail_counts
 
 
@@ -77,7 +78,7 @@ RULES: tuple[Callable[..., rules.Touched], ...] = (
     rules.split_candidates,
     rules.undone_ticks,
 )
-NAMES = tuple(rule.__name__ for rule in RULES)
+RULE_NAMES = tuple(rule.__name__ for rule in RULES)
 LOOKING_AHEAD = ("undone_ticks",)
 """Rules that use the next day; they are off unless a user takes them out of the list."""
 
@@ -87,14 +88,14 @@ class CleaningConfig:
     """Which rules run.
 
     Attributes:
-        skip: names of the rules that do not run, of :data:`NAMES`; the quality report says what each rule does.
+        skip: names of the rules that do not run, of :data:`RULE_NAMES`; the quality report says what each rule does.
     """
 
     skip: tuple[str, ...] = LOOKING_AHEAD
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.skip) - set(NAMES))
-        require(not unknown, f"skip: unknown rule {', '.join(unknown)}; known are {', '.join(NAMES)}")
+        unknown = sorted(set(self.skip) - set(RULE_NAMES))
+        require(not unknown, f"skip: unknown rule {', '.join(unknown)}; known are {', '.join(RULE_NAMES)}")
 
 
 def clean_prices(raw: pl.DataFrame, settings: CleaningConfig, listings: pl.DataFrame | None = None) -> Cleaned:
@@ -122,7 +123,7 @@ def clean_prices(raw: pl.DataFrame, settings: CleaningConfig, listings: pl.DataF
         "duplicate_keys": {"keep_conflicts": "conflicting_keys" not in settings.skip},
         "holiday_sessions": {"listings": listings},
     }
-    for rule, name in zip(RULES, NAMES, strict=True):
+    for rule, name in zip(RULES, RULE_NAMES, strict=True):
         does, causal = " ".join((rule.__doc__ or "").split("\n\n")[0].split()), name not in LOOKING_AHEAD
         if name in settings.skip:
             counts.append(RuleCount(rule=name, does=does, causal=causal, enabled=False))
@@ -162,6 +163,6 @@ def _finish(frame: pl.DataFrame) -> pl.DataFrame:
     ordinal = pl.col(rules.BREAK).cast(pl.UInt32).cum_sum().over("Code") + 1
     later = pl.concat_str([pl.col("Code"), pl.lit("@"), ordinal.cast(pl.String)])
     named = frame.with_columns(Listing=pl.when(ordinal > 1).then(later).otherwise("Code"))
-    first = ["Date", "Code", "Listing", *rules.PRICES, "Volume"]
+    first = ["Date", "Code", "Listing", *PRICE_COLUMNS, "Volume"]
     rest = [name for name in frame.columns if name not in {*first, rules.SEGMENT, rules.BREAK, rules.TICK}]
     return named.select(*first, *rest).sort("Listing", "Date")

@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from atft_pipeline.prices.cleaning.rules import PRICES, Touched
+from atft_pipeline.prices.cleaning.rules import Touched
+from atft_pipeline.prices.reading.names import PRICE_COLUMNS
 
 # Two quotes of one price differ by rounding and by how an adjustment was rounded, not by more.
 SAME = 0.002
@@ -59,16 +60,16 @@ def judge_copies(frame: pl.DataFrame) -> pl.DataFrame | None:
     mask = frame.select((_same_key(1) | _same_key(-1)).fill_null(value=False).alias("hit"))["hit"]
     if not mask.any():
         return None
-    copies = frame.with_row_index("_row").filter(mask).select("_row", "Code", "Date", *PRICES, "Volume")
+    copies = frame.with_row_index("_row").filter(mask).select("_row", "Code", "Date", *PRICE_COLUMNS, "Volume")
     key = ["Code", "Date"]
-    filled = pl.sum_horizontal(*(pl.col(name).is_not_null().cast(pl.Int32) for name in PRICES)) + (
+    filled = pl.sum_horizontal(*(pl.col(name).is_not_null().cast(pl.Int32) for name in PRICE_COLUMNS)) + (
         pl.col("Volume") > 0
     ).fill_null(value=False).cast(pl.Int32)
     copies = copies.with_columns(filled.alias("_filled"))
     copies = copies.with_columns((pl.col("_filled") == pl.col("_filled").max().over(key)).alias("_full"))
     ranked = copies.filter("_full").sort("Volume", "_row", nulls_last=False)
     best = ranked.unique(key, keep="last", maintain_order=True)
-    names = {name: f"{name}_best" for name in (*PRICES, "Volume", "_row")}
+    names = {name: f"{name}_best" for name in (*PRICE_COLUMNS, "Volume", "_row")}
     copies = copies.join(best.select(*key, *names).rename(names), on=key, how="left", maintain_order="left")
     return copies.with_columns(
         (pl.col("_row") == pl.col("_row_best")).alias("_best"),
@@ -89,7 +90,7 @@ def _near(name: str) -> pl.Expr:
 
 
 def _agrees() -> pl.Expr:
-    return pl.all_horizontal(*(_near(name) for name in PRICES))
+    return pl.all_horizontal(*(_near(name) for name in PRICE_COLUMNS))
 
 
 def _earlier() -> pl.Expr:

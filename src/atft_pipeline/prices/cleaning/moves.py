@@ -12,7 +12,6 @@ import polars as pl
 
 from atft_pipeline.prices.cleaning.rules import (
     JUMP,
-    PRICES,
     SEGMENT,
     USUAL_SESSIONS,
     Touched,
@@ -20,6 +19,7 @@ from atft_pipeline.prices.cleaning.rules import (
     begin_segment,
     is_off,
 )
+from atft_pipeline.prices.reading.names import PRICE_COLUMNS
 
 # A move by this factor is believed only on so many times the usual volume (up), the usual turnover in money (down).
 LARGE = 2.8
@@ -52,7 +52,7 @@ def impossible_moves(frame: pl.DataFrame) -> Touched:
     marked = far.frame.with_row_index("_row").join(found, on="_row", how="left", maintain_order="left").drop("_row")
     marked = marked.with_columns((pl.col("Close") / pl.col("_level")).alias("_moved"))
     named = marked.filter(pl.col("_what").is_not_null())
-    names = [name for name in (*PRICES, "Vwap") if name in frame.columns]
+    names = [name for name in (*PRICE_COLUMNS, "Vwap") if name in frame.columns]
     levels = [
         pl.when(is_off(pl.col(name), pl.col("_level"))).then(None).otherwise(pl.col(name)).alias(name) for name in names
     ]

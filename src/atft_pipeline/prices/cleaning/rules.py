@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-PRICES = ("Open", "High", "Low", "Close")
+from atft_pipeline.prices.reading.names import PRICE_COLUMNS
+
 SEGMENT = "_segment"
 BREAK = "_break"
 TICK = "_tick"
@@ -83,7 +84,7 @@ def not_finite(frame: pl.DataFrame) -> Touched:
 
 def zero_prices(frame: pl.DataFrame) -> Touched:
     """Turn prices of zero into null; they mean that nothing was traded or known."""
-    names = [name for name in (*PRICES, "Vwap", "UnadjustedClose") if name in frame.columns]
+    names = [name for name in (*PRICE_COLUMNS, "Vwap", "UnadjustedClose") if name in frame.columns]
     hit = pl.any_horizontal(*(pl.col(name) == 0 for name in names))
     changes = [pl.when(pl.col(name) != 0).then(pl.col(name)).otherwise(None).alias(name) for name in names]
     return apply(frame, hit, *changes)
@@ -150,7 +151,7 @@ def one_day_ticks(frame: pl.DataFrame) -> Touched:
     marked = _with_jumps(frame)
     levels = [
         pl.when(is_off(pl.col(name), pl.col("_before"))).then(None).otherwise(pl.col(name)).alias(name)
-        for name in PRICES
+        for name in PRICE_COLUMNS
     ]
     touched = apply(marked, pl.col("_jump"), pl.col("Close").alias(TICK), *levels)
     return Touched(touched.frame.drop("_jump", "_before"), touched.rows)
