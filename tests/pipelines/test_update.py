@@ -135,7 +135,7 @@ def test_walk_forward_gives_one_stitched_table(worlds: tuple[Path, Path, dict[st
     # The same baselines and breakdowns as those of the single split.
     single = json.loads(newest(updated, "data/08_reporting/metrics.json").read_text())
     assert set(metrics["horizons"]["1"]["scores"]) == set(single["horizons"]["1"]["scores"])
-    assert set(metrics["horizons"]["1"]["where"]) == set(single["horizons"]["1"]["where"])
+    assert set(metrics["horizons"]["1"]["slices"]) == set(single["horizons"]["1"]["slices"])
     assert metrics["horizons"]["1"]["scores"]["ridge"]["rank_ic"]["se"] > 0
     assert len(list((updated / "data/06_models/folds").glob("*/model.safetensors"))) == 2
 
