@@ -16,7 +16,7 @@ from tests.tuning.studies import BASE, load, worker
 import atft_pipeline  # noqa: F401  (sets the thread limits before anything else is loaded)
 from atft_pipeline.training.config import OptimizerConfig, TrainingConfig
 from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
-from atft_pipeline.tuning.objective import Market
+from atft_pipeline.tuning.objective import SharedData
 from atft_pipeline.tuning.report import study_report, trial_table
 
 SETTINGS = replace(
@@ -33,10 +33,10 @@ SPACE = (
 )
 
 
-def search(market: Market, config: HpoConfig) -> dict[str, float]:
+def search(data: SharedData, config: HpoConfig) -> dict[str, float]:
     """Run a search in a folder of its own; return epochs, saving and best value."""
     with tempfile.TemporaryDirectory() as name:
-        made = worker(market, config, Path(name), base=SETTINGS)
+        made = worker(data, config, Path(name), base=SETTINGS)
         made.run()
         trials = made.trials()
         report = study_report(trials, trial_table(trials, config), config, "benchmark", 5, None)
@@ -58,7 +58,7 @@ def main() -> None:
     print("seed  epochs without  with  saved   best without     with")
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        market, _ = load(Path(name), signal=0.15, days=160, listings=40)
+        data, _ = load(Path(name), signal=0.15, days=160, listings=40)
         for seed in range(1, options.seeds + 1):
             config = HpoConfig(
                 preset="custom",
@@ -68,8 +68,8 @@ def main() -> None:
                 space=SPACE,
                 sampler=options.sampler,
             )
-            bare = search(market, replace(config, pruner="none"))
-            pruned = search(market, replace(config, pruner=options.pruner))
+            bare = search(data, replace(config, pruner="none"))
+            pruned = search(data, replace(config, pruner=options.pruner))
             saved = 1 - pruned["trained"] / bare["trained"]
             rows.append((saved, bare["best"], pruned["best"]))
             print(

@@ -15,7 +15,7 @@ from atft_pipeline.pipelines.hpo.nodes import FinishedStudy, report_study, tabul
 from atft_pipeline.pipelines.hpo.pipeline import create_pipeline
 from atft_pipeline.pipelines.hpo.winner import with_winner
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.tuning.observer import Outcome
+from atft_pipeline.tuning.callbacks import Outcome
 from atft_pipeline.tuning.report import DRY
 from tests.project import kedro, kedro_ok, make_project, newest
 from tests.tuning.postgres import server
@@ -54,7 +54,7 @@ def test_the_search_leaves_its_artifacts(searched: tuple[Path, str]) -> None:
     assert table.height == 3
     assert report["winner"]["val_rank_ic"] == table["best_rank_ic"].max()
     assert report["test"]["looks"] == 1
-    assert "worthless trials" in printed
+    assert "null trials" in printed
     assert "Traceback" not in printed
     for name in ["history", "importance", "slices", "parallel", "timeline"]:
         assert newest(project, f"data/08_reporting/hpo_{name}.json").exists()

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from atft_pipeline.reporting.search_table import LiveTable, duration
-from atft_pipeline.tuning.observer import Outcome, TrialStart
+from atft_pipeline.tuning.callbacks import Outcome, TrialStart
 from tests.tuning.studies import complete
 
 

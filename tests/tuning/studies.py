@@ -13,19 +13,20 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import Split, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
+from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.tuning.callbacks import Outcome, StudyCallback
 from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
 from atft_pipeline.tuning.database import open_storage
 from atft_pipeline.tuning.guard import blank_test_days, without_test
-from atft_pipeline.tuning.objective import Market, Objective
-from atft_pipeline.tuning.observer import Outcome, StudyObserver
-from atft_pipeline.tuning.space import Settings
+from atft_pipeline.tuning.objective import Objective, SharedData
+from atft_pipeline.tuning.space import with_groups
 from atft_pipeline.tuning.storage import SharedStudy
 from atft_pipeline.tuning.study import Worker, study_fingerprint
 from tests.panel.market import FEATURES
 from tests.project import ROOT
 from tests.training.runs import BATCHES, MODEL, SPLIT, market
 
-BASE = Settings(
+BASE = Experiment(
     model=MODEL,
     loss=LossConfig(),
     training=TrainingConfig(epochs=2, optimizer=OptimizerConfig(lr=1e-2)),
@@ -44,29 +45,29 @@ def search_config(trials: int = 3, epochs: int = 2, **changes: Any) -> HpoConfig
     return HpoConfig(preset="custom", trials=trials, epochs=epochs, **(settings | changes))
 
 
-def load(folder: Path, **options: Any) -> tuple[Market, Split]:
+def load(folder: Path, **options: Any) -> tuple[SharedData, Split]:
     """A tiny market as trials see it, and the whole split."""
     panel, graphs = market(folder, **options)
     whole = single_split(panel.dates, SPLIT, panel.meta.label_span)
     resident = ResidentPanel.load(panel, ResidencyConfig())
     blank_test_days(resident, whole)
-    return Market(panel, graphs, without_test(whole, panel), resident, ResidencyConfig()), whole
+    return SharedData(MarketData(panel, graphs, resident), without_test(whole, panel)), whole
 
 
 def worker(
-    shared_market: Market,
+    shared_data: SharedData,
     config: HpoConfig,
     folder: Path,
     *,
-    base: Settings = BASE,
-    observers: tuple[StudyObserver, ...] = (),
+    base: Experiment = BASE,
+    callbacks: tuple[StudyCallback, ...] = (),
     **options: Any,
 ) -> Worker:
     """A worker on a study in a SQLite file."""
-    fingerprint = study_fingerprint(shared_market, base, config)
+    fingerprint = study_fingerprint(shared_data, base, config)
     shared = SharedStudy(open_storage(f"sqlite:///{folder}/optuna.db"), "study", fingerprint, config)
-    objective = Objective(shared_market, config, folder / "checkpoints", observers, **options)
-    return Worker(shared, base, config, objective, observers)
+    objective = Objective(shared_data, config, folder / "checkpoints", callbacks, **options)
+    return Worker(shared, base, config, objective, callbacks)
 
 
 class Script:
@@ -75,7 +76,7 @@ class Script:
     def __init__(self, folder: Path, seconds: float = 0.0, act: Callable[[int], Outcome | None] | None = None) -> None:
         self.folder, self.seconds, self.act = folder, seconds, act
 
-    def __call__(self, _trial: Any, start: Any, _settings: Settings, _slowest: float | None) -> Outcome:
+    def __call__(self, _trial: Any, start: Any, _experiment: Experiment, _slowest: float | None) -> Outcome:
         for _ in range(start.epochs):
             time.sleep(self.seconds)
         found = self.act(start.slot) if self.act else None
@@ -90,15 +91,15 @@ def complete(value: float, **facts: Any) -> Outcome:
 
 
 def scripted(
-    url: str, config: HpoConfig, folder: Path, script: Script | None = None, observers: tuple[Any, ...] = ()
+    url: str, config: HpoConfig, folder: Path, script: Script | None = None, callbacks: tuple[Any, ...] = ()
 ) -> Worker:
     """A worker that trains nothing."""
     shared = SharedStudy(open_storage(url), "study", "fingerprint", config)
-    return Worker(shared, BASE, config, script or Script(folder), observers)  # type: ignore[arg-type]
+    return Worker(shared, BASE, config, script or Script(folder), callbacks)  # type: ignore[arg-type]
 
 
-def read_settings(environment: str) -> tuple[Settings, tuple[DimensionConfig, ...]]:
-    """Settings and search space of an environment of the project, as Kedro would merge them."""
+def read_settings(environment: str) -> tuple[Experiment, tuple[DimensionConfig, ...]]:
+    """Experiment and search space of an environment of the project, as Kedro would merge them."""
     groups: dict[str, Any] = {}
     sizes = yaml.safe_load((ROOT / "conf/base/globals.yml").read_text())["models"]
     for file in [*sorted((ROOT / "conf/base").glob("parameters*.yml")), *parameters_of(environment)]:
@@ -106,14 +107,14 @@ def read_settings(environment: str) -> tuple[Settings, tuple[DimensionConfig, ..
     groups["model"] = sizes["small" if environment == "base" else "production"]
     names = ("model", "loss", "training", "batches", "runtime")
     space = from_mapping(HpoConfig, groups["hpo"]).space
-    return Settings.of({name: groups.get(name) or {} for name in names}), space
+    return with_groups(Experiment(), {name: groups.get(name) or {} for name in names}), space
 
 
 def parameters_of(environment: str) -> Iterable[Path]:
     return [] if environment == "base" else sorted((ROOT / "conf" / environment).glob("parameters*.yml"))
 
 
-def scaled(settings: Settings, space: tuple[DimensionConfig, ...]) -> tuple[Settings, tuple[DimensionConfig, ...]]:
+def scaled(settings: Experiment, space: tuple[DimensionConfig, ...]) -> tuple[Experiment, tuple[DimensionConfig, ...]]:
     """The same dimensions for a tiny market: narrower, with smaller batches and shorter windows."""
     divisors: Mapping[str, int] = {"model.width": 16, "batches.batch_size": 128}
     narrow = settings.model.width if settings.model.width < 64 else settings.model.width // 16

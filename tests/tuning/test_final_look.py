@@ -13,12 +13,12 @@ from tests.tuning.studies import BASE, load, search_config, worker
 def test_the_test_is_looked_at_once_and_the_look_is_written_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    market, whole = load(tmp_path / "market")
-    made = worker(market, search_config(1, epochs=1), tmp_path)
+    data, whole = load(tmp_path / "market")
+    made = worker(data, search_config(1, epochs=1), tmp_path)
     made.run()
     (winner,) = made.trials()
     folder = made.objective.checkpoints(winner.number)
-    arguments = (MarketData(market.panel, market.graphs), whole, BASE.runtime)
+    arguments = (MarketData(data.market.panel, data.market.graphs), whole, BASE.runtime)
     first = look_at_test(made.shared, winner, folder, *arguments)
     assert first["looks"] == 1
     # The panel of this market carries a signal, on its test days too.
@@ -33,9 +33,9 @@ def test_the_test_is_looked_at_once_and_the_look_is_written_down(
 
 
 def test_a_winner_whose_weights_lie_elsewhere_is_not_evaluated(tmp_path: Path) -> None:
-    market, whole = load(tmp_path / "market")
-    made = worker(market, search_config(1, epochs=1), tmp_path)
+    data, whole = load(tmp_path / "market")
+    made = worker(data, search_config(1, epochs=1), tmp_path)
     made.run()
-    data = MarketData(market.panel, market.graphs)
-    found = look_at_test(made.shared, made.trials()[0], tmp_path / "none", data, whole, BASE.runtime)
+    unseen = MarketData(data.market.panel, data.market.graphs)
+    found = look_at_test(made.shared, made.trials()[0], tmp_path / "none", unseen, whole, BASE.runtime)
     assert found == {"looks": 0, "note": "the weights of trial 0 are not on this machine"}

@@ -14,12 +14,13 @@ from atft_pipeline.errors import ConfigError, Interrupted, TrainingError
 from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, TrainingConfig
 from atft_pipeline.training.loop import fit
 from atft_pipeline.tuning import samplers
+from atft_pipeline.tuning.callbacks import Outcome, TrialStart
 from atft_pipeline.tuning.config import DimensionConfig
 from atft_pipeline.tuning.limits import Deadline, TimeLimitError
-from atft_pipeline.tuning.objective import MARKER, Market, mark, planned, remove_trial
-from atft_pipeline.tuning.observer import Outcome, TrialStart
+from atft_pipeline.tuning.objective import MARKER, SharedData, mark, planned, remove_trial
 from atft_pipeline.tuning.report import parameters_of, trial_table
 from atft_pipeline.tuning.samplers import quiet
+from atft_pipeline.tuning.space import as_mapping
 from atft_pipeline.tuning.study import best_trials
 from tests.training.runs import run
 from tests.training.test_memory import small_memory
@@ -27,12 +28,12 @@ from tests.tuning.studies import BASE, Script, load, scripted, search_config, wo
 
 
 @pytest.fixture(scope="module")
-def shared_market(tmp_path_factory: pytest.TempPathFactory) -> Market:
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> SharedData:
     return load(tmp_path_factory.mktemp("market"))[0]
 
 
-class Ears:
-    """Remembers what it heard."""
+class Recorder:
+    """Remembers what it was told."""
 
     def __init__(self) -> None:
         self.epochs: list[tuple[int, int]] = []
@@ -60,13 +61,13 @@ def failing(error: Exception) -> Any:
     return trainer
 
 
-def test_the_default_trial_equals_a_training_of_the_default(shared_market: Market, tmp_path: Path) -> None:
+def test_the_default_trial_equals_a_training_of_the_default(shared_data: SharedData, tmp_path: Path) -> None:
     """The shared panel, without its test days, gives the same numbers as a training of its own."""
-    ears = Ears()
-    worker(shared_market, search_config(1), tmp_path, observers=(ears,)).run()
+    recorder = Recorder()
+    worker(shared_data, search_config(1), tmp_path, callbacks=(recorder,)).run()
     same = {"epochs": 2, "optimizer": BASE.training.optimizer}
-    own = run(shared_market.panel, shared_market.graphs, tmp_path / "own", **same)
-    (outcome,) = ears.outcomes
+    own = run(shared_data.market.panel, shared_data.market.graphs, tmp_path / "own", **same)
+    (outcome,) = recorder.outcomes
     assert outcome.state == "COMPLETE", outcome.facts
     assert outcome.values == (own.run_card["result"]["val_rank_ic"],)
     # The kept weights, scored again day by day, say the same.
@@ -79,11 +80,11 @@ def test_the_default_trial_equals_a_training_of_the_default(shared_market: Marke
     assert outcome.run_card["optimizer"]["class"] == "torch.optim.adamw.AdamW"
 
 
-def test_trials_differ_in_seed_and_are_repeatable(shared_market: Market, tmp_path: Path) -> None:
+def test_trials_differ_in_seed_and_are_repeatable(shared_data: SharedData, tmp_path: Path) -> None:
     values = []
     for name in "ab":
         (tmp_path / name).mkdir()
-        made = worker(shared_market, search_config(3, epochs=1), tmp_path / name)
+        made = worker(shared_data, search_config(3, epochs=1), tmp_path / name)
         made.run()
         trials = made.trials()
         values.append([trial.value for trial in trials])
@@ -92,18 +93,18 @@ def test_trials_differ_in_seed_and_are_repeatable(shared_market: Market, tmp_pat
 
 
 def test_a_trial_that_lags_is_pruned_while_it_trains(
-    shared_market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_data: SharedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first trial learns; a median of one and a rate that learns nothing end the others after an epoch."""
-    ears = Ears()
+    recorder = Recorder()
     monkeypatch.setattr(samplers, "startup_trials", lambda _: 1)
     monkeypatch.setattr(samplers, "WARMUP", 1)
     config = search_config(2, epochs=4, pruner="median")
-    made = worker(shared_market, config, tmp_path, observers=(ears,))
+    made = worker(shared_data, config, tmp_path, callbacks=(recorder,))
     made.work(made.shared.claim({"training.optimizer.lr": 1e-2, "model.graph.layers": 1, "model.width": 8}))  # type: ignore[arg-type]
     made.shared.study.enqueue_trial({"training.optimizer.lr": 1e-4, "model.graph.layers": 0, "model.width": 8})
     made.work(made.shared.claim({}))  # type: ignore[arg-type]
-    good, bad = ears.outcomes
+    good, bad = recorder.outcomes
     assert (good.state, len(good.history)) == ("COMPLETE", 4)
     assert bad.state == "PRUNED"
     assert len(bad.history) < 4
@@ -116,12 +117,12 @@ def test_a_trial_that_lags_is_pruned_while_it_trains(
     assert list(frozen.intermediate_values) == [record["epoch"] for record in bad.history]
 
 
-def test_a_failed_trial_has_a_reason_and_no_score(shared_market: Market, tmp_path: Path) -> None:
-    ears = Ears()
+def test_a_failed_trial_has_a_reason_and_no_score(shared_data: SharedData, tmp_path: Path) -> None:
+    recorder = Recorder()
     trainer = failing(TrainingError("epoch 1: the loss is nan"))
-    made = worker(shared_market, search_config(3, epochs=1), tmp_path, observers=(ears,), trainer=trainer)
+    made = worker(shared_data, search_config(3, epochs=1), tmp_path, callbacks=(recorder,), fit=trainer)
     made.run()
-    assert [outcome.state for outcome in ears.outcomes] == ["COMPLETE", "FAILED", "FAILED"]
+    assert [outcome.state for outcome in recorder.outcomes] == ["COMPLETE", "FAILED", "FAILED"]
     frozen = made.trials()[1]
     assert frozen.state == TrialState.FAIL
     assert frozen.values is None
@@ -129,13 +130,13 @@ def test_a_failed_trial_has_a_reason_and_no_score(shared_market: Market, tmp_pat
     assert made.shared.study.best_trial.number == 0
 
 
-def test_a_diverged_training_fails_its_trial_alone(shared_market: Market, tmp_path: Path) -> None:
+def test_a_diverged_training_fails_its_trial_alone(shared_data: SharedData, tmp_path: Path) -> None:
     wild = replace(BASE, training=TrainingConfig(epochs=2, clip_norm=0.0, optimizer=OptimizerConfig(lr=1e-2)))
-    made = worker(shared_market, search_config(2), tmp_path, base=wild)
+    made = worker(shared_data, search_config(2), tmp_path, base=wild)
     made.work(made.shared.claim({"training.optimizer.lr": 1e-2, "model.graph.layers": 0, "model.width": 8}))  # type: ignore[arg-type]
     claim = made.shared.claim({})
     assert claim is not None
-    start = TrialStart(claim.trial.number, 1, 0, {}, wild.as_mapping(), 2)
+    start = TrialStart(claim.trial.number, 1, 0, {}, as_mapping(wild), 2)
     broken = replace(wild, training=replace(wild.training, optimizer=OptimizerConfig(lr=1e3)))
     outcome = made.objective(claim.trial, start, broken, None)
     assert outcome.state == "FAILED"
@@ -143,8 +144,8 @@ def test_a_diverged_training_fails_its_trial_alone(shared_market: Market, tmp_pa
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), ConfigError("a point that should not exist")])
-def test_a_programming_error_stops_the_study_loudly(shared_market: Market, tmp_path: Path, error: Exception) -> None:
-    made = worker(shared_market, search_config(4, epochs=1), tmp_path, trainer=failing(error))
+def test_a_programming_error_stops_the_study_loudly(shared_data: SharedData, tmp_path: Path, error: Exception) -> None:
+    made = worker(shared_data, search_config(4, epochs=1), tmp_path, fit=failing(error))
     with pytest.raises(type(error), match=str(error)):
         made.run()
     states = [trial.state for trial in made.trials()]
@@ -172,22 +173,22 @@ def test_an_interrupted_trial_is_tried_again(tmp_path: Path, stop: BaseException
 
 
 def test_a_trial_goes_on_in_the_batches_that_fit(
-    shared_market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_data: SharedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = small_memory(monkeypatch, 16)
-    ears = Ears()
-    made = worker(shared_market, search_config(1, epochs=1), tmp_path, observers=(ears,))
+    recorder = Recorder()
+    made = worker(shared_data, search_config(1, epochs=1), tmp_path, callbacks=(recorder,))
     made.run()
     assert tried == [(64, 1), (32, 2), (16, 4)]
-    assert ears.outcomes[0].state == "COMPLETE"
-    assert (ears.outcomes[0].facts["batch_size"], ears.outcomes[0].facts["accumulation"]) == (16, 4)
+    assert recorder.outcomes[0].state == "COMPLETE"
+    assert (recorder.outcomes[0].facts["batch_size"], recorder.outcomes[0].facts["accumulation"]) == (16, 4)
 
 
 def test_memory_that_never_suffices_fails_that_trial_alone(
-    shared_market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_data: SharedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_memory(monkeypatch, 1)
-    made = worker(shared_market, search_config(2, epochs=1), tmp_path)
+    made = worker(shared_data, search_config(2, epochs=1), tmp_path)
     made.run()
     assert [trial.state for trial in made.trials()] == [TrialState.FAIL] * 2
     assert made.trials()[0].user_attrs["reason"].startswith("out of memory with batches.batch_size 8, halved from 64")
@@ -216,37 +217,37 @@ def test_a_first_epoch_is_limited_by_the_slowest_one_of_the_study() -> None:
         deadline.check()
 
 
-def test_a_trial_over_its_time_stops_inside_an_epoch(shared_market: Market, tmp_path: Path) -> None:
-    class Stuck(Ears):
+def test_a_trial_over_its_time_stops_inside_an_epoch(shared_data: SharedData, tmp_path: Path) -> None:
+    class Stuck(Recorder):
         """Hears the epochs, and makes the second one take for ever."""
 
         def on_epoch(self, trial: TrialStart, record: Mapping[str, Any], /) -> None:
             super().on_epoch(trial, record)
-            hearing.deadline._start -= 1e6
+            callback.deadline._start -= 1e6
 
-    ears = Stuck()
-    made = worker(shared_market, search_config(1, epochs=3), tmp_path, observers=(ears,))
+    recorder = Stuck()
+    made = worker(shared_data, search_config(1, epochs=3), tmp_path, callbacks=(recorder,))
     original = made.objective._train
 
     def watch(settings: Any, start: Any, heard: Any) -> Any:
-        nonlocal hearing
-        hearing = heard
+        nonlocal callback
+        callback = heard
         return original(settings, start, heard)
 
-    hearing: Any = None
+    callback: Any = None
     made.objective._train = watch  # type: ignore[method-assign]
     made.run()
     assert made.trials()[0].state == TrialState.FAIL
     assert made.trials()[0].user_attrs["reason"].startswith("time limit")
-    assert ears.epochs == [(0, 1)]
+    assert recorder.epochs == [(0, 1)]
 
 
 def test_compiled_graphs_are_kept_between_trials_of_equal_shape(
-    shared_market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_data: SharedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resets: list[int] = []
     monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(1))
-    made = worker(shared_market, search_config(4, epochs=1), tmp_path)
+    made = worker(shared_data, search_config(4, epochs=1), tmp_path)
     study = made.shared.study
     for width, rate, expected in [(8, 1e-2, 1), (8, 3e-2, 1), (16, 1e-2, 2)]:
         study.enqueue_trial({"training.optimizer.lr": rate, "model.graph.layers": 1, "model.width": width})
@@ -254,8 +255,8 @@ def test_compiled_graphs_are_kept_between_trials_of_equal_shape(
         assert len(resets) == expected
 
 
-def test_only_the_leader_keeps_its_weights(shared_market: Market, tmp_path: Path) -> None:
-    made = worker(shared_market, search_config(3, epochs=1), tmp_path)
+def test_only_the_leader_keeps_its_weights(shared_data: SharedData, tmp_path: Path) -> None:
+    made = worker(shared_data, search_config(3, epochs=1), tmp_path)
     made.run()
     best = made.shared.study.best_trial.number
     assert [path.name for path in made.objective.folder.glob("trial-*")] == [f"trial-{best:04d}"]
@@ -263,9 +264,9 @@ def test_only_the_leader_keeps_its_weights(shared_market: Market, tmp_path: Path
     assert list(made.objective.folder.glob("*/*/best-*"))
 
 
-def test_nothing_is_removed_that_the_search_did_not_write(shared_market: Market, tmp_path: Path) -> None:
+def test_nothing_is_removed_that_the_search_did_not_write(shared_data: SharedData, tmp_path: Path) -> None:
     """Folders with the names of trials, or of anything else, that were there before or got something since."""
-    made = worker(shared_market, search_config(3, epochs=1), tmp_path)
+    made = worker(shared_data, search_config(3, epochs=1), tmp_path)
     folder = made.objective.folder
     outside = tmp_path / "outside"
     theirs = [
@@ -302,7 +303,7 @@ def test_a_file_beside_the_weights_of_a_trial_stays(tmp_path: Path) -> None:
     assert {path.name for path in (marked / "0123456789ab").iterdir()} == kept - {"best-0001"}
 
 
-def test_a_measured_batch_size_is_written_down_and_its_report_is_made(shared_market: Market, tmp_path: Path) -> None:
+def test_a_measured_batch_size_is_written_down_and_its_report_is_made(shared_data: SharedData, tmp_path: Path) -> None:
     """``auto`` among the choices: the table of the trials has a number for each, and the winner trains with it."""
 
     def measures(*arguments: Any, **options: Any) -> Any:
@@ -312,7 +313,7 @@ def test_a_measured_batch_size_is_written_down_and_its_report_is_made(shared_mar
 
     size = DimensionConfig(path="batches.batch_size", kind="categorical", choices=("auto", 64))
     config = search_config(3, epochs=1, space=(size,))
-    made = worker(shared_market, config, tmp_path, trainer=measures)
+    made = worker(shared_data, config, tmp_path, fit=measures)
     made.run()
     table = trial_table(made.trials(), config)
     assert set(table.select("batches.batch_size", "batch_size").rows()) <= {("auto", 32), ("64", 64)}
@@ -321,8 +322,8 @@ def test_a_measured_batch_size_is_written_down_and_its_report_is_made(shared_mar
         assert parameters_of(trial, config)["batches"]["batch_size"] in {32, 64}
 
 
-def test_a_second_objective_leaves_a_pareto_front(shared_market: Market, tmp_path: Path) -> None:
-    made = worker(shared_market, search_config(3, epochs=1, second_objective="parameters"), tmp_path)
+def test_a_second_objective_leaves_a_pareto_front(shared_data: SharedData, tmp_path: Path) -> None:
+    made = worker(shared_data, search_config(3, epochs=1, second_objective="parameters"), tmp_path)
     made.run()
     trials = made.trials()
     assert all(len(trial.values) == 2 and trial.values[1] > 100 for trial in trials)
@@ -331,8 +332,8 @@ def test_a_second_objective_leaves_a_pareto_front(shared_market: Market, tmp_pat
     assert {trial.number for trial in best_trials(trials, ("maximize", "minimize"))} == front
 
 
-def test_sharpe_is_an_objective(shared_market: Market, tmp_path: Path) -> None:
-    made = worker(shared_market, search_config(1, epochs=1, objective="sharpe"), tmp_path)
+def test_sharpe_is_an_objective(shared_data: SharedData, tmp_path: Path) -> None:
+    made = worker(shared_data, search_config(1, epochs=1, objective="sharpe"), tmp_path)
     made.run()
     (trial,) = made.trials()
     assert trial.value == trial.user_attrs["sharpe"]

@@ -10,8 +10,8 @@ from atft_pipeline.errors import ArtifactError
 from atft_pipeline.reporting.search_table import checks_table
 from atft_pipeline.reporting.study_figures import FIGURES, study_figures
 from atft_pipeline.tuning.acceptance import acceptance_checks
+from atft_pipeline.tuning.callbacks import Outcome
 from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
-from atft_pipeline.tuning.observer import Outcome
 from atft_pipeline.tuning.report import (
     DRY,
     parameters_text,
@@ -21,7 +21,7 @@ from atft_pipeline.tuning.report import (
     trial_table,
     winner_of,
 )
-from atft_pipeline.tuning.space import Settings, put
+from atft_pipeline.tuning.space import as_mapping, put, with_groups
 from atft_pipeline.tuning.study import Worker
 from tests.tuning.studies import BASE, SPACE, Script, complete, scripted, search_config
 
@@ -84,14 +84,14 @@ def test_the_report_tells_trials_epochs_winner_default_and_bias(tmp_path: Path) 
     assert report["default"] == {"trial": 0, "val_rank_ic": 0.1, "winner_better_by": pytest.approx(0.2)}
     bias = report["selection_bias"]
     assert (bias["trials_tried"], bias["trials_resampled"], bias["epochs_looked_at"]) == (5, 4, 8)
-    # The four series differ by their means alone: worthless, they are one trial, whose best is 0 on average.
-    assert bias["expected_best_of_worthless"] == pytest.approx(0.0, abs=0.02)
-    assert bias["upper_95_of_worthless"] <= 0.1 + 1e-9
+    # The four series differ by their means alone: without skill, they are one trial, whose best is 0 on average.
+    assert bias["expected_best_of_null_trials"] == pytest.approx(0.0, abs=0.02)
+    assert bias["upper_95_of_null_trials"] <= 0.1 + 1e-9
     assert bias["share_of_draws_above_winner"] == 0
     assert report["failures"] == [{"trial": 4, "reason": "epoch 1: the loss is nan"}]
     text = "\n".join(summary_lines(report))
     assert "1 FAILED" in text
-    assert "worthless trials" in text
+    assert "null trials" in text
 
 
 def test_the_winners_yaml_is_a_whole_configuration_of_training(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_the_winners_yaml_is_a_whole_configuration_of_training(tmp_path: Path) -
     winner = winner_of(made.trials(), config)
     groups = yaml.safe_load(parameters_text(winner, config, "study"))
     assert set(groups) == {"model", "loss", "training", "batches"}
-    built = Settings.of({**BASE.as_mapping(), **groups})
+    built = with_groups(BASE, {**as_mapping(BASE), **groups})
     assert built.training.optimizer.lr == winner.params["training.optimizer.lr"]
     assert built.model.width == winner.params["model.width"]
     assert built.training.seed == BASE.training.seed + 1
@@ -167,9 +167,9 @@ def test_choices_of_any_types_reach_every_report(tmp_path: Path, path: str, choi
 
 
 def put_default(made: Worker, path: str, value: Any) -> None:
-    mapping = made.base.as_mapping()
+    mapping = as_mapping(made.base)
     put(mapping, path, value)
-    made.base = Settings.of(mapping)
+    made.base = with_groups(made.base, mapping)
 
 
 def card(compiled: str = "full", device: str = "cuda") -> dict[str, Any]:

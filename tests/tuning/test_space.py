@@ -15,19 +15,20 @@ from atft_pipeline.lineage import hash_bytes
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import train_epoch
-from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.experiment import Experiment
 from atft_pipeline.training.trainer import Trainer
 from atft_pipeline.tuning.config import DimensionConfig
-from atft_pipeline.tuning.objective import Market
+from atft_pipeline.tuning.objective import SharedData
 from atft_pipeline.tuning.space import (
     GROUPS,
     Point,
-    Settings,
     apply,
+    as_mapping,
     check_space,
     default_point,
     distribution,
     largest_divisor,
+    with_groups,
 )
 from tests.model.inputs import spec
 from tests.tuning.studies import BASE, SPACE, load, read_settings, scaled
@@ -39,7 +40,7 @@ DIMENSIONS = [(name, dimension.path) for name in ENVIRONMENTS for dimension in S
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Market:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> SharedData:
     shared, _ = load(tmp_path_factory.mktemp("market"), days=70, listings=8)
     return shared
 
@@ -58,17 +59,10 @@ def points(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return name, {dimension.path: draw(value_of(dimension)) for dimension in SCALED[name][1]}
 
 
-def trainer_of(settings_: Settings, market: Market, folder: Path, batches: int) -> Trainer:
+def trainer_of(settings_: Experiment, data: SharedData, folder: Path, batches: int) -> Trainer:
     training = replace(settings_.training, max_batches=batches).with_epochs(3)
-    experiment = Experiment(
-        batches=settings_.batches,
-        model=settings_.model,
-        loss=settings_.loss,
-        training=training,
-        runtime=settings_.runtime,
-        residency=market.residency,
-    )
-    made = build_trainer(experiment, MarketData(market.panel, market.graphs, market.resident), market.split, folder)
+    experiment = replace(settings_, training=training)
+    made = build_trainer(experiment, data.market, data.split, folder)
     assert not made.store.folder.exists()
     return made
 
@@ -80,7 +74,9 @@ def step(trainer: Trainer) -> dict[str, Any]:
 @pytest.mark.slow
 @settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(drawn=points())
-def test_every_point_builds_and_steps(drawn: tuple[str, dict[str, Any]], tiny: Market, tmp_path_factory: Any) -> None:
+def test_every_point_builds_and_steps(
+    drawn: tuple[str, dict[str, Any]], tiny: SharedData, tmp_path_factory: Any
+) -> None:
     name, point = drawn
     base, _ = SCALED[name]
     settings_ = apply(base, point)
@@ -110,17 +106,17 @@ def test_the_projects_spaces_pass_their_own_check(name: str) -> None:
     check_space(*READ[name])
 
 
-def trained(base: Settings, point: Point, market: Market) -> str:
+def trained(base: Experiment, point: Point, data: SharedData) -> str:
     """Hash of the weights that would be kept after a few steps: everything that reaches the trainer moves them."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = trainer_of(apply(base, point), market, Path(folder), batches=4)
+        trainer = trainer_of(apply(base, point), data, Path(folder), batches=4)
         step(trainer)
     kept = trainer.weights_to_keep()
     return hash_bytes(kept[name].detach().numpy().tobytes() for name in sorted(kept))
 
 
 @pytest.mark.parametrize(("name", "path"), DIMENSIONS)
-def test_every_dimension_changes_what_is_trained(name: str, path: str, tiny: Market) -> None:
+def test_every_dimension_changes_what_is_trained(name: str, path: str, tiny: SharedData) -> None:
     base, space = SCALED[name]
     (dimension,) = [found for found in space if found.path == path]
     ends = dimension.choices or (dimension.low, dimension.high)
@@ -218,5 +214,5 @@ def test_the_default_point_lies_in_the_space_and_changes_nothing() -> None:
 
 
 def test_settings_survive_the_way_through_plain_types() -> None:
-    assert Settings.of(BASE.as_mapping()) == BASE
-    assert set(BASE.as_mapping()) == set(GROUPS)
+    assert with_groups(Experiment(), as_mapping(BASE)) == BASE
+    assert set(as_mapping(BASE)) == set(GROUPS)

@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.reporting.search_table import TrialLog
 from atft_pipeline.tuning import database, study
+from atft_pipeline.tuning.callbacks import Outcome
 from atft_pipeline.tuning.database import BROKEN, explained, open_storage
-from atft_pipeline.tuning.observer import Outcome
 from atft_pipeline.tuning.report import trial_table
 from atft_pipeline.tuning.samplers import quiet
 from atft_pipeline.tuning.space import default_point

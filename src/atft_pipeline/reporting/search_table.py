@@ -15,7 +15,7 @@ from rich.text import Text
 from atft_pipeline.progress import hidden_bars
 from atft_pipeline.reporting.console import table
 from atft_pipeline.tuning.acceptance import Check
-from atft_pipeline.tuning.observer import Outcome, TrialStart
+from atft_pipeline.tuning.callbacks import Outcome, TrialStart
 
 log = logging.getLogger(__name__)
 COLOURS = {"RUNNING": "cyan", "COMPLETE": "green", "PRUNED": "yellow", "FAILED": "red"}

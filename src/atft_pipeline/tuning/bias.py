@@ -2,8 +2,8 @@
 
 Each trial's daily validation RankIC is centred, which makes it a trial without skill but with its own noise. Blocks of
 days are drawn with replacement (Politis and Romano's circular block bootstrap, 1992), the same days for all trials, so
-that trials which err together still do; the mean of the best one over the draws is what a search of that many worthless
-trials would report.
+that trials which err together still do; the mean of the best one over the draws is what a search of that many null
+trials (trials without skill) would report.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class SelectionBias:
 
     Attributes:
         trials: tried, those with a daily series.
-        expected_best: mean RankIC of the best of as many worthless trials.
+        expected_best: mean RankIC of the best of as many null trials.
         upper: its 95 % quantile.
-        share_above: share of draws in which a worthless trial reaches the winner's value.
+        share_above: share of draws in which a null trial reaches the winner's value.
         block: sessions drawn together.
         days: validation days.
     """

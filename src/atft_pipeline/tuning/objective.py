@@ -1,4 +1,4 @@
-"""One trial: train a point, report every epoch, stop when it is hopeless, and say honestly how it ended."""
+"""One trial: train a point, report every epoch to the pruner, and record how it ended."""
 
 import math
 import re
@@ -14,18 +14,14 @@ import optuna
 import torch
 
 from atft_pipeline.errors import TrainingError
-from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_json
-from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import Split
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.loop import fit
+from atft_pipeline.tuning.callbacks import Outcome, StudyCallback, TrialStart
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.limits import Deadline
-from atft_pipeline.tuning.observer import Outcome, StudyObserver, TrialStart
 from atft_pipeline.tuning.skill import daily_skill
-from atft_pipeline.tuning.space import Settings
 
 METRIC = "val_rank_ic"
 WEIGHTS = "weights"
@@ -36,133 +32,119 @@ STEP_FACTS = ("epoch", METRIC, "loss", "seconds", "samples_per_second")
 
 
 @dataclass(frozen=True)
-class Market:
+class SharedData:
     """What all trials share, loaded once.
 
     Attributes:
-        panel: features and labels.
-        graphs: monthly graphs, ``None`` for a model without.
+        market: panel, graphs and the panel in memory, whose test days are erased.
         split: training and validation days; it has no test days.
-        resident: the panel in memory, test days erased.
-        residency: where it lies.
     """
 
-    panel: Panel
-    graphs: MonthlyGraphs | None
+    market: MarketData
     split: Split
-    resident: ResidentPanel
-    residency: ResidencyConfig
 
 
-Trainer = Callable[..., Any]
+Fit = Callable[..., Any]
 
 
 class Objective:
     """Trains points.
 
     Args:
-        market: shared by all trials.
+        data: shared by all trials.
         config: of the search.
         folder: of the trials' checkpoints.
-        observers: hear of everything.
-        trainer: trains; replaced in tests.
+        callbacks: told of every epoch.
+        fit: trains; replaced in tests.
     """
 
     def __init__(
         self,
-        market: Market,
+        data: SharedData,
         config: HpoConfig,
         folder: Path,
-        observers: tuple[StudyObserver, ...] = (),
-        trainer: Trainer = fit,
+        callbacks: tuple[StudyCallback, ...] = (),
+        fit: Fit = fit,
     ) -> None:
-        self.market, self.config, self.folder = market, config, folder
-        self.observers, self.trainer = observers, trainer
+        self.data, self.config, self.folder = data, config, folder
+        self.callbacks, self.fit = callbacks, fit
         self._shape = ""
 
     def __call__(
-        self, trial: optuna.trial.Trial, start: TrialStart, settings: Settings, slowest: float | None
+        self, trial: optuna.trial.Trial, start: TrialStart, experiment: Experiment, slowest: float | None
     ) -> Outcome:
         """Train a trial.
 
         Args:
             trial: Optuna's.
             start: of the trial.
-            settings: its parameters, epochs and seed among them.
+            experiment: its parameters, epochs and seed among them.
             slowest: seconds of the slowest epoch measured in the study.
 
         Returns:
             How it ended. Whatever is not the point's own fault (a programming error, a request that the machine cannot
             meet) is raised instead.
         """
-        hearing = Hearing(self, trial, start, Deadline(start.epochs, slowest))
+        callback = TrialCallback(self, trial, start, Deadline(start.epochs, slowest))
         mark(self.checkpoints(start.number))
         try:
-            result = self._train(settings, start, hearing)
-            return self._complete(result.checkpoint, settings, hearing)
+            result = self._train(experiment, start, callback)
+            return self._complete(result.checkpoint, experiment, callback)
         except optuna.TrialPruned as stop:
-            return self._ended("PRUNED", str(stop), settings, start, hearing)
+            return self._ended("PRUNED", str(stop), experiment, start, callback)
         except TrainingError as error:
-            return self._ended("FAILED", str(error), settings, start, hearing)
+            return self._ended("FAILED", str(error), experiment, start, callback)
 
-    def _train(self, settings: Settings, start: TrialStart, hearing: "Hearing") -> Any:
+    def _train(self, experiment: Experiment, start: TrialStart, callback: "TrialCallback") -> Any:
         """Train; compiled graphs are kept from the trial before where the shapes are the same."""
-        shape = hash_json([start.parameters["model"], start.parameters["batches"], settings.batches.batch_size])
+        shape = hash_json([start.parameters["model"], start.parameters["batches"], experiment.batches.batch_size])
         if shape != self._shape:
             torch.compiler.reset()
             self._shape = shape
-        market = self.market
-        experiment = Experiment(
-            batches=settings.batches,
-            model=settings.model,
-            loss=settings.loss,
-            training=settings.training,
-            runtime=settings.runtime,
-            residency=market.residency,
-        )
-        return self.trainer(
+        return self.fit(
             experiment,
-            MarketData(market.panel, market.graphs, market.resident),
-            market.split,
+            self.data.market,
+            self.data.split,
             self.checkpoints(start.number),
-            callback=hearing,
-            interrupt=hearing.deadline.check,
+            callback=callback,
+            interrupt=callback.deadline.check,
         )
 
     def checkpoints(self, number: int) -> Path:
         """Folder of a trial's checkpoints."""
         return self.folder / f"trial-{number:04d}"
 
-    def _complete(self, checkpoint: Path, settings: Settings, hearing: "Hearing") -> Outcome:
-        facts = hearing.facts(settings) | self._skill(checkpoint, settings)
+    def _complete(self, checkpoint: Path, experiment: Experiment, callback: "TrialCallback") -> Outcome:
+        facts = callback.facts(experiment) | self._skill(checkpoint, experiment)
         facts[WEIGHTS] = f"{checkpoint.parent.name}/{checkpoint.name}"
-        best = max(hearing.history, key=lambda record: record[METRIC])
+        best = max(callback.history, key=lambda record: record[METRIC])
         known = {
             "rank_ic": best[METRIC],
             "sharpe": facts["sharpe"],
             "seconds": facts["epoch_seconds"],
-            "parameters": hearing.card.get("model", {}).get("parameters", math.nan),
+            "parameters": callback.card.get("model", {}).get("parameters", math.nan),
         }
         names = [self.config.objective, self.config.second_objective]
         values = tuple(float(known[name]) for name in names if name != "none")
         if not all(math.isfinite(value) for value in values):
             reason = f"the objective is undefined: {dict(zip(names, values, strict=False))}"
-            return Outcome("FAILED", reason, (), tuple(hearing.history), facts, hearing.card)
-        return Outcome("COMPLETE", "", values, tuple(hearing.history), facts, hearing.card)
+            return Outcome("FAILED", reason, (), tuple(callback.history), facts, callback.card)
+        return Outcome("COMPLETE", "", values, tuple(callback.history), facts, callback.card)
 
-    def _ended(self, state: Any, reason: str, settings: Settings, start: TrialStart, hearing: "Hearing") -> Outcome:
+    def _ended(
+        self, state: Any, reason: str, experiment: Experiment, start: TrialStart, callback: "TrialCallback"
+    ) -> Outcome:
         """An outcome without a value; what its epochs showed is kept beside it."""
-        facts = hearing.facts(settings)
+        facts = callback.facts(experiment)
         best = sorted(self.checkpoints(start.number).glob("*/best-*"))
         if state == "PRUNED" and best:
-            facts |= self._skill(best[-1], settings)
-        return Outcome(state, reason, (), tuple(hearing.history), facts, hearing.card)
+            facts |= self._skill(best[-1], experiment)
+        return Outcome(state, reason, (), tuple(callback.history), facts, callback.card)
 
-    def _skill(self, checkpoint: Path, settings: Settings) -> dict[str, Any]:
+    def _skill(self, checkpoint: Path, experiment: Experiment) -> dict[str, Any]:
         """Skill of the kept weights by validation day."""
-        market = self.market
-        data = MarketData(market.panel, market.graphs, market.resident)
-        skill = daily_skill(checkpoint, data, market.split.validation, settings.runtime)
+        market = self.data.market
+        skill = daily_skill(checkpoint, market, self.data.split.validation, experiment.runtime)
         return {
             "daily_rank_ic": np.round(skill.rank_ic, 6).tolist(),
             "portfolio_days": [str(day) for day in market.panel.dates[skill.days]],
@@ -206,8 +188,8 @@ def _folders(parent: Path, names: re.Pattern[str]) -> list[Path]:
     return [path for path in found if path.is_dir() and not path.is_symlink()]
 
 
-class Hearing:
-    """Hears a training for a trial: passes its epochs on, reports them to Optuna, and ends it when it is hopeless."""
+class TrialCallback:
+    """Callback of a trial's training: passes its epochs on, reports them to Optuna, and ends what the pruner ends."""
 
     def __init__(self, owner: Objective, trial: optuna.trial.Trial, start: TrialStart, deadline: Deadline) -> None:
         self.owner, self.trial, self.start, self.deadline = owner, trial, start, deadline
@@ -224,12 +206,12 @@ class Hearing:
 
         Raises:
             TrainingError: the validation RankIC is no number.
-            TrialPruned: the trial is hopeless.
+            TrialPruned: the pruner gives the trial up.
         """
         self.history.append(record)
         self.deadline.measure(float(record["seconds"]))
-        for observer in self.owner.observers:
-            observer.on_epoch(self.start, record)
+        for callback in self.owner.callbacks:
+            callback.on_epoch(self.start, record)
         value, epoch = float(record[METRIC]), int(record["epoch"])
         if not math.isfinite(value):
             msg = f"epoch {epoch}: the validation RankIC is {value}"
@@ -248,11 +230,11 @@ class Hearing:
         """Keep what was active."""
         self.card = card
 
-    def facts(self, settings: Settings) -> dict[str, Any]:
+    def facts(self, experiment: Experiment) -> dict[str, Any]:
         """What is kept beside the trial."""
         seconds = [float(record["seconds"]) for record in self.history]
         best = max(self.history, key=lambda record: record[METRIC], default=None)
-        size = self.card.get("data", {}).get("batch_size", settings.batches.batch_size)
+        size = self.card.get("data", {}).get("batch_size", experiment.batches.batch_size)
         return {
             "epochs": len(self.history),
             "epoch_seconds": float(np.median(seconds)) if seconds else None,
@@ -261,21 +243,21 @@ class Hearing:
             "best_rank_ic": None if best is None else best[METRIC],
             # What fitted, once an epoch is done: measured in place of ``auto``, halved where memory ran out.
             "batch_size": None if size == "auto" else size,
-            "accumulation": self.card.get("accumulation", settings.training.accumulation),
+            "accumulation": self.card.get("accumulation", experiment.training.accumulation),
             "history": [{name: record[name] for name in STEP_FACTS if name in record} for record in self.history],
         }
 
 
-def planned(settings: Settings, epochs: int | None, seed: int) -> Settings:
-    """Settings with the trial's epochs and seed.
+def planned(experiment: Experiment, epochs: int | None, seed: int) -> Experiment:
+    """The experiment with the trial's epochs and seed.
 
     Args:
-        settings: of the point.
+        experiment: of the point.
         epochs: of the preset, which phases share as they share their own; ``None`` = as the training says.
         seed: added to the training's.
     """
-    seed = (settings.training.seed + seed) % 2**32
-    training = replace(settings.training, seed=seed, resume=False, from_study=None, keep_best=1)
+    seed = (experiment.training.seed + seed) % 2**32
+    training = replace(experiment.training, seed=seed, resume=False, from_study=None, keep_best=1)
     if epochs is not None:
         training = training.with_epochs(epochs)
-    return replace(settings, training=training)
+    return replace(experiment, training=training)

@@ -227,8 +227,8 @@ def _bias(trials: list[FrozenTrial], config: HpoConfig, rank_ic: float, block: i
         "trials_tried": len(trials),
         "epochs_looked_at": sum(int(trial.user_attrs.get("epochs") or 0) for trial in trials),
         "trials_resampled": found.trials,
-        "expected_best_of_worthless": found.expected_best,
-        "upper_95_of_worthless": found.upper,
+        "expected_best_of_null_trials": found.expected_best,
+        "upper_95_of_null_trials": found.upper,
         "share_of_draws_above_winner": found.share_above,
         "block_sessions": found.block,
         "validation_days": found.days,
@@ -245,8 +245,8 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
         + (" (the default configuration: nothing better was found)" if winner["is_default"] else "")
         + f", validation RankIC {winner['val_rank_ic']:+.4f}"
         + (f", default {report['default']['val_rank_ic']:+.4f}" if report["default"] else ", default without a result"),
-        f"selection bias: the best of {bias['trials_resampled']} worthless trials would show "
-        f"{bias['expected_best_of_worthless']:+.4f} (95 % below {bias['upper_95_of_worthless']:+.4f}) on these "
+        f"selection bias: the best of {bias['trials_resampled']} null trials (without skill) would show "
+        f"{bias['expected_best_of_null_trials']:+.4f} (95 % below {bias['upper_95_of_null_trials']:+.4f}) on these "
         f"{bias['validation_days']} days",
     ]
     lines += [f"trial {row['trial']} has no result: {row['reason']}" for row in report["failures"][:SHOWN]]

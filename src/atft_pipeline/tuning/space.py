@@ -6,7 +6,7 @@ dimensions may be chosen independently of each other (see :func:`fit`).
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from atft_pipeline.losses.composite import TERMS, LossConfig
 from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.training.config import WITHOUT_EFFECT, RuntimeConfig, TrainingConfig
+from atft_pipeline.training.experiment import Experiment
 from atft_pipeline.tuning.config import DimensionConfig, Scalar
 
 Point = Mapping[str, Scalar]
@@ -37,31 +38,22 @@ GROUPS: dict[str, type[Any]] = {
     "batches": BatchConfig,
     "runtime": RuntimeConfig,
 }
+"""The groups of an experiment that a trial may change: all but where the panel lies in memory, which trials share."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All that a trial may change; each field is a configuration of the train stage."""
+def as_mapping(experiment: Experiment) -> dict[str, Any]:
+    """What trials may change, as plain JSON types, by group."""
+    return {name: to_mapping(getattr(experiment, name)) for name in GROUPS}
 
-    model: ModelConfig
-    loss: LossConfig
-    training: TrainingConfig
-    batches: BatchConfig
-    runtime: RuntimeConfig
 
-    def as_mapping(self) -> dict[str, Any]:
-        """The settings as plain JSON types, by group."""
-        return {name: to_mapping(getattr(self, name)) for name in GROUPS}
+def with_groups(experiment: Experiment, mapping: Mapping[str, Any]) -> Experiment:
+    """The experiment with groups from plain types; the inverse of :func:`as_mapping`.
 
-    @classmethod
-    def of(cls, mapping: Mapping[str, Any]) -> "Settings":
-        """Build the settings from plain types.
-
-        Raises:
-            ConfigError: with the dotted name of each value that is unknown, ill-typed or out of range.
-        """
-        built: dict[str, Any] = {name: from_mapping(group, mapping[name], name) for name, group in GROUPS.items()}
-        return cls(**built)
+    Raises:
+        ConfigError: with the dotted name of each value that is unknown, ill-typed or out of range.
+    """
+    built: dict[str, Any] = {name: from_mapping(GROUPS[name], group, name) for name, group in mapping.items()}
+    return replace(experiment, **built)
 
 
 def distribution(dimension: DimensionConfig) -> BaseDistribution:
@@ -95,17 +87,17 @@ def suggest(trial: optuna.trial.Trial, space: tuple[DimensionConfig, ...]) -> di
     return point
 
 
-def apply(base: Settings, point: Point) -> Settings:
-    """Lay a point over the settings and fit the rest to it.
+def apply(base: Experiment, point: Point) -> Experiment:
+    """Lay a point over the experiment and fit the rest to it.
 
     Raises:
         ConfigError: a path leads nowhere, or a value does not fit its parameter.
     """
-    mapping = base.as_mapping()
+    mapping = as_mapping(base)
     for path, value in point.items():
         put(mapping, path, value)
     fit(mapping)
-    return Settings.of(mapping)
+    return with_groups(base, mapping)
 
 
 def put(mapping: dict[str, Any], path: str, value: Any) -> None:
@@ -164,13 +156,13 @@ def largest_divisor(number: int, limit: int) -> int:
     return next(divisor for divisor in range(min(number, limit), 0, -1) if number % divisor == 0)
 
 
-def default_point(base: Settings, space: tuple[DimensionConfig, ...]) -> dict[str, Scalar]:
+def default_point(base: Experiment, space: tuple[DimensionConfig, ...]) -> dict[str, Scalar]:
     """The point of the default configuration.
 
     Raises:
         ConfigError: a dimension does not contain the default, so that the search could end below it.
     """
-    mapping = base.as_mapping()
+    mapping = as_mapping(base)
     point: dict[str, Scalar] = {}
     for dimension in space:
         value = _get(mapping, dimension.path)
@@ -193,7 +185,7 @@ def default_point(base: Settings, space: tuple[DimensionConfig, ...]) -> dict[st
 NO_DIMENSIONS = {f"training.{name}" for name in WITHOUT_EFFECT | {"epochs", "seed"}} | {"batches.features"}
 
 
-def check_space(base: Settings, space: tuple[DimensionConfig, ...]) -> None:
+def check_space(base: Experiment, space: tuple[DimensionConfig, ...]) -> None:
     """Build the configurations of the edges of every dimension and of many points, before any training.
 
     Raises:
@@ -239,9 +231,9 @@ def draw(space: tuple[DimensionConfig, ...], generator: np.random.Generator) -> 
     return point
 
 
-def _refuse_empty_loss(base: Settings, space: tuple[DimensionConfig, ...]) -> None:
+def _refuse_empty_loss(base: Experiment, space: tuple[DimensionConfig, ...]) -> None:
     """Some loss term must weigh more than 0 at every point."""
-    loss = base.as_mapping()["loss"]
+    loss = as_mapping(base)["loss"]
     least = {name: loss[name] for name in TERMS}
     for dimension in space:
         name = dimension.path.removeprefix("loss.")

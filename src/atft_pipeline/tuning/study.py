@@ -14,13 +14,14 @@ from optuna.trial import FrozenTrial, TrialState
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import AtftError, Interrupted, TrainingError
 from atft_pipeline.lineage import hash_json
+from atft_pipeline.training.experiment import Experiment
 from atft_pipeline.tuning import database
+from atft_pipeline.tuning.callbacks import Outcome, StudyCallback, TrialStart
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.database import BROKEN
-from atft_pipeline.tuning.objective import Market, Objective, planned
-from atft_pipeline.tuning.observer import Outcome, StudyObserver, TrialStart
+from atft_pipeline.tuning.objective import Objective, SharedData, planned
 from atft_pipeline.tuning.samplers import quiet
-from atft_pipeline.tuning.space import Settings, apply, default_point, suggest
+from atft_pipeline.tuning.space import apply, as_mapping, default_point, suggest
 from atft_pipeline.tuning.storage import REASON, Claim, SharedStudy, slots
 
 log = logging.getLogger(__name__)
@@ -35,13 +36,13 @@ GO_ON = (
 TAKEN = "no sign of life for longer than {} seconds: another worker tries it again, what it found here is dropped"
 
 
-def study_fingerprint(market: Market, base: Settings, config: HpoConfig) -> str:
+def study_fingerprint(data: SharedData, base: Experiment, config: HpoConfig) -> str:
     """Hash of everything that makes the values of two trials comparable; where and how fast they run does not."""
-    graphs = market.graphs.meta.fingerprint if market.graphs is not None else ""
-    days = [list(market.split.train), list(market.split.validation)]
-    settings = planned(base, config.size.epochs, 0).as_mapping()
+    days = [list(data.split.train), list(data.split.validation)]
+    parameters = as_mapping(planned(base, config.size.epochs, 0))
     aims = [config.objective, config.second_objective, config.seed]
-    return hash_json([market.panel.meta.fingerprint, graphs, days, settings, to_mapping(config.space), aims])
+    sources = [data.market.panel.meta.fingerprint, data.market.graphs_fingerprint]
+    return hash_json([*sources, days, parameters, to_mapping(config.space), aims])
 
 
 def study_name(config: HpoConfig, fingerprint: str) -> str:
@@ -55,17 +56,17 @@ class Worker:
 
     Attributes:
         shared: the study.
-        base: settings of the train stage.
+        base: the experiment of the train stage.
         config: of the search.
         objective: trains points.
-        observers: hear of every trial.
+        callbacks: told of every trial.
     """
 
     shared: SharedStudy
-    base: Settings
+    base: Experiment
     config: HpoConfig
     objective: Objective
-    observers: tuple[StudyObserver, ...] = ()
+    callbacks: tuple[StudyCallback, ...] = ()
 
     def run(self) -> None:
         """Work until every slot of the study has its result.
@@ -91,7 +92,7 @@ class Worker:
             except Interrupted as stopped:
                 raise Interrupted(GO_ON) from stopped
             except UpdateFinishedTrialError:
-                # Another worker took the trial over while this one slept; the observers have heard of it.
+                # Another worker took the trial over while this one slept; the callbacks were told.
                 continue
             except BROKEN:
                 # A statement was cut off; the next one waits for a server that restarts.
@@ -108,16 +109,16 @@ class Worker:
             ending.enter_context(self.shared.beat(claim))
             with quiet():
                 point = suggest(trial, self.config.space)
-            settings = planned(apply(self.base, point), self.config.size.epochs, claim.slot)
-            epochs = sum(phase.epochs for phase in settings.training.plan)
-            start = TrialStart(trial.number, claim.slot, claim.retry, point, settings.as_mapping(), epochs)
+            experiment = planned(apply(self.base, point), self.config.size.epochs, claim.slot)
+            epochs = sum(phase.epochs for phase in experiment.training.plan)
+            start = TrialStart(trial.number, claim.slot, claim.retry, point, as_mapping(experiment), epochs)
             ending.push(partial(self._abandon, start))
             trial.set_user_attr("slot", claim.slot)
             trial.set_user_attr("parameters", start.parameters)
             trial.set_user_attr("planned", epochs)
-            for observer in self.observers:
-                observer.on_trial(start)
-            outcome = self.objective(trial, start, settings, slowest_epoch(self.trials()))
+            for callback in self.callbacks:
+                callback.on_trial(start)
+            outcome = self.objective(trial, start, experiment, slowest_epoch(self.trials()))
             self.tell(start, outcome)
 
     def _abandon(
@@ -125,10 +126,10 @@ class Worker:
     ) -> None:
         """Let no trial stay open when an error or an interrupt ends it; the error goes on."""
         if isinstance(error, UpdateFinishedTrialError):
-            self._hear(start, Outcome("FAILED", TAKEN.format(database.GRACE)))
+            self._notify(start, Outcome("FAILED", TAKEN.format(database.GRACE)))
         elif isinstance(error, BROKEN):
             # Nothing can be told now. Without signs of life the slot comes back.
-            self._hear(start, Outcome("FAILED", "the database broke off; the trial is tried again"))
+            self._notify(start, Outcome("FAILED", "the database broke off; the trial is tried again"))
         elif isinstance(error, Exception):
             with suppress(UpdateFinishedTrialError, *BROKEN):
                 self.tell(start, Outcome("FAILED", stop_reason(error)))
@@ -137,7 +138,7 @@ class Worker:
                 self.shared.give_back(start.number)
 
     def tell(self, start: TrialStart, outcome: Outcome) -> None:
-        """Write an outcome into the study, let everyone hear it, and drop weights that do not lead.
+        """Write an outcome into the study, tell the callbacks, and drop weights that do not lead.
 
         Raises:
             UpdateFinishedTrialError: the trial was given up meanwhile, because its worker gave no sign of life.
@@ -147,11 +148,11 @@ class Worker:
             write_facts(self.shared, number, outcome)
             values = list(outcome.values) if outcome.state == "COMPLETE" else None
             self.shared.study.tell(number, values, state=OPTUNA_STATE[outcome.state])
-        self._hear(start, outcome)
+        self._notify(start, outcome)
 
-    def _hear(self, start: TrialStart, outcome: Outcome) -> None:
-        for observer in self.observers:
-            observer.on_outcome(start, outcome)
+    def _notify(self, start: TrialStart, outcome: Outcome) -> None:
+        for callback in self.callbacks:
+            callback.on_outcome(start, outcome)
         with suppress(*BROKEN):
             self._tidy(start.number)
 

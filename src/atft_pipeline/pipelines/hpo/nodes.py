@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from atft_pipeline.errors import TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.pipelines.hpo.tracking import MlflowTrials, log_study
 from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.reporting.console import show
@@ -26,7 +26,7 @@ from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.database import BROKEN, explained, hidden, open_storage
 from atft_pipeline.tuning.final_look import look_at_test
 from atft_pipeline.tuning.guard import blank_test_days, without_test
-from atft_pipeline.tuning.objective import Market, Objective
+from atft_pipeline.tuning.objective import Objective, SharedData
 from atft_pipeline.tuning.report import (
     parameters_text,
     returns_table,
@@ -35,7 +35,7 @@ from atft_pipeline.tuning.report import (
     trial_table,
     winner_of,
 )
-from atft_pipeline.tuning.space import Settings, check_space
+from atft_pipeline.tuning.space import check_space
 from atft_pipeline.tuning.storage import SharedStudy, slots
 from atft_pipeline.tuning.study import Worker, study_fingerprint, study_name
 
@@ -74,19 +74,16 @@ def search(
         ArtifactError: the database of the study is away or damaged.
     """
     config = hpo
-    base = Settings(experiment.model, experiment.loss, experiment.training, experiment.batches, experiment.runtime)
-    check_space(base, config.space)
-    market = load_market(
-        panel.select(experiment.batches.features), graphs, split, experiment.residency, experiment.runtime
-    )
-    fingerprint = study_fingerprint(market, base, config)
+    check_space(experiment, config.space)
+    data = load_shared_data(panel.select(experiment.batches.features), graphs, split, experiment)
+    fingerprint = study_fingerprint(data, experiment, config)
     name = study_name(config, fingerprint)
     folder = checkpoints / "hpo" / name
     shared = shared_study(storage, name, fingerprint, config)
     log.info("study %s: %d trials in %s", name, config.size.trials, hidden(storage))
     live, tracked = LiveTable(name, config.size.trials), MlflowTrials()
-    observers = (TrialLog(), live, tracked)
-    worker = Worker(shared, base, config, Objective(market, config, folder, observers), observers)
+    callbacks = (TrialLog(), live, tracked)
+    worker = Worker(shared, experiment, config, Objective(data, config, folder, callbacks), callbacks)
     try:
         with live.showing(), explained(storage, BROKEN):
             worker.run()
@@ -95,15 +92,13 @@ def search(
     return FinishedStudy(name, fingerprint, folder)
 
 
-def load_market(
-    panel: Panel, graphs: MonthlyGraphs, split: SplitConfig, residency: ResidencyConfig, runtime: RuntimeConfig
-) -> Market:
+def load_shared_data(panel: Panel, graphs: MonthlyGraphs, split: SplitConfig, experiment: Experiment) -> SharedData:
     """Load the panel once for all trials, without its test days."""
     whole = single_split(panel.dates, split, panel.meta.label_span)
     apart = without_test(whole, panel)
-    resident = ResidentPanel.load(panel, residency, choose_runtime(runtime).torch_device)
+    resident = ResidentPanel.load(panel, experiment.residency, choose_runtime(experiment.runtime).torch_device)
     blank_test_days(resident, whole)
-    return Market(panel, graphs, apart, resident, residency)
+    return SharedData(MarketData(panel, graphs, resident), apart)
 
 
 def shared_study(storage: str, name: str, fingerprint: str, config: HpoConfig) -> SharedStudy:

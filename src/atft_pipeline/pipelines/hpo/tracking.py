@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from atft_pipeline.pipelines.tracking import tracked
 from atft_pipeline.pipelines.train.tracking import flatten, log_flat, numbers
-from atft_pipeline.tuning.observer import Outcome, TrialStart
+from atft_pipeline.tuning.callbacks import Outcome, TrialStart
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
 

@@ -1,4 +1,4 @@
-"""Who hears of a search while it runs."""
+"""Callbacks of a search: what they are told of its trials."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,14 +51,14 @@ class Outcome:
     run_card: Mapping[str, Any] = field(default_factory=dict)
 
 
-class StudyObserver(Protocol):
-    """Whoever wants to hear of the search."""
+class StudyCallback(Protocol):
+    """Called while a search runs."""
 
     def on_trial(self, trial: TrialStart, /) -> None:
-        """Hear that a trial begins."""
+        """A trial begins."""
 
     def on_epoch(self, trial: TrialStart, record: Mapping[str, Any], /) -> None:
-        """Hear the numbers of an epoch."""
+        """An epoch of a trial ended, with its numbers."""
 
     def on_outcome(self, trial: TrialStart, outcome: Outcome, /) -> None:
-        """Hear how a trial ended."""
+        """A trial ended."""
