@@ -22,7 +22,7 @@ import torch
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.graphs.report import report_months, report_table
+from atft_pipeline.graphs.report import report_months
 
 
 def read_returns(prices: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any], tuple[str, ...], npt.NDArray[Any]]:
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prices", type=Path)
     parser.add_argument("--out", type=Path, help="keep the graphs here")
-    parser.add_argument("--report", type=Path, help="write the table of the months here")
+    parser.add_argument("--report", type=Path, help="write the table of the months here, as CSV")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "auto"])
     arguments = parser.parse_args()
@@ -87,7 +87,7 @@ def main() -> None:
         lookup = (time.perf_counter() - start) / 100
         size = out.stat().st_size
         if arguments.report:
-            arguments.report.write_text(report_table(report_months(graphs)) + "\n")
+            pl.DataFrame(report_months(graphs)).write_csv(arguments.report, float_precision=3)
     active = [entry.listings for entry in meta.months]
     figures = {
         "days": len(dates),

@@ -14,7 +14,7 @@ from atft_pipeline.errors import ArtifactError
 TEMPORARY = re.compile(r"\..+\.(\d+)\.partial")
 # Libraries written in Rust tell the system's error in their message alone.
 RUST = re.compile(r"\(os error (\d+)\)")
-UNTOLD = "thrift: transport error"
+UNEXPLAINED = "thrift: transport error"
 REFUSED = {
     errno.ENOSPC: "make room there and run again",
     errno.EDQUOT: "make room there and run again",
@@ -135,7 +135,7 @@ def refusal(error: Exception) -> int | None:
     """Number of the system's error where it refuses to write, ``None`` for any other error."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
-        told = RUST.search(str(error))
+        found = RUST.search(str(error))
         # Parquet's last bytes are written by a library that does not tell why it failed.
-        number = int(told[1]) if told is not None else errno.EIO if UNTOLD in str(error) else None
+        number = int(found[1]) if found is not None else errno.EIO if UNEXPLAINED in str(error) else None
     return number if number in REFUSED else None

@@ -67,12 +67,12 @@ def test_day_series_by_hand() -> None:
     assert np.isnan(series.mean[0])
 
 
-def test_common_share_is_the_correlation_of_an_equally_correlated_market() -> None:
+def test_common_variance_is_the_correlation_of_an_equally_correlated_market() -> None:
     rng = np.random.default_rng(0)
     rho, size = 0.3, (20_000, 200)
     returns = 0.02 * (np.sqrt(rho) * rng.normal(size=(size[0], 1)) + np.sqrt(1 - rho) * rng.normal(size=size))
-    share = extras.common_share(returns.mean(axis=1).std(), (returns.std(axis=1) ** 2).mean())
-    assert share == pytest.approx(rho, abs=0.01)
+    fraction = extras.common_variance(returns.mean(axis=1).std(), (returns.std(axis=1) ** 2).mean())
+    assert fraction == pytest.approx(rho, abs=0.01)
 
 
 def test_causal_score_forgets_and_does_not_look_ahead() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from atft_pipeline.graphs.config import GraphConfig
-from atft_pipeline.graphs.report import edge_turnover, report_months, report_table
+from atft_pipeline.graphs.report import edge_turnover, report_months
 from tests.graphs.market import build, make_market
 
 
@@ -30,10 +30,10 @@ def test_numbers_of_a_month_equal_a_plain_count(tmp_path: Path) -> None:
     assert (row.listings, row.edges) == (23, len(edges))
     assert row.mean_degree == pytest.approx(len(edges) / 23)
     assert row.max_in_degree == max(np.bincount([edge[1] for edge in edges]))
-    assert row.isolated_share == pytest.approx(1 - len({edge[0] for edge in edges}) / 23)
+    assert row.isolated_fraction == pytest.approx(1 - len({edge[0] for edge in edges}) / 23)
     assert row.sector_homophily == pytest.approx(np.mean([sector[i] == sector[j] > 0 for i, j, *_ in edges]))
     assert row.market_homophily == pytest.approx(np.mean([segment[i] == segment[j] > 0 for i, j, *_ in edges]))
-    assert row.negative_share == pytest.approx(np.mean([edge[2] < 0 for edge in edges]))
+    assert row.negative_fraction == pytest.approx(np.mean([edge[2] < 0 for edge in edges]))
     assert row.mean_strength == pytest.approx(np.mean([abs(edge[2]) for edge in edges]))
     assert 0 < row.turnover < 1
     assert np.isnan(rows[0].turnover)
@@ -47,10 +47,3 @@ def test_a_month_without_edges_has_no_shares(tmp_path: Path) -> None:
     assert (row.listings, row.edges, row.max_in_degree) == (0, 0, 0)
     assert np.isnan(row.mean_degree)
     assert np.isnan(row.sector_homophily)
-
-
-def test_the_table_has_a_row_a_month(tmp_path: Path) -> None:
-    graphs = build(tmp_path / "graphs.arrow", make_market(days=100), GraphConfig(k=5))
-    lines = report_table(report_months(graphs)).splitlines()
-    assert len(lines) == 2 + len(graphs)
-    assert {line.count("|") for line in lines} == {12}

@@ -24,8 +24,8 @@ from atft_pipeline.files import atomic, remove, saving, sweep
 
 # What the libraries raise at a file that is not what they wrote; a flipped bit may end in any of them.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, pl.exceptions.PolarsError, pa.ArrowException)
-TOLD: set[Path] = set()  # artifacts that are gone and were told to be, once a process
-OFFERED = 3  # older versions that are looked at, the newest first, for one to offer
+WARNED: set[Path] = set()  # artifacts that are gone and were warned of, once a process
+LOOKED_AT = 3  # older versions, the newest first, among which a sound one is looked for to name in the message
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ Saved = TypeVar("Saved")
 Loaded = TypeVar("Loaded")
 
 
-def forget(folder: Path) -> None:
+def remove_incomplete(folder: Path) -> None:
     """Remove the folder of a version that holds nothing but the description of what was never completed."""
     if folder.is_dir() and not {path.name for path in folder.iterdir()} - {CONTENTS}:
         remove(folder)
@@ -103,7 +103,7 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
                         write_contents(temporary, final.parent, self.hashed)
             except BaseException:
                 if self._version is not None:
-                    forget(final.parent)
+                    remove_incomplete(final.parent)
                 raise
         self._saved = self.resolve_save_version()
 
@@ -116,11 +116,11 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
             return self._saved
         found: str | None = super().resolve_load_version()
         if found is not None and self._version is not None and not self._version.load:
-            self._tell_lost(found)
+            self._warn_of_lost(found)
         return found
 
-    def _tell_lost(self, newest: str) -> None:
-        """Tell of later versions that were saved and whose artifact is gone: what is read is older than they are."""
+    def _warn_of_lost(self, newest: str) -> None:
+        """Warn of later versions that were saved and whose artifact is gone: an older one is read."""
         root = Path(str(self._filepath))
         lost = sorted(
             record.parent.name
@@ -130,8 +130,8 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
             and not record.with_name(root.name).exists()
         )
         gone = root / lost[-1] / root.name if lost else None
-        if gone is not None and gone not in TOLD:
-            TOLD.add(gone)
+        if gone is not None and gone not in WARNED:
+            WARNED.add(gone)
             line = "%s %s was saved and is gone (%s): the older version %s is read; %s"
             log.warning(line, self.name, lost[-1], gone, newest, make_again(self.name))
 
@@ -164,7 +164,7 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
 
     @contextmanager
     def reading(self, path: Path) -> Iterator[None]:
-        """Look whether a version is as it was saved, then let it be read; what a reader raises becomes one line.
+        """Check that a version is as it was saved, then read it in the block; what a reader raises becomes one line.
 
         Raises:
             ArtifactError: with the version, what is wrong, the command that makes it again, and an older version.
@@ -184,7 +184,7 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         what = " ".join(filter(None, [self.name, version]))
         line = f"{what} is damaged: {reason} ({path}); {make_again(self.name)}"
         others = [found for found in self.list_versions(full_path=False) if found != version] if version else []
-        sound = (found for found in others[:OFFERED] if not damage(Path(self._get_versioned_path(found))))
+        sound = (found for found in others[:LOOKED_AT] if not damage(Path(self._get_versioned_path(found))))
         older = next(sound, None)
         return f"{line}, or read an older one with: --load-versions={self.name}:{older}" if older else line
 
@@ -194,7 +194,7 @@ class AtomicDataset(AbstractVersionedDataset[Saved, Loaded], Generic[Saved, Load
         for folder in root.glob("*/") if self._version is not None else [root.parent]:
             # The empty folder of a run that is about to write is left alone.
             if sweep(folder) and self._version is not None:
-                forget(folder)
+                remove_incomplete(folder)
 
     def location(self) -> Path:
         """Path of the version that :meth:`load` would read."""

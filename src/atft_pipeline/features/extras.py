@@ -112,12 +112,12 @@ def regime(series: DaySeries, clip: float) -> dict[str, Floats]:
         raw |= {f"MARKET_VOL{window}": mean.std(window) for window in (MONTH, QUARTER)}
         raw |= {f"MARKET_BREADTH{window}": breadth.mean(window) for window in (1, MONTH)}
         raw |= {f"MARKET_DISPERSION{window}": dispersion.mean(window) for window in (1, MONTH)}
-        raw["MARKET_CORR20"] = common_share(mean.std(MONTH), squares.mean(MONTH))
+        raw["MARKET_CORR20"] = common_variance(mean.std(MONTH), squares.mean(MONTH))
     return {name: causal_score(raw[name][:, 0], clip) for name in REGIME}
 
 
-def common_share(deviation: Floats, dispersion_squared: Floats) -> Floats:
-    """Share of the listings' variance that moves together, which is about their mean pairwise correlation.
+def common_variance(deviation: Floats, dispersion_squared: Floats) -> Floats:
+    """Fraction of the listings' variance that moves together, which is about their mean pairwise correlation.
 
     For equal volatilities and correlations the equal-weighted mean has variance rho sigma^2, and the day's dispersion
     around it has mean square (1 - rho) sigma^2.

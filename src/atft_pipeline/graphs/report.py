@@ -22,11 +22,11 @@ class MonthReport:
         edges: directed edges.
         mean_degree: neighbours of a listing that took part.
         max_in_degree: times that the most wanted listing is a neighbour.
-        isolated_share: listings without a neighbour among those that took part.
+        isolated_fraction: listings without a neighbour among those that took part.
         turnover: edges that the month before did not have, among the edges whose two ends took part in both months.
         sector_homophily: edges within one known sector.
         market_homophily: edges within one known market.
-        negative_share: edges with a negative correlation.
+        negative_fraction: edges with a negative correlation.
         mean_strength: mean absolute correlation of the edges.
     """
 
@@ -35,11 +35,11 @@ class MonthReport:
     edges: int
     mean_degree: float
     max_in_degree: int
-    isolated_share: float
+    isolated_fraction: float
     turnover: float
     sector_homophily: float
     market_homophily: float
-    negative_share: float
+    negative_fraction: float
     mean_strength: float
 
 
@@ -57,7 +57,7 @@ def report_months(graphs: MonthlyGraphs) -> list[MonthReport]:
 
 
 def edge_turnover(before: npt.NDArray[np.int32] | None, after: npt.NDArray[np.int32]) -> float:
-    """Share of new edges [N, k] among those between listings that had neighbours or were neighbours before.
+    """Fraction of new edges [N, k] among those between listings that had neighbours or were neighbours before.
 
     Returns:
         0 (all edges were there) to 1 (none was); NaN without an earlier month or a common edge.
@@ -100,29 +100,14 @@ def _count(
         edges=edges,
         mean_degree=edges / listings if listings else float("nan"),
         max_in_degree=int(np.bincount(neighbors[found]).max()) if edges else 0,
-        isolated_share=1 - connected / listings if listings else float("nan"),
+        isolated_fraction=1 - connected / listings if listings else float("nan"),
         turnover=turnover,
         sector_homophily=_mean(same_sector),
         market_homophily=_mean(same_market),
-        negative_share=_mean(strength < 0),
+        negative_fraction=_mean(strength < 0),
         mean_strength=_mean(np.abs(strength)),
     )
 
 
 def _mean(values: npt.NDArray[Any]) -> float:
     return float(values.mean()) if len(values) else float("nan")
-
-
-def report_table(rows: list[MonthReport]) -> str:
-    """The rows as a Markdown table."""
-    head = (
-        "| month | listings | edges | mean degree | max in-degree | isolated | turnover | same sector | same market "
-        "| negative | mean abs. correlation |\n|---|---|---|---|---|---|---|---|---|---|---|"
-    )
-    lines = [
-        f"| {row.month} | {row.listings} | {row.edges} | {row.mean_degree:.1f} | {row.max_in_degree} "
-        f"| {row.isolated_share:.3f} | {row.turnover:.3f} | {row.sector_homophily:.3f} | {row.market_homophily:.3f} "
-        f"| {row.negative_share:.3f} | {row.mean_strength:.3f} |"
-        for row in rows
-    ]
-    return "\n".join([head, *lines])

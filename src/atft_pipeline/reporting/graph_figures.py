@@ -21,10 +21,10 @@ def graph_stability(rows: Sequence[MonthReport]) -> go.Figure:
             "share of listings or edges",
             {
                 "new edges": [row.turnover for row in rows],
-                "isolated listings": [row.isolated_share for row in rows],
+                "isolated listings": [row.isolated_fraction for row in rows],
                 "within one sector": [row.sector_homophily for row in rows],
                 "within one market": [row.market_homophily for row in rows],
-                "negative": [row.negative_share for row in rows],
+                "negative": [row.negative_fraction for row in rows],
             },
         ),
         ("absolute correlation of edges", {"mean strength": [row.mean_strength for row in rows]}),
