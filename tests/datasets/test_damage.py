@@ -293,7 +293,7 @@ def test_a_disk_that_refuses_is_one_line_and_leaves_nothing(
             for failure in failures:
                 with pytest.raises(ArtifactError, match=f"{artifact.name} cannot be saved: (disk )?{advice}"):
                     fail_halfway(tmp_path, artifact.name, failure)
-    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def fail_halfway(workspace: Path, name: str, failure: Exception) -> None:
@@ -326,10 +326,9 @@ def test_another_error_while_saving_keeps_its_kind(tmp_path: Path) -> None:
         Wrong(str(tmp_path / "metrics.json"), Version(None, NEW)).save({})
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert not list((tmp_path / "metrics.json").iterdir())
-    (tmp_path / "workspace").mkdir()
     with pytest.raises(ZeroDivisionError):
         fail_halfway(tmp_path / "workspace", "panel", ZeroDivisionError("of the code"))
-    assert not list((tmp_path / "workspace").iterdir())
+    assert not [path for path in (tmp_path / "workspace").rglob("*") if path.is_file()]
 
 
 def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
@@ -375,6 +374,18 @@ def test_what_killed_runs_left_is_removed_and_what_lives_is_not(artifacts: list[
         assert not killed.exists()
         assert [path.name for path in old.iterdir()] == [f".{artifact.place}.{living}.partial"]
         assert {path.name for path in (place / NEW).iterdir()} == {artifact.place, CONTENTS}
+
+
+def test_a_draft_sweeps_what_killed_runs_left_of_the_same_artifact(tmp_path: Path) -> None:
+    """Another run, which may bear the same number in a container of its own, is writing another artifact."""
+    for name in ("panel", "features"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f".{name}.{os.getpid()}.partial").write_bytes(b"half")
+    with draft(tmp_path, "panel") as path:
+        assert not path.exists()
+        path.write_bytes(b"whole")
+    assert path.read_bytes() == b"whole"
+    assert [found.name for found in (tmp_path / "features").iterdir()] == [f".features.{os.getpid()}.partial"]
 
 
 def test_a_version_that_was_asked_for_is_named_when_it_is_damaged(artifacts: list[Artifact], tmp_path: Path) -> None:

@@ -28,9 +28,11 @@ def draft(workspace: Path, name: str) -> Iterator[Path]:
     Raises:
         ArtifactError: the system refuses to write.
     """
-    path = temporary_name(workspace / name)
+    # A folder an artifact: runs that make different ones at the same time do not sweep each other's drafts.
+    path = temporary_name(workspace / name / name)
     with saving(name, path, (pl.exceptions.PolarsError,)):
-        sweep(workspace)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
         try:
             yield path
         except BaseException:
@@ -40,6 +42,17 @@ def draft(workspace: Path, name: str) -> Iterator[Path]:
 
 class MovedDataset(AtomicDataset[Path, Loaded]):
     """An artifact that a node wrote as a draft."""
+
+    def save(self, data: Path) -> None:
+        """Store the draft; where that fails, nothing of it is left either.
+
+        Raises:
+            ArtifactError: the system refuses to write.
+        """
+        try:
+            super().save(data)
+        finally:
+            remove(data)
 
     def write(self, path: Path, data: Path) -> None:
         """Move the draft, a file or a folder."""
