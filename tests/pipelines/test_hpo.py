@@ -57,7 +57,7 @@ def test_the_search_leaves_its_artifacts(searched: tuple[Path, str]) -> None:
     assert "null trials" in printed
     assert "Traceback" not in printed
     for name in ["history", "importance", "slices", "parallel", "timeline"]:
-        assert newest(project, f"data/08_reporting/hpo_{name}.json").exists()
+        assert newest(project, f"data/08_reporting/hpo_{name}_figure.json").exists()
 
 
 def test_every_trial_is_a_nested_run_with_parameters_epochs_and_card(searched: tuple[Path, str]) -> None:
