@@ -99,6 +99,8 @@ REMOVED: dict[str, str] = {
     "HpoConfig.oom_retries": "it is the constant HALVINGS in training/memory.py",
     "HpoConfig.resamples": "it is the constant RESAMPLES in tuning/report.py",
     "HpoConfig.acceptance": "they are the constants of tuning/acceptance.py",
+    "BenchmarkConfig.device": "the device at hand is measured; python -m atft_pipeline.benchmark takes --device",
+    "BenchmarkConfig.steps": "it is the constant STEPS in benchmark/report.py",
 }
 """Advice by ``ConfigClass.key``, the class that had the key: a plain sentence that names what replaces it."""
 

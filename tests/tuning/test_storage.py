@@ -11,6 +11,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from atft_pipeline.errors import ArtifactError
@@ -99,6 +100,16 @@ def test_a_study_made_from_something_else_is_refused(tmp_path: Path) -> None:
     storage = open_storage(sqlite(tmp_path))
     with pytest.raises(ArtifactError, match=r"study study was made from another panel.*hpo\.study"):
         SharedStudy(storage, "study", "another", config)
+
+
+def test_optunas_own_limit_lets_workers_run_more_trials() -> None:
+    """Why there are slots: if this fails, Optuna looks before a trial, too, and much of ``tuning.storage`` can go."""
+    storage = optuna.storages.InMemoryStorage()
+    for _ in range(2):  # the second worker joins a study that has its trials
+        with quiet():
+            study = optuna.create_study(study_name="study", storage=storage, load_if_exists=True)
+            study.optimize(lambda _: 0.0, callbacks=[MaxTrialsCallback(3, states=None)])
+    assert len(study.trials) == 3 + 1
 
 
 def test_a_stale_trial_is_retried_with_its_point_and_then_given_up(tmp_path: Path) -> None:

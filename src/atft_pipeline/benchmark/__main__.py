@@ -6,7 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
-from atft_pipeline.benchmark.report import BenchmarkConfig, run_benchmark
+from atft_pipeline.benchmark.report import STEPS, BenchmarkConfig, run_benchmark
 from atft_pipeline.errors import AtftError
 from atft_pipeline.reporting.benchmark_table import benchmark_table
 
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--gpu-report", action="store_true", help="checks, switches, a whole epoch, top kernels")
     parser.add_argument("--scale", choices=["tiny", "origin"], help="default: origin on a GPU, tiny on a CPU")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--steps", type=int, default=10, help="measured steps of each variant")
+    parser.add_argument("--steps", type=int, default=STEPS, help="measured steps of each variant")
     parser.add_argument("--minutes", type=float, default=7.5, help="no variant is begun after so many minutes")
     parser.add_argument("--only", nargs="*", default=(), help="names of the variants to measure")
     parser.add_argument("--json", type=Path, help="write everything that was measured there")
@@ -26,12 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = BenchmarkConfig(
             scale=given.scale or ("origin" if given.device != "cpu" and _has_gpu() else "tiny"),
-            device=given.device,
-            steps=given.steps,
             minutes=given.minutes,
             only=tuple(given.only),
         )
-        found = run_benchmark(settings, full=given.gpu_report, checkout=Path.cwd())
+        found = run_benchmark(
+            settings, device=given.device, steps=given.steps, full=given.gpu_report, checkout=Path.cwd()
+        )
     except AtftError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -22,7 +22,9 @@ from atft_pipeline.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-# An epoch is foretold from at least so many measured steps.
+# Measured steps of a variant: their median is steady to a few per cent.
+STEPS = 10
+# The seconds of an epoch are extrapolated from at least so many measured steps.
 EPOCH_STEPS = 60
 TOP_KERNELS = 20
 # Largest relative difference of a first loss from that of eager float32: dropout draws other numbers in each variant.
@@ -35,15 +37,11 @@ class BenchmarkConfig:
 
     Attributes:
         scale: ``tiny`` (seconds) or ``origin`` (4,484 listings x 2,000 days x 112 features, 5.6 million parameters).
-        device: where to compute.
-        steps: measured steps of each variant.
         minutes: after which no further variant is begun; what was left out is named.
         only: names of the variants to measure; empty for all.
     """
 
     scale: Literal["tiny", "origin"] = "tiny"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    steps: int = within(8, 2, 10_000)
     minutes: float = within(8.0, 0.000001, 1440.0)
     only: tuple[str, ...] = ()
 
@@ -69,11 +67,20 @@ class Report:
     seconds: float = 0.0
 
 
-def run_benchmark(settings: BenchmarkConfig, *, full: bool = False, checkout: Path | None = None) -> dict[str, Any]:
+def run_benchmark(
+    settings: BenchmarkConfig,
+    *,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    steps: int = STEPS,
+    full: bool = False,
+    checkout: Path | None = None,
+) -> dict[str, Any]:
     """Measure the switches of the training on this machine.
 
     Args:
-        settings: scale, device, limits.
+        settings: scale, variants, time.
+        device: where to compute.
+        steps: measured steps of each variant, at least 2.
         full: also the checks, a whole epoch, and the kernels that take most time.
         checkout: where the tests that need a GPU lie.
 
@@ -81,35 +88,37 @@ def run_benchmark(settings: BenchmarkConfig, *, full: bool = False, checkout: Pa
         Plain JSON types; :func:`atft_pipeline.reporting.benchmark_table.benchmark_table` lays them out.
 
     Raises:
+        ConfigError: fewer than 2 steps.
         UnavailableError: a device that is not there.
     """
+    require(steps >= 2, f"steps: must be at least 2, got {steps}")
     began = time.perf_counter()
 
     def left() -> float:
         return 60 * settings.minutes - _since(began)
 
-    runtime = RuntimeConfig(device=settings.device)
-    device = choose_runtime(runtime).torch_device
+    runtime = RuntimeConfig(device=device)
+    here = choose_runtime(runtime).torch_device
     experiment = SCALES[settings.scale].experiment(runtime)
-    workload = build_workload(SCALES[settings.scale], device)
+    workload = build_workload(SCALES[settings.scale], here)
     log.info("workload %s: %s windows, built in %.1f s", settings.scale, f"{workload.windows:,}", _since(began))
-    report = Report(settings.scale, _sizes(workload), describe(device))
-    tiny = workload if settings.scale == "tiny" else build_workload(SCALES["tiny"], device)
+    report = Report(settings.scale, _sizes(workload), describe(here))
+    tiny = workload if settings.scale == "tiny" else build_workload(SCALES["tiny"], here)
     small = SCALES["tiny"].experiment(runtime)
     if full:
         _note(report, check_no_waits(tiny, small))
         for check in check_scores(tiny, small):
             _note(report, check)
-        if checkout is not None and device.type == "cuda":
+        if checkout is not None and here.type == "cuda":
             _note(report, run_tests(checkout, max(min(0.3 * left(), 150), 1)))
     report.flops_per_sample = flops_per_sample(workload, experiment, Variant("flops", EAGER))
-    wanted = [variant for variant in (DEFAULT, *VARIANTS) if _is_wanted(variant, settings, device)]
+    wanted = [variant for variant in (DEFAULT, *VARIANTS) if _is_wanted(variant, settings, here)]
     for variant in wanted:
         if report.variants and left() < _expected(variant, report.variants):
             report.left_out.append(variant.name)
             continue
-        steps = max(settings.steps, EPOCH_STEPS) if full and variant is DEFAULT else settings.steps
-        report.variants.append(measure(workload, experiment, variant, warm=2, steps=steps))
+        measured = max(steps, EPOCH_STEPS) if full and variant is DEFAULT else steps
+        report.variants.append(measure(workload, experiment, variant, warm=2, steps=measured))
         log.info("%s", _line(report.variants[-1]))
         if full and variant is DEFAULT:
             # Compiled once more, from the cache: what that takes is a warm start.

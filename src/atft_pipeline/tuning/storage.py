@@ -1,8 +1,15 @@
 """Where a study lies, and how workers share it.
 
 A study holds a fixed number of **slots**. A worker claims one under a lock that all workers of the storage share; a
-trial whose worker died is failed by Optuna's heartbeat and its slot is given to a retry of the same point. So a study
-ends with exactly one result in each slot, whatever is killed.
+trial whose worker died is failed by Optuna's heartbeat and its slot is given to a retry of the same point, by Optuna's
+own retry callback. So a study ends with exactly one result in each slot, whatever is killed.
+
+``Study.optimize`` with ``MaxTrialsCallback`` and the heartbeat of ``RDBStorage`` does not promise that. It counts after
+a trial, so a worker that joins a finished study adds to it (``test_optunas_own_limit_lets_workers_run_more_trials``). A
+worker with nothing to do ends, so that nobody is left when the last trial of another one dies
+(``test_four_workers_on_postgresql_and_one_is_killed``). Ctrl-C counts as a death, of which a slot survives few
+(``test_interrupts_exhaust_no_slot_and_kills_leave_a_reason``). And a study that was stopped goes on with other random
+numbers (``test_a_study_goes_on_with_more_trials_as_if_it_had_never_stopped``).
 """
 
 import os
