@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
+from atft_pipeline.graphs.correlation import MAX_UNCHANGED
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 
 Array = npt.NDArray[Any]
@@ -49,7 +50,7 @@ def plain_correlations(window: Array, sector: Array, config: GraphConfig) -> Arr
         column
         for column in range(listings)
         if seen[:, column].sum() >= config.min_observations
-        and (returns[:, column] == 0).sum() <= config.max_unchanged * seen[:, column].sum()
+        and (returns[:, column] == 0).sum() <= MAX_UNCHANGED * seen[:, column].sum()
     ]
     if config.clip is not None:
         returns = np.clip(returns, -config.clip, config.clip)

@@ -12,7 +12,6 @@ from atft_pipeline.graphs.config import GraphConfig
         ("k", 0),
         ("threshold", 1.1),
         ("min_observations", 61),
-        ("max_unchanged", -0.1),
         ("clip", 0.0),
         ("demean", "industry"),
         ("halflife", 0.0),

@@ -76,13 +76,14 @@ def test_fewer_common_days_are_shrunk_more() -> None:
     assert found[0, 2] == pytest.approx(30 / 60, abs=1e-5)
 
 
-def test_prices_that_do_not_move_take_no_part() -> None:
+def test_prices_that_do_not_move_take_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
     returns, _, _, _ = make_market(days=60, listings=4, gaps=0.0)
     returns[:, 1] = 0
     returns[:31, 2] = 0
     returns[:30, 3] = 0
     assert taking_part(returns, GraphConfig()).tolist() == [0, 3]
-    assert taking_part(returns, GraphConfig(max_unchanged=1.0)).tolist() == [0, 2, 3]
+    monkeypatch.setattr("atft_pipeline.graphs.correlation.MAX_UNCHANGED", 1.0)
+    assert taking_part(returns, GraphConfig()).tolist() == [0, 2, 3]
 
 
 def test_infinite_returns_count_as_missing() -> None:

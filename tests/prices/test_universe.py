@@ -4,7 +4,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from atft_pipeline.errors import ConfigError
 from atft_pipeline.prices.universe import UniverseConfig, add_universe
 from tests.features.market import raw_market
 from tests.prices.frames import weekdays
@@ -90,9 +89,3 @@ def test_an_unknown_volume_at_a_new_price_is_a_trade() -> None:
     blank = pl.col("Date") == frame["Date"].max()
     frame = frame.with_columns(Volume=pl.when(~blank).then("Volume"))
     assert add_universe(frame, NONE, UniverseConfig(exclude_funds=False)).filter(blank)["InUniverse"].all()
-
-
-@pytest.mark.parametrize("pattern", ["(", "[ETF", "*fund"])
-def test_a_pattern_that_is_none_is_refused_by_name(pattern: str) -> None:
-    with pytest.raises(ConfigError, match=r"fund_pattern: must be a regular expression, got "):
-        UniverseConfig(fund_pattern=pattern)

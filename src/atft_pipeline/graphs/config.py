@@ -14,8 +14,6 @@ class GraphConfig:
         k: neighbours of a listing at most.
         threshold: least absolute (shrunk) correlation of an edge, in [0, 1].
         min_observations: returns a listing needs in the window, and that a pair needs in common.
-        max_unchanged: fraction of returns of exactly zero above which a listing takes no part; prices that do not move
-            would correlate with each other through the market's mean alone.
         clip: daily returns are limited to plus and minus this fraction; null leaves them.
         demean: subtract each day's mean over all listings, over the listing's sector, or nothing.
         halflife: sessions after which a return weighs half; null weighs all alike.
@@ -31,7 +29,6 @@ class GraphConfig:
     k: int = within(20, 1, 1000)
     threshold: float = within(0.2, 0, 1)
     min_observations: int = within(30, 2, 2000)
-    max_unchanged: float = within(0.5, 0, 1)
     clip: float | None = within(0.5, 0.001, 100.0)
     demean: Literal["market", "sector", "none"] = "market"
     halflife: float | None = within(None, 0.1, 10000.0)

@@ -19,6 +19,9 @@ from atft_pipeline.graphs.config import GraphConfig
 
 # A sector needs so many listings on a day for a mean of its own; else the market's mean is taken.
 MIN_SECTOR_SIZE = 5
+# A listing of which more than this fraction of the returns is exactly zero takes no part: prices that do not move would
+# correlate with each other through the market's mean alone.
+MAX_UNCHANGED = 0.5
 # Below this fraction of a listing's variance, its variance on the common days is rounding of float32: no correlation.
 MIN_COMMON_VARIANCE = 1e-4
 
@@ -49,7 +52,7 @@ def taking_part(returns: npt.NDArray[np.float32], config: GraphConfig) -> npt.ND
     present = np.isfinite(returns)
     count = present.sum(axis=0)
     unchanged = (returns == 0).sum(axis=0)
-    moves = (unchanged <= config.max_unchanged * count) & (unchanged < count)
+    moves = (unchanged <= MAX_UNCHANGED * count) & (unchanged < count)
     return np.flatnonzero((count >= config.min_observations) & moves)
 
 

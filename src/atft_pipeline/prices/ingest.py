@@ -81,7 +81,7 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
         for note in matching.notes:
             log.info("listings: %s", note)
     cleaned = clean_prices(raw, config.cleaning, table)
-    marked = add_universe(cleaned.prices, name_funds(table, config.universe.fund_pattern), config.universe)
+    marked = add_universe(cleaned.prices, name_funds(table), config.universe)
     summary = summarise_listings(marked, table)
     report = quality_report(raw, cleaned, marked, source=prices, settings=config)
     report["remarks"] += spacing

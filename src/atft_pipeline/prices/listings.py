@@ -14,6 +14,8 @@ from atft_pipeline.prices.reading.names import key
 from atft_pipeline.prices.reading.record import Matching
 
 # Best first; compared by letters and digits alone.
+# What calls itself a fund in its sector or market.
+FUNDS = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b"
 NAMES = {
     "sector": (
         *("sector", "gicssector", "sector33codename", "s33nm", "sector33", "sector33code", "s33", "sectorname"),
@@ -142,9 +144,9 @@ def match_listings(table: pl.DataFrame, codes: pl.Series) -> tuple[pl.DataFrame,
     return matched.sort("Code"), Matching(codes=len(known), matched=count, notes=tuple(notes))
 
 
-def name_funds(table: pl.DataFrame, pattern: str) -> pl.Series:
+def name_funds(table: pl.DataFrame) -> pl.Series:
     """List the codes whose sector or market says that they are funds."""
-    says = [pl.col(name).str.contains(pattern).fill_null(value=False) for name in ("sector", "market")]
+    says = [pl.col(name).str.contains(FUNDS).fill_null(value=False) for name in ("sector", "market")]
     return table.filter(pl.any_horizontal(*says))["Code"]
 
 

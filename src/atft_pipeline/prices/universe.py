@@ -3,7 +3,6 @@
 import polars as pl
 
 from atft_pipeline.config import config, within
-from atft_pipeline.errors import ConfigError
 
 FUND = "_fund"
 REASONS = {
@@ -34,21 +33,12 @@ class UniverseConfig:
             as zero; the median is that of the past 20 sessions, the day itself included.
         min_history: least number of sessions with a Close in the listing segment, the day itself included.
         exclude_funds: leave out what moves like a fund, by the rule of :func:`add_universe`.
-        fund_pattern: listings whose sector or market matches this regular expression are funds.
     """
 
     min_price: float = within(1.0, 0, 1000000000.0)
     min_dollar_volume: float = within(500_000.0, 0, 1000000000000000.0)
     min_history: int = within(60, 1, 10_000)
     exclude_funds: bool = True
-    fund_pattern: str = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b"
-
-    def __post_init__(self) -> None:
-        try:
-            pl.Series(["ETF"]).str.contains(self.fund_pattern)
-        except pl.exceptions.ComputeError as error:
-            msg = f"fund_pattern: must be a regular expression, got {self.fund_pattern!r}"
-            raise ConfigError(msg) from error
 
 
 def add_universe(clean: pl.DataFrame, named_funds: pl.Series, settings: UniverseConfig) -> pl.DataFrame:

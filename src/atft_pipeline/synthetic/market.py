@@ -38,6 +38,9 @@ NEIGHBOUR_MEMORY = 0.6
 CYCLE_PERIODS = (10.0, 20.0)
 # Fraction of the codes that start late or stop early.
 PARTIAL_FRACTION = 0.15
+SECTORS = 8
+# Listings of a peer group, whose returns correlate: as many neighbours as a graph of the sample market has.
+PEERS = 10
 
 
 @config
@@ -63,8 +66,6 @@ class SampleMarketConfig:
         seed: the same seed gives the same market, byte for byte.
         listings: number of codes.
         sessions: number of trading days.
-        sectors: number of sectors.
-        peers: listings of a peer group.
         signal: the planted signal.
         noise: rows that are broken on purpose afterwards, as a multiple of the usual number; 0 breaks none.
     """
@@ -72,13 +73,11 @@ class SampleMarketConfig:
     seed: int = within(7, 0, 2**32 - 1)
     listings: int = within(200, 4, 100_000)
     sessions: int = within(750, 30, 20_000)
-    sectors: int = within(8, 1, 1000)
-    peers: int = within(10, 2, 1000)
     signal: SignalConfig = SignalConfig()
     noise: float = within(1.0, 0, 100.0)
 
     def __post_init__(self) -> None:
-        require(self.listings >= 2 * self.peers, f"listings: must be at least 2 x peers, got {self.listings}")
+        require(self.listings >= 2 * PEERS, f"listings: must be at least {2 * PEERS}, got {self.listings}")
 
 
 @dataclass(frozen=True)
@@ -119,10 +118,10 @@ def generate(config: SampleMarketConfig) -> SampleMarket:
     rng = np.random.default_rng(config.seed)
     dates = sessions(FIRST_DATE, config.sessions)
     codes = [f"S{number:04d}" for number in range(config.listings)]
-    group = rng.permutation(np.arange(config.listings) // config.peers)
+    group = rng.permutation(np.arange(config.listings) // PEERS)
     # Groups nest in sectors; three in four listings say so, the rest belong to another sector on paper.
-    sector = group % config.sectors
-    stated = np.where(rng.random(config.listings) < 0.75, sector, rng.integers(0, config.sectors, config.listings))
+    sector = group % SECTORS
+    stated = np.where(rng.random(config.listings) < 0.75, sector, rng.integers(0, SECTORS, config.listings))
     states = hidden_states(rng, config, group)
     volatility = rng.uniform(0.010, 0.022, config.listings)
     returns = simulate_returns(rng, config, group, sector, volatility, states)
@@ -191,7 +190,7 @@ def simulate_returns(
     shape = (config.sessions, config.listings)
     beta = rng.uniform(0.6, 1.4, config.listings)
     market = 0.008 * fat(rng, (config.sessions, 1))
-    of_sector = 0.004 * fat(rng, (config.sessions, config.sectors))[:, sector]
+    of_sector = 0.004 * fat(rng, (config.sessions, SECTORS))[:, sector]
     of_group = 0.8 * volatility * fat(rng, (config.sessions, int(group.max()) + 1))[:, group]
     drift = np.zeros(shape)
     drift[1:] = np.sum([states.drift[part][1] for part in PARTS], axis=0)[:-1]
