@@ -30,7 +30,8 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import DayCache, ResidentPanel
 from atft_pipeline.prices.ingest import IngestConfig, IngestResult
 from atft_pipeline.prices.prepared import PreparedConfig
-from atft_pipeline.prices.reading.read import PricesConfig, read_prices
+from atft_pipeline.prices.reading.config import PricesConfig
+from atft_pipeline.prices.reading.read import read_prices
 from atft_pipeline.reporting.audit_table import audit_table
 from atft_pipeline.synthetic.market import SampleMarket, SampleMarketConfig, generate
 from atft_pipeline.training.build import input_spec

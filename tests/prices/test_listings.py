@@ -9,7 +9,8 @@ from atft_pipeline.datasets.raw import RawPathDataset
 from atft_pipeline.errors import DataError
 from atft_pipeline.prices.ingest import IngestConfig, ingest
 from atft_pipeline.prices.listings import match_listings, read_listings
-from atft_pipeline.prices.reading.read import PricesConfig, read_prices
+from atft_pipeline.prices.reading.config import PricesConfig
+from atft_pipeline.prices.reading.read import read_prices
 from tests.prices.reading.test_read import good
 
 

@@ -14,7 +14,7 @@ from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.build import PanelConfig, build_panel
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.prices.reading.read import PricesConfig
+from atft_pipeline.prices.reading.config import PricesConfig
 from atft_pipeline.scoring.inference import score_days
 from atft_pipeline.scoring.newest import PredictConfig, check_prices, score_newest
 from atft_pipeline.scoring.scorer import score_frame

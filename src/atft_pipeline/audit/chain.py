@@ -20,7 +20,7 @@ from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.prices.ingest import IngestConfig, IngestResult, ingest
 from atft_pipeline.prices.listings import read_listings
 from atft_pipeline.prices.prepared import summarise_prepared
-from atft_pipeline.prices.reading.read import PricesConfig
+from atft_pipeline.prices.reading.config import PricesConfig
 from atft_pipeline.prices.returns import daily_returns
 from atft_pipeline.scoring.scorer import STREAMED, Scorer
 from atft_pipeline.training.checkpoint.model import ModelCard, load_model, panel_for

@@ -13,7 +13,8 @@ from atft_pipeline.prices.cleaning.clean import CleaningConfig, clean_prices
 from atft_pipeline.prices.listings import match_listings, name_funds, read_listings, summarise_listings
 from atft_pipeline.prices.prepared import PreparedConfig, read_prepared, summarise_prepared
 from atft_pipeline.prices.quality_report import quality_report
-from atft_pipeline.prices.reading.read import PricesConfig, read_raw_prices
+from atft_pipeline.prices.reading.config import PricesConfig
+from atft_pipeline.prices.reading.read import read_raw_prices
 from atft_pipeline.prices.universe import REASONS, UniverseConfig, add_universe
 
 log = logging.getLogger(__name__)

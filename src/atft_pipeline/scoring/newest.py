@@ -19,7 +19,8 @@ from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.prices.reading.read import PricesConfig, newest_date
+from atft_pipeline.prices.reading.config import PricesConfig
+from atft_pipeline.prices.reading.read import date_range
 from atft_pipeline.scoring.scorer import Scorer, listing_details
 from atft_pipeline.training.checkpoint.model import MODEL_CARD, load_model, panel_for
 from atft_pipeline.training.checkpoint.origin import check_market
@@ -159,7 +160,7 @@ def check_prices(panel: Panel, quality: Mapping[str, Any], given: Path | None, s
     if not path.exists():
         log.warning("%s is gone: whether there are newer prices is not checked", path)
         return
-    found = str(newest_date(path, settings))
+    found = str(date_range(path, settings)[1])
     named = f" --params prices={given}" if given else ""
     if found > read:
         msg = f"{path} goes to {found}, but prices were read to {read} (the panel ends on {newest}); {UPDATE}{named}"

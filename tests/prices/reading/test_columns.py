@@ -10,7 +10,7 @@ import pytest
 from atft_pipeline.errors import ConfigError, DataError
 from atft_pipeline.prices.reading.config import PricesConfig
 from atft_pipeline.prices.reading.names import CHOICES, adjusted_field
-from atft_pipeline.prices.reading.read import newest_date
+from atft_pipeline.prices.reading.read import date_range
 from tests.prices.reading.tables import CODES, DAYS, market, read, same
 
 LEVEL = 0.25
@@ -252,7 +252,7 @@ def test_sources_are_recognised(name: str, auto: bool, tmp_path: Path) -> None:
     same(found, expected.with_columns(pl.col("Code") + suffix))
     assert found.reading.preset == preset
     assert said in "\n".join([found.reading.line(), *found.reading.notes])
-    assert newest_date(tmp_path, PricesConfig()) >= DAYS[-1]
+    assert date_range(tmp_path, PricesConfig())[1] >= DAYS[-1]
 
 
 def test_volume_in_shares_at_a_source_of_lots_stays(tmp_path: Path) -> None:

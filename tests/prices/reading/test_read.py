@@ -9,7 +9,8 @@ import pytest
 
 from atft_pipeline.errors import ConfigError, DataError
 from atft_pipeline.prices.ingest import IngestConfig, ingest
-from atft_pipeline.prices.reading.read import PricesConfig, read_prices, read_raw_prices
+from atft_pipeline.prices.reading.config import PricesConfig
+from atft_pipeline.prices.reading.read import read_prices, read_raw_prices
 
 DAYS = [dt.date(2024, 1, 2), dt.date(2024, 1, 3), dt.date(2024, 1, 4)]
 

@@ -99,21 +99,12 @@ def read_raw_prices(path: Path, settings: PricesConfig) -> RawPrices:
     return RawPrices(frame, reading)
 
 
-def newest_date(path: Path, settings: PricesConfig) -> dt.date:
-    """Last date of raw prices; only the dates are read.
-
-    Args:
-        path: as of :func:`read_prices`.
-        settings: name of the date column, time zone.
+def date_range(path: Path, settings: PricesConfig) -> tuple[dt.date, dt.date]:
+    """First and last date of raw prices; only the dates are read.
 
     Raises:
         DataError: the input cannot be read, has no date column or no date.
     """
-    return date_range(path, settings)[1]
-
-
-def date_range(path: Path, settings: PricesConfig) -> tuple[dt.date, dt.date]:
-    """First and last date of raw prices; as of :func:`newest_date`."""
     ends: list[dt.date] = []
     for table in _tables(path, settings, Notes()):
         dates = _dates(table, settings)
@@ -323,6 +314,3 @@ def _check_extent(frame: pl.DataFrame, path: Path) -> None:
             what = "code" if name == "Code" else "day"
             msg = f"{path}: only {count} {what} ({only}), at least {least} are needed; give prices of more {what}s"
             raise DataError(msg)
-
-
-__all__ = ["PRICE_COLUMNS", "PricesConfig", "newest_date", "read_prices", "read_raw_prices"]
