@@ -41,6 +41,7 @@ def emit_alpha158(block: ListingBlock, emit: Emit) -> None:
 def _candles(block: ListingBlock, emit: Emit) -> None:
     """Shape of the day's bar, and its prices over the close."""
     opened, high, low, close = block.open, block.high, block.low, block.close
+    # Qlib adds EPSILON to some denominators and not to others; so do these, to equal it value for value.
     span = high - low + EPSILON
     body, top, bottom = close - opened, high - np.maximum(opened, close), np.minimum(opened, close) - low
     skew = 2.0 * close - high - low

@@ -154,6 +154,7 @@ def listing_blocks(
     end = np.array([a + np.searchsorted(axis.day[a:b], days.stop) for a, b in pairs])
     first = np.maximum(start, wanted - history)
     kept = np.flatnonzero(wanted < end)
+    # Longest first: a block is as long as its longest listing, so that equal lengths waste no cells.
     kept = kept[np.argsort((first - end)[kept], kind="stable")]
     position = 0
     while position < len(kept):

@@ -25,6 +25,7 @@ def forward_returns(axis: PriceAxis, horizon: int, label: Label) -> Matrix:
             value = axis.ahead(price, horizon) / price - 1.0
         else:
             price = axis.columns["Open"]
+            # The close of a day is known after it: the first price to trade at is the next open.
             value = axis.ahead(price, horizon + 1) / axis.ahead(price, 1) - 1.0
     value[~np.isfinite(value)] = np.nan
     return value.astype(np.float32)
@@ -84,6 +85,7 @@ def group_means(values: Matrix, universe: NDArray[np.bool_], group: NDArray[np.i
         for line in range(len(values)):
             count = np.bincount(group, weights=known[line], minlength=size)
             total = np.bincount(group, weights=filled[line], minlength=size)
+            # A listing alone in its group would be compared with itself and get 0.
             mean = np.where(count >= 2, total / count, total.sum() / count.sum())
             mean[0] = total.sum() / count.sum()
             out[line] = mean[group]

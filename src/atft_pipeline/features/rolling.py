@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 # A window whose squared deviations are below this fraction of its squares holds one value up to rounding.
-CONSTANT_SHARE = 1e-14
+CONSTANT_FRACTION = 1e-14
 
 
 class Step(NamedTuple):
@@ -77,6 +77,7 @@ def _extremes(values: Floats, plan: tuple[Step, ...], sign: float) -> Extremes:
         if newer < len(best):
             rows = len(best) - newer
             candidate = value[older][:rows]
+            # The older half wins ties: the first of equal extremes counts.
             take = candidate >= best[newer:]
             np.copyto(where[newer:], lag[older][:rows] + np.int16(newer), where=take)
             np.maximum(best[newer:], candidate, out=best[newer:])
@@ -198,6 +199,7 @@ class RollingSeries:
 
     def quantiles(self, window: int, fractions: tuple[float, ...]) -> list[Floats]:
         """Windowed quantiles with linear interpolation over the present values."""
+        # Sorting puts NaN last, so the first ``count`` entries of a window are its present values in order.
         padded = np.full((self.values.shape[1], len(self.values) + window - 1), np.nan)
         padded[:, window - 1 :] = self.values.T
         ordered = np.sort(sliding_window_view(padded, window, axis=1), axis=-1).reshape(-1)
@@ -215,6 +217,7 @@ class RollingSeries:
 
     def percent_ranks(self) -> dict[int, Floats]:
         """Average rank of the newest row in each window over the number of present values (Qlib's Rank)."""
+        # Twice the number of smaller values plus the ties, so that half ranks stay whole numbers; they fit a byte.
         less2 = np.zeros(self.values.shape, dtype=np.uint8)
         out: dict[int, Floats] = {}
         longest = max(self.windows)
@@ -232,6 +235,7 @@ class RollingSeries:
         return values if self.complete else np.where(self.counts[window] > 0, values, np.nan)
 
     def _position(self, lag: NDArray[np.int16], window: int) -> Floats:
+        # At the start of a listing the window is shorter than its size.
         row = np.arange(1, len(self.values) + 1, dtype=np.float64)[:, None]
         return self._where_any(np.minimum(row, window) - lag, window)
 
@@ -252,7 +256,7 @@ def _lag_weighted(sums: dict[int, Floats], plan: tuple[Step, ...]) -> dict[int, 
 def deviations(products: Floats, first: Floats, second: Floats, count: Floats, scale: Floats) -> Floats:
     """Sum of products of deviations, 0 where it is rounding noise beside ``scale``; NaN where count is 0."""
     out = products - first * second / count
-    out[np.abs(out) <= CONSTANT_SHARE * scale] = 0.0
+    out[np.abs(out) <= CONSTANT_FRACTION * scale] = 0.0
     return out
 
 

@@ -51,6 +51,7 @@ def update_features(
             link(path, out_dir / path.name)
         return last
     assert isinstance(first, date)
+    # A month is one file: where one of its days changes, the whole month is built.
     start = update_start(clean, first, config).replace(day=1)
     built = build_features(clean, listings, config, out_dir, since=start)
     kept = [path for path in files if path.stem < f"{start:%Y-%m}"]

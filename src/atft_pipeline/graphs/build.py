@@ -85,6 +85,7 @@ def build_graphs(
     _check_shapes(returns, dates, listings, sector, market)
     device = pick_device(config.device)
     periods = plan_months(dates, config)
+    # Inputs are hashed before anything is computed: what earlier graphs have with the same inputs is copied.
     entries = tuple(_describe(month_input(returns, period, config), dates, sector, market) for period in periods)
     document = {name: value for name, value in to_mapping(config).items() if name not in WORK_PARAMETERS}
     meta = GraphsMeta(
@@ -118,6 +119,7 @@ def plan_months(dates: npt.NDArray[np.datetime64], config: GraphConfig) -> list[
     if len(dates) == 0:
         return []
     month_of_day = dates.astype("datetime64[M]")
+    # The graph of the month to come is known at the end of this one: the newest days are scored with it.
     months = np.append(np.unique(month_of_day), month_of_day[-1] + np.timedelta64(1, "M"))
     stops = np.searchsorted(month_of_day, months)
     return [

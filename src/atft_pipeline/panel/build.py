@@ -88,6 +88,7 @@ def append_days(panel: Panel, features: Path, listings: pa.Table, out: Path, sin
     manifest = read_manifest(features)
     _check_same_columns(panel, manifest)
     old = panel.index.dates
+    # Days from ``since`` on are taken anew although the panel has them: new days complete their labels.
     kept = len(old) if since is None else bisect_left(old, since)
     last = old[kept - 1] if kept else ""
     months = [path for path in month_files(features, manifest) if path.stem >= last[:7]]
@@ -231,6 +232,7 @@ def _days_of(
     for start, stop, date in _runs(table["Date"], month):
         if date <= after:
             continue
+        # The table is sorted by name, the panel by position: a listing that came later has a later position.
         order = start + np.argsort(listing[start:stop], kind="stable")
         yield pa.record_batch(
             [

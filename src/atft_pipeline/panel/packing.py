@@ -66,6 +66,7 @@ def pack(
                     open_now[place] = ([*days, *part], used + size)
                     break
             else:
+                # The fullest has the least chance to be filled further.
                 if len(open_now) == open_batches:
                     done.append(open_now.pop(_fullest(open_now))[0])
                 open_now.append((list(part), size))
@@ -124,6 +125,7 @@ class Layout:
             end = start + len(found)
             known_days[place], first[place] = number, start
             row[start:end], day[start:end], listing[start:end] = place, number, found
+            # Position in the padded view by day, in which the losses see whole days.
             slot[start:end] = place * shape.width + np.arange(len(found))
             start = end
         self._buffer = torch.from_numpy(buffer)

@@ -76,6 +76,7 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     read = read_raw_prices(prices, config.prices)
     raw = read.frame
     table, matching = match_listings(table, raw["Code"])
+    # Before any rule: weekly bars would lose most of their days to them and then look like gaps.
     spacing = check_daily(raw, prices)
     if listings is not None:
         log.log(logging.INFO if matching.matched else logging.WARNING, matching.line())

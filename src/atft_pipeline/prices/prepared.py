@@ -77,7 +77,7 @@ def read_prepared(path: Path, settings: PreparedConfig, prices: PricesConfig) ->
         )
     ]
     kept = [name for name in frame.columns if name not in {*left_out, *special, "Date", "Code"}]
-    coverage = {name: _share(frame[name]) for name in kept}
+    coverage = {name: _filled_fraction(frame[name]) for name in kept}
     _check(frame, path, settings, coverage)
     universe = (
         pl.lit(value=True)
@@ -114,7 +114,7 @@ def _report(
         "coverage": coverage,
         "empty": [name for name, share in coverage.items() if not share],
         "left_out": left_out,
-        "labels": {name: _share(table[name]) for name in (f"return_{int(h)}" for h in settings.returns)},
+        "labels": {name: _filled_fraction(table[name]) for name in (f"return_{int(h)}" for h in settings.returns)},
         "settings": to_mapping(settings),
     }
 
@@ -184,7 +184,7 @@ def _check(frame: pl.DataFrame, path: Path, settings: PreparedConfig, coverage: 
         raise DataError(msg)
 
 
-def _share(column: pl.Series) -> float:
+def _filled_fraction(column: pl.Series) -> float:
     return column.count() / max(len(column), 1)
 
 

@@ -67,6 +67,7 @@ def judge_copies(frame: pl.DataFrame) -> pl.DataFrame | None:
     ).fill_null(value=False).cast(pl.Int32)
     copies = copies.with_columns(filled.alias("_filled"))
     copies = copies.with_columns((pl.col("_filled") == pl.col("_filled").max().over(key)).alias("_full"))
+    # The last of the largest volumes: a day's delivery that came later holds more of its trades.
     ranked = copies.filter("_full").sort("Volume", "_row", nulls_last=False)
     best = ranked.unique(key, keep="last", maintain_order=True)
     names = {name: f"{name}_best" for name in (*PRICE_COLUMNS, "Volume", "_row")}
