@@ -67,7 +67,7 @@ def test_the_terminal_shows_all_of_the_headline_and_the_main_rows_of_the_rest() 
                 break
             rows[horizon].append(line.removeprefix(f"{horizon:>8}").split()[0])
     assert rows == {1: ["model", "ridge", "oracle"], 5: ["model", "ridge", "model+ridge", "random"]}
-    assert any("mean of both rankings has" in line for line in lines)
+    assert any("blending the model with ridge adds" in line for line in lines)
     assert any("long-short" in line for line in lines)
 
 

@@ -51,7 +51,7 @@ def implausible_skill(rank_ic: Mapping[str, Any], share: Mapping[str, Any] | Non
     """
     known = share if share is not None and share["value"] is not None else None
     if known is not None and known["value"] - ERRORS * (known["se"] or 0.0) > 1.0:
-        return f"it is {known['value']:.0%} ± {known['se'] or 0.0:.0%} of what could be known"
+        return f"it is {known['value']:.0%} ± {known['se'] or 0.0:.0%} of the oracle's"
     mean, limit = rank_ic["mean"], RANK_IC if known is None else RANK_IC_BESIDE_ORACLE
     if mean is not None and abs(mean) - ERRORS * (rank_ic["se"] or 0.0) > limit:
         return f"a RankIC of {mean:.3f} is beyond {limit:g}, which no market gives away"

@@ -1,4 +1,4 @@
-"""The findings of an evaluation as plain sentences: what a reader needs who reads nothing else."""
+"""The conclusions of an evaluation as plain sentences, for a reader who reads nothing else."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -6,6 +6,7 @@ from typing import Any, Literal
 from atft_pipeline.evaluation.plausibility import implausible_skill
 
 Level = Literal["good", "open", "bad"]
+# Standard errors beyond which a difference counts as one: the usual 5 %.
 SURE = 2.0
 NAMES = {"lightgbm": "LightGBM", "ridge": "ridge"}
 PORTFOLIO_NAMES = {
@@ -18,7 +19,7 @@ PORTFOLIO_NAMES = {
 
 @dataclass(frozen=True)
 class Conclusion:
-    """One finding.
+    """One conclusion.
 
     Attributes:
         level: good, open (not decided by these data) or bad.
@@ -75,14 +76,14 @@ def _incremental(name: str, gain: dict[str, Any] | None, at: str) -> list[Conclu
     if gain is None or gain["t"] is None:
         return []
     text = (
-        f"{at} the mean of both rankings has {gain['rank_ic_difference']:+.4f} ± {gain['se']:.4f} RankIC over "
-        f"{NAMES[name]} alone, {gain['t']:+.1f} standard errors (95 % interval {_span(gain, '+.4f')})."
+        f"{at} blending the model with {NAMES[name]} adds {gain['rank_ic_difference']:+.4f} ± {gain['se']:.4f} RankIC "
+        f"to {NAMES[name]} alone, {gain['t']:+.1f} standard errors (95 % interval {_span(gain, '+.4f')})."
     )
     return [Conclusion(_level(gain["t"] >= SURE, gain["t"] <= -SURE), text)]
 
 
 def _alarm(part: dict[str, Any], at: str) -> list[Conclusion]:
-    """A skill that only a leak can give, before anything else."""
+    """A warning of a skill that only a leak can give; it comes first."""
     reason = implausible_skill(part["scores"]["model"]["rank_ic"], part.get("share_of_oracle"))
     if reason is None:
         return []
@@ -96,7 +97,7 @@ def _skill(part: dict[str, Any], at: str) -> Conclusion:
     if rank_ic["mean"] is None or rank_ic["t"] is None:
         return Conclusion("bad", f"{at} the RankIC is undefined: the scores of every day are equal, or too few.")
     share = part.get("share_of_oracle")
-    known = f"; that is {share['value']:.0%} of what could be known" if share and share["value"] is not None else ""
+    known = f"; that is {share['value']:.0%} of the oracle's" if share and share["value"] is not None else ""
     ends = _span(rank_ic, ".4f")
     text = f"{at} its RankIC is {rank_ic['mean']:.4f} ± {rank_ic['se']:.4f} (95 % interval {ends}){known}."
     believed = implausible_skill(rank_ic, share) is None
@@ -127,14 +128,12 @@ def _luck(metrics: dict[str, Any], part: dict[str, Any]) -> list[Conclusion]:
     """How much of it the number of trials explains."""
     portfolio = part["portfolios"].get("long_short", {}).get("model")
     found = []
+    # As in Bailey and Lopez de Prado (2014): the null is the expected maximum of as many trials without skill.
     if portfolio is not None and portfolio["plausible"] and portfolio["deflated_sharpe"]["probability"] is not None:
         luck = portfolio["deflated_sharpe"]
         count = luck["trials"]
-        among = "a single trial" if count == 1 else f"the best of {count:,} trials"
-        text = (
-            f"The probability that its Sharpe ratio after costs exceeds what the null expectation gives {among} "
-            f"({luck['benchmark']:.2f} a year) is {luck['probability']:.1%}."
-        )
+        null = "zero" if count == 1 else f"{luck['benchmark']:.2f}, the expected maximum of {count:,} null trials,"
+        text = f"The probability that its true Sharpe ratio after costs exceeds {null} is {luck['probability']:.1%}."
         found.append(Conclusion(_level(luck["probability"] >= 0.95), text))
     pbo = metrics["trials"]["probability_of_overfitting"]
     if pbo is not None:
@@ -144,33 +143,33 @@ def _luck(metrics: dict[str, Any], part: dict[str, Any]) -> list[Conclusion]:
 
 
 def _styles(part: dict[str, Any]) -> list[Conclusion]:
-    """What is left beside known styles."""
+    """What is left once known styles are taken out."""
     pure = part["slices"].get("style_neutral")
     if not pure or pure["model"]["mean"] is None or pure["model"]["t"] is None:
         return []
     row = pure["model"]
     names = ", ".join(style.replace("_", " ") for style in pure["styles"])
-    text = f"What {names} do not explain of it still has a RankIC of {row['mean']:.4f} ± {row['se']:.4f}."
+    text = f"Neutral to the styles {names}, its RankIC is {row['mean']:.4f} ± {row['se']:.4f}."
     return [Conclusion(_level(row["t"] >= SURE), text)]
 
 
 def _drift(part: dict[str, Any]) -> list[Conclusion]:
-    """Whether the scores changed their nature."""
+    """Whether the distribution of the scores drifted."""
     drift = part["drift"]
     known = [row for row in drift["months"] if row["shape_psi"] is not None]
     if not known:
         return []
     worst, loudest = (max(known, key=lambda row: row[name] or 0.0) for name in ("shape_psi", "psi"))
     index = worst["shape_psi"]
-    words = "kept their shape" if index < 0.1 else "drifted" if index > 0.25 else "changed their shape a little"
+    words = "are stable" if index < 0.1 else "drifted" if index > 0.25 else "drifted a little"
     text = (
-        f"The scores {words} against {drift['reference']}: with each day's mean and spread taken out, which a ranking "
-        f"does not know, the stability index is at most {index:.2f} ({worst['month']}); as they are "
-        f"{loudest['psi']:.2f} ({loudest['month']})."
+        f"The scores {words} against {drift['reference']}: the population stability index is at most {index:.2f} "
+        f"({worst['month']}) for scores standardised within the day, {loudest['psi']:.2f} ({loudest['month']}) for raw "
+        "ones."
     )
     if drift["chance"] is not None and drift["shape_chance"] is not None:
         chance = f"{drift['shape_chance']:.2f} and {drift['chance']:.2f}"
-        text += f" Halves of {drift['reference']} differ by {chance} from each other."
+        text += f" Between halves of {drift['reference']} it is {chance}."
     return [Conclusion(_level(index < 0.1, index > 0.25), text)]
 
 
