@@ -1,7 +1,7 @@
 """Raw inputs that the project reads but does not own."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
 
@@ -10,6 +10,7 @@ from atft_pipeline.datasets.remedy import make_again
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.files import saving
 
+Loaded = TypeVar("Loaded")
 ENDINGS = (".parquet", ".csv", ".csv.gz", ".xlsx")
 
 
@@ -19,7 +20,23 @@ def newest(path: Path) -> Path:
     return versions[-1] if versions else path
 
 
-class RawPathDataset(AbstractDataset[Path, Path | None]):
+class ReadOnlyDataset(AbstractDataset[Any, Loaded]):
+    """What nodes read, and write themselves if at all: a node's output is refused."""
+
+    def save(self, data: Any) -> None:
+        """Refuse.
+
+        Raises:
+            DatasetError: always.
+        """
+        msg = f"{self._describe()} is read only: no node may give it as its output, got {type(data).__name__}"
+        raise DatasetError(msg)
+
+    def _exists(self) -> bool:
+        return True
+
+
+class RawPathDataset(ReadOnlyDataset[Path | None]):
     """The path of a raw input: a file, a folder, or an artifact of this project with versions.
 
     Args:
@@ -84,11 +101,6 @@ class RawPathDataset(AbstractDataset[Path, Path | None]):
             raise ArtifactError(msg)
         return path
 
-    def save(self, data: Path) -> None:
-        """Refuse: raw inputs are not written by this project."""
-        msg = f"raw inputs are read only, refused to write {data}"
-        raise DatasetError(msg)
-
     def _exists(self) -> bool:
         return self._optional or self.resolve() is not None
 
@@ -101,7 +113,7 @@ class RawPathDataset(AbstractDataset[Path, Path | None]):
         return str(self._given or self._beside)
 
 
-class FolderDataset(AbstractDataset[Path, Path]):
+class FolderDataset(ReadOnlyDataset[Path]):
     """A working folder that outlives a run, such as the one of unfinished training.
 
     Args:
@@ -122,14 +134,6 @@ class FolderDataset(AbstractDataset[Path, Path]):
         with saving(self._filepath.name, self._filepath):
             self._filepath.mkdir(parents=True, exist_ok=True)
         return self._filepath
-
-    def save(self, data: Path) -> None:
-        """Refuse: whoever loads the folder writes into it."""
-        msg = f"{self._filepath} is a working folder, refused to replace it by {data}"
-        raise DatasetError(msg)
-
-    def _exists(self) -> bool:
-        return True
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

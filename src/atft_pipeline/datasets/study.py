@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
+
+from atft_pipeline.datasets.raw import ReadOnlyDataset
 
 
-class StudyStorageDataset(AbstractDataset[str, str]):
+class StudyStorageDataset(ReadOnlyDataset[str]):
     """Loads as the address of an Optuna storage: that of the credentials, else a SQLite file.
 
     Args:
@@ -29,14 +31,6 @@ class StudyStorageDataset(AbstractDataset[str, str]):
     def load(self) -> str:
         """Return the address."""
         return self._url or f"sqlite:///{self._filepath}"
-
-    def save(self, data: str) -> None:
-        """Refuse: trials are written by the search itself."""
-        msg = f"{self._filepath} is written by the search, refused to replace it by another ({len(data)} letters)"
-        raise DatasetError(msg)
-
-    def _exists(self) -> bool:
-        return True
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "credentials": "given" if self._url else "none"}
