@@ -18,23 +18,15 @@ from atft_pipeline.pipelines import (
     walk_forward,
 )
 
+# In the order in which a user meets them: where two write an artifact, the first is the one that advice names.
+STAGES = (
+    *(sample_market, ingest, features, panel, graphs, train, hpo, evaluate),
+    *(predict, walk_forward, audit, update, benchmark),
+)
+
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline by name; ``data`` and ``__default__`` are sums of stages."""
-    stages = {
-        "sample_market": sample_market.create_pipeline(),
-        "ingest": ingest.create_pipeline(),
-        "features": features.create_pipeline(),
-        "panel": panel.create_pipeline(),
-        "graphs": graphs.create_pipeline(),
-        "train": train.create_pipeline(),
-        "hpo": hpo.create_pipeline(),
-        "evaluate": evaluate.create_pipeline(),
-        "predict": predict.create_pipeline(),
-        "walk_forward": walk_forward.create_pipeline(),
-        "audit": audit.create_pipeline(),
-        "update": update.create_pipeline(),
-        "benchmark": benchmark.create_pipeline(),
-    }
+    stages = {stage.__name__.rpartition(".")[2]: stage.create_pipeline() for stage in STAGES}
     data = stages["ingest"] + stages["features"] + stages["panel"] + stages["graphs"]
     return {**stages, "data": data, "__default__": data + stages["train"] + stages["evaluate"]}
