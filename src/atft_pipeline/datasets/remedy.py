@@ -3,14 +3,13 @@
 from kedro.framework.project import pipelines
 
 COMPOSED = frozenset({"__default__", "data"})
-
-# Files that a stage looks for by their name, which is not that of the dataset that writes them.
-WRITTEN_BY = {"trial_returns": "study_returns"}
+# How the names of inputs begin that an update continues.
+PREVIOUS = "previous_"
 
 
 def producer(dataset: str) -> str | None:
     """Name of the stage that writes a dataset, or the one that an update continues."""
-    dataset = dataset.removeprefix("previous_")
+    dataset = dataset.removeprefix(PREVIOUS)
     return next(
         (name for name, stage in pipelines.items() if name not in COMPOSED and dataset in stage.all_outputs()), None
     )
@@ -18,5 +17,5 @@ def producer(dataset: str) -> str | None:
 
 def make_again(dataset: str) -> str:
     """The advice for an artifact that is there but of no use."""
-    stage = producer(WRITTEN_BY.get(dataset, dataset))
+    stage = producer(dataset)
     return f"make it again with: kedro run --pipeline={stage}" if stage else "make it again"

@@ -10,9 +10,9 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from atft_pipeline.datasets.atomic import AtomicDataset
-from atft_pipeline.datasets.remedy import producer
+from atft_pipeline.datasets.remedy import PREVIOUS, producer
 from atft_pipeline.errors import ArtifactError
-from atft_pipeline.pipelines.freshness import CONTINUED, read_record, version_folder
+from atft_pipeline.pipelines.freshness import read_record, version_folder
 
 DATA = ("ingest", "features", "panel", "graphs")
 # A model outlives the panel that it was trained on: days are added, the past is revised. Its card tells its market.
@@ -46,7 +46,7 @@ def check_descent(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> Non
     """
     read = {}
     for name in sorted(pipeline.inputs()):
-        if name.startswith((CONTINUED, "params:")) or name == "parameters":
+        if name.startswith((PREVIOUS, "params:")) or name == "parameters":
             continue
         folder = version_folder(catalog, name)
         if folder is not None:
@@ -70,7 +70,7 @@ def claims(catalog: CatalogProtocol[Any, Any], name: str, folder: Path) -> Itera
 
 def _inputs(catalog: CatalogProtocol[Any, Any], name: str, record: Mapping[str, Any]) -> Iterator[Claim]:
     for key, entry in record.get("inputs", {}).items():
-        if key.startswith(CONTINUED):
+        if key.startswith(PREVIOUS):
             continue
         if "made" in entry:
             yield from _inputs(catalog, name, entry["made"])

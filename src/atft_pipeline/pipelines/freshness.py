@@ -21,13 +21,12 @@ from rich.tree import Tree
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.datasets.contents import LINEAGE
 from atft_pipeline.datasets.raw import RawPathDataset
+from atft_pipeline.datasets.remedy import PREVIOUS
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.files import replace_text, saving
 from atft_pipeline.lineage import FileHashes, code_fingerprint, hash_json, take_checksum, with_checksum
 
 log = logging.getLogger(__name__)
-# Names of inputs that an update continues.
-CONTINUED = "previous_"
 
 
 @dataclass(frozen=True)
@@ -278,7 +277,7 @@ def difference(record: Mapping[str, Any], recipe: Recipe) -> str:
         return ""
     old_inputs = {name: entry["fingerprint"] for name, entry in record["inputs"].items()}
     # What an update continued is the version before: by now it is the update itself.
-    changed = [f"input {name}" for name in _changed(old_inputs, recipe.inputs) if not name.startswith(CONTINUED)]
+    changed = [f"input {name}" for name in _changed(old_inputs, recipe.inputs) if not name.startswith(PREVIOUS)]
     changed += [
         f"parameter {name.removeprefix('params:')}" for name in _changed(record["parameters"], recipe.parameters)
     ]

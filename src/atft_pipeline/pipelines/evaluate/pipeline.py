@@ -54,7 +54,7 @@ def create_pipeline() -> Pipeline:
                     "lightgbm_card",
                     "panel",
                     "model",
-                    "trial_returns",
+                    "newest_trial_returns",
                     "params:evaluation",
                 ],
                 outputs=["metrics", "evaluation_figures"],

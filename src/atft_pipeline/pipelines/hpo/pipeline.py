@@ -28,7 +28,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 tabulate_study,
                 inputs={"finished": "finished_study", **STUDY},
-                outputs=["trial_table", "study_returns"],
+                outputs=["trial_table", "trial_returns"],
                 name="tabulate_study",
             ),
             Node(
