@@ -105,6 +105,8 @@ REMOVED: dict[str, str] = {
     "HpoConfig.acceptance": "they are the constants of tuning/acceptance.py",
     "BenchmarkConfig.device": "the device at hand is measured; python -m atft_pipeline.benchmark takes --device",
     "BenchmarkConfig.steps": "it is the constant STEPS in benchmark/report.py",
+    "TrainingConfig.keep_best": "it is the constant KEEP_BEST in training/checkpoint/state.py",
+    "DimensionConfig.step": "list the values as choices of a categorical",
 }
 """Advice by ``ConfigClass.key``, the class that had the key: a plain sentence that names what replaces it."""
 

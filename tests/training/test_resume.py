@@ -14,6 +14,7 @@ from atft_pipeline.errors import Interrupted, TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.panel.panel import Panel
+from atft_pipeline.training.checkpoint import state
 from atft_pipeline.training.trainer import Trainer
 from tests.project import ROOT
 from tests.training.runs import market, run, weights
@@ -138,14 +139,18 @@ def test_an_interrupt_within_an_epoch_resumes_bit_for_bit(
     assert resumed.history[1]["loss_sharpe"] == pytest.approx(whole.history[1]["loss_sharpe"], rel=1e-5)
 
 
-def test_the_best_models_are_kept_and_no_others(made: tuple[Panel, MonthlyGraphs, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_best_models_are_kept_and_no_others(
+    made: tuple[Panel, MonthlyGraphs, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
     panel, graphs, _ = made
-    result = run(panel, graphs, tmp_path, epochs=5, patience=0, keep_best=2)
-    ranked = sorted(result.history, key=lambda record: -record["val_rank_ic"])
+    monkeypatch.setattr(state, "KEEP_BEST", count)
+    result = run(panel, graphs, tmp_path, epochs=5, patience=0)
+    ranked = sorted(result.history, key=lambda record: -record["val_rank_ic"])[:count]
     kept = {path.name for path in tmp_path.glob("*/best-*")}
-    assert kept == {f"best-{record['epoch']:04d}" for record in ranked[:2]}
+    assert kept == {f"best-{record['epoch']:04d}" for record in ranked}
     assert result.checkpoint.name == f"best-{ranked[0]['epoch']:04d}"
-    assert [epoch for epoch, _ in result.run_card["result"]["kept"]] == [record["epoch"] for record in ranked[:2]]
+    assert [epoch for epoch, _ in result.run_card["result"]["kept"]] == [record["epoch"] for record in ranked]
 
 
 def test_a_second_training_of_the_same_parameters_leaves_the_first_alone(

@@ -97,7 +97,8 @@ def test_production_widths_and_layers_build_at_their_true_size(width: int, layer
     made = apply(base, {"model.width": width, "model.graph.layers": layers})
     with torch.device("meta"):
         model = ATFTGATFAN(made.model, spec(window=8))
-    assert sum(parameter.numel() for parameter in model.parameters()) > 0
+    assert len(model.graph.layers) == layers
+    assert tuple(model.fuse.inner.weight.shape) == (width, width)
     assert made.model.graph.heads == 8
 
 

@@ -73,7 +73,7 @@ def build_trainer(
     module, optimizer = fabric.setup(network, built.optimizer)
     resident = data.resident or ResidentPanel.load(panel, experiment.residency, device)
     fingerprint = run_fingerprint(experiment, data, panel.meta, split, initial)
-    store = StateStore(checkpoint_dir / fingerprint[:12], fingerprint, training.keep_best)
+    store = StateStore(checkpoint_dir / fingerprint[:12], fingerprint)
     shape = store.batch_shape if training.resume else None
     if shape is not None:
         experiment = experiment.with_batch_size(*shape)

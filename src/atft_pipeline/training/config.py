@@ -10,7 +10,7 @@ from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.removed_parameters import advice
 
 # Parameters of the training that change no weight: how often it is saved, watched and resumed.
-WITHOUT_EFFECT = frozenset({"resume", "keep_best", "profile_steps", "from_study"})
+WITHOUT_EFFECT = frozenset({"resume", "profile_steps", "from_study"})
 
 
 @config
@@ -149,7 +149,6 @@ class TrainingConfig:
         patience: epochs without a better validation RankIC after which training stops; 0 = never.
         max_batches: batches of an epoch, for debugging only; 0 = the full data.
         resume: continue from the last saved state of the same settings.
-        keep_best: models kept, the best by validation RankIC.
         profile_steps: steps of the first epoch that torch.profiler traces into ``trace.json``; 0 = none.
         from_study: ``best``: the winner of the newest search replaces model, loss, training and batches, except what
             ``--params`` names; ``null``: nothing does. Give it with ``--params``.
@@ -167,7 +166,6 @@ class TrainingConfig:
     patience: int = within(5, 0, 10_000)
     max_batches: int = within(0, 0, 1_000_000)
     resume: bool = False
-    keep_best: int = within(1, 1, 100)
     profile_steps: int = within(0, 0, 1000)
     from_study: Literal["best"] | None = None
 

@@ -26,7 +26,6 @@ class DimensionConfig:
         kind: ``float``, ``log`` (a float whose logarithm is uniform), ``int`` or ``categorical``.
         low: lowest value of a number.
         high: highest value of a number, itself included.
-        step: distance of the values of an ``int``.
         choices: values of a ``categorical``.
     """
 
@@ -34,7 +33,6 @@ class DimensionConfig:
     kind: Literal["float", "log", "int", "categorical"]
     low: float | None = within(None, -LARGEST, LARGEST)
     high: float | None = within(None, -LARGEST, LARGEST)
-    step: int = within(1, 1, 1_000_000_000)
     choices: tuple[Scalar, ...] = ()
 
     def __post_init__(self) -> None:
@@ -57,10 +55,6 @@ class DimensionConfig:
         require(self.kind != "log" or self.low > 0, f"{self.path}: low of log must be positive, got {self.low}")
         whole = math.floor(self.low) == self.low and math.floor(self.high) == self.high
         require(self.kind != "int" or whole, f"{self.path}: low and high of int must be whole numbers")
-        require(
-            self.kind != "int" or (self.high - self.low) % self.step == 0,
-            f"{self.path}: high must lie whole steps of {self.step} above low",
-        )
 
 
 class Size(NamedTuple):

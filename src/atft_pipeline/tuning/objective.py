@@ -257,7 +257,7 @@ def planned(experiment: Experiment, epochs: int | None, seed: int) -> Experiment
         seed: added to the training's.
     """
     seed = (experiment.training.seed + seed) % 2**32
-    training = replace(experiment.training, seed=seed, resume=False, from_study=None, keep_best=1)
+    training = replace(experiment.training, seed=seed, resume=False, from_study=None)
     if epochs is not None:
         training = training.with_epochs(epochs)
     return replace(experiment, training=training)

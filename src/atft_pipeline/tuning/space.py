@@ -63,7 +63,7 @@ def distribution(dimension: DimensionConfig) -> BaseDistribution:
     assert dimension.low is not None
     assert dimension.high is not None
     if dimension.kind == "int":
-        return IntDistribution(int(dimension.low), int(dimension.high), step=dimension.step)
+        return IntDistribution(int(dimension.low), int(dimension.high))
     return FloatDistribution(dimension.low, dimension.high, log=dimension.kind == "log")
 
 
@@ -77,9 +77,7 @@ def suggest(trial: optuna.trial.Trial, space: tuple[DimensionConfig, ...]) -> di
         assert dimension.low is not None
         assert dimension.high is not None
         if dimension.kind == "int":
-            point[dimension.path] = trial.suggest_int(
-                dimension.path, int(dimension.low), int(dimension.high), step=dimension.step
-            )
+            point[dimension.path] = trial.suggest_int(dimension.path, int(dimension.low), int(dimension.high))
         else:
             point[dimension.path] = trial.suggest_float(
                 dimension.path, dimension.low, dimension.high, log=dimension.kind == "log"
@@ -222,8 +220,7 @@ def draw(space: tuple[DimensionConfig, ...], generator: np.random.Generator) -> 
         assert dimension.low is not None
         assert dimension.high is not None
         if dimension.kind == "int":
-            steps = int((dimension.high - dimension.low) // dimension.step)
-            point[dimension.path] = int(dimension.low) + dimension.step * int(generator.integers(steps + 1))
+            point[dimension.path] = int(generator.integers(int(dimension.low), int(dimension.high), endpoint=True))
         elif dimension.kind == "log":
             point[dimension.path] = float(np.exp(generator.uniform(np.log(dimension.low), np.log(dimension.high))))
         else:

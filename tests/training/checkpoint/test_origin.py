@@ -64,7 +64,7 @@ def test_the_witness_holds_known_returns_of_the_shortest_horizon(tmp_path: Path)
 def test_an_interrupted_run_remembers_what_it_read_before(tmp_path: Path) -> None:
     state = TrainingState(read={"train": {7, 4}, "validation": {90}})
     model = nn.Linear(1, 1)
-    store = StateStore(tmp_path / "states", "run", keep_best=1)
+    store = StateStore(tmp_path / "states", "run")
     store.save(state, model, torch.optim.SGD(model.parameters()))
     restored = TrainingState()
     store.restore(restored, model, torch.optim.SGD(model.parameters()))

@@ -69,6 +69,8 @@ class TrainingState:
 
 # The newest state, and the one before it for when the newest was damaged.
 KEEP_STATES = 2
+# Models by validation RankIC: what reads a training reads its best one.
+KEEP_BEST = 1
 PLAIN = ("epoch", "done", "batch_size", "accumulation", "step", "best", "best_epoch", "history", "kept", "sums")
 
 
@@ -78,13 +80,11 @@ class StateStore:
     Args:
         folder: of this run.
         fingerprint: of everything that the run was started with.
-        keep_best: models kept.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, keep_best: int) -> None:
+    def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
-        self.keep_best = keep_best
         self._lock = Lock(folder.with_name(f"{folder.name}.lock"))
 
     def claim(self) -> None:
@@ -171,7 +171,7 @@ class StateStore:
 
     def save_best(self, state: TrainingState, value: float, weights: dict[str, Tensor], card: ModelCard) -> None:
         """Keep the weights of an epoch that is among the best; :meth:`tidy` drops the one that it displaces."""
-        kept = sorted([*state.kept, (state.epoch, value)], key=lambda entry: -entry[1])[: self.keep_best]
+        kept = sorted([*state.kept, (state.epoch, value)], key=lambda entry: -entry[1])[:KEEP_BEST]
         if (state.epoch, value) in kept:
             save_model(self._best(state.epoch), weights, card)
             state.kept = kept
