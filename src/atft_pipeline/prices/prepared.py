@@ -112,7 +112,7 @@ def _report(
         "first": str(table["Date"].min()),
         "last": str(table["Date"].max()),
         "coverage": coverage,
-        "empty": [name for name, share in coverage.items() if not share],
+        "empty": [name for name, filled in coverage.items() if not filled],
         "left_out": left_out,
         "labels": {name: _filled_fraction(table[name]) for name in (f"return_{int(h)}" for h in settings.returns)},
         "settings": to_mapping(settings),

@@ -110,7 +110,7 @@ def _years(raw: pl.DataFrame, marked: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _coverage(marked: pl.DataFrame, sessions: pl.DataFrame) -> dict[str, Any]:
-    """Give listings a month, the share of sessions that a listing has in its life, and nulls a column."""
+    """Give listings a month, the fraction of sessions on which a listing is present in its life, and nulls a column."""
     months = (
         sessions.group_by(pl.col("Date").dt.strftime("%Y-%m").alias("month"))
         .agg(listed=pl.col("rows").mean(), universe=pl.col("InUniverse").mean(), sessions=pl.len())
@@ -123,17 +123,17 @@ def _coverage(marked: pl.DataFrame, sessions: pl.DataFrame) -> dict[str, Any]:
         .join(days.rename({"Date": "first", "session": "begin"}), on="first")
         .join(days.rename({"Date": "last", "session": "end"}), on="last")
         .with_columns(life=pl.col("end").cast(pl.Int64) - pl.col("begin").cast(pl.Int64) + 1)
-        .with_columns(share=pl.col("rows") / pl.col("life"))
+        .with_columns(present=pl.col("rows") / pl.col("life"))
     )
-    bins = lives.group_by((pl.col("share") * 20).floor().clip(0, 20).cast(pl.Int64).alias("bin")).len()
+    bins = lives.group_by((pl.col("present") * 20).floor().clip(0, 20).cast(pl.Int64).alias("bin")).len()
     counts = dict(bins.iter_rows())
-    worst = lives.filter(pl.col("life") >= 60).sort("share", "Listing").head(10)
+    worst = lives.filter(pl.col("life") >= 60).sort("present", "Listing").head(10)
     columns = [name for name, dtype in marked.schema.items() if dtype.is_numeric() and not name.startswith("_")]
     return {
         "months": months.to_dicts(),
-        "share_bins": [{"from": step / 20, "listings": counts.get(step, 0)} for step in range(21)],
-        "sparsest": worst.select("Listing", "rows", "life", "share").to_dicts(),
-        "null_share": {name: marked[name].null_count() / max(marked.height, 1) for name in columns},
+        "presence_bins": [{"from": step / 20, "listings": counts.get(step, 0)} for step in range(21)],
+        "sparsest": worst.select("Listing", "rows", "life", "present").to_dicts(),
+        "null_fraction": {name: marked[name].null_count() / max(marked.height, 1) for name in columns},
     }
 
 
@@ -169,13 +169,13 @@ def _calendar(sessions: pl.DataFrame) -> dict[str, Any]:
         weekday=pl.col("Date").dt.weekday(),
     )
     holes = dated.filter(pl.col("days") > LONG_WEEKEND).select("before", pl.col("Date").alias("after"), "days")
-    thin = dated.filter(pl.col("rows") < THIN_SHARE * pl.col("usual")).select("Date", "rows", "usual")
+    sparse = dated.filter(pl.col("rows") < THIN_SHARE * pl.col("usual")).select("Date", "rows", "usual")
     weekdays = dict(dated.group_by("weekday").len().iter_rows())
     return {
         "holes": holes.head(SHOWN).to_dicts(),
         "hole_count": holes.height,
-        "thin_sessions": thin.head(SHOWN).to_dicts(),
-        "thin_count": thin.height,
+        "sparse_sessions": sparse.head(SHOWN).to_dicts(),
+        "thin_count": sparse.height,
         "last": dated.tail(1).select("rows", "usual").to_dicts(),
         "gaps": dated.drop_nulls("days").group_by("days").len().sort("days").to_dicts(),
         "weekdays": [weekdays.get(day, 0) for day in range(1, 8)],
@@ -193,9 +193,9 @@ def _remarks(report: dict[str, Any]) -> list[str]:
     remarks = []
     output, rows = report["output"], max(report["input"]["rows"], 1)
     remarks += [rule["note"] for rule in report["rules"] if rule["note"]]
-    share = output["universe_rows"] / max(output["rows"], 1)
-    if share < 0.2:
-        remarks.append(f"Only {share:.1%} of the clean rows are in the universe; see what keeps the others out.")
+    fraction = output["universe_rows"] / max(output["rows"], 1)
+    if fraction < 0.2:
+        remarks.append(f"Only {fraction:.1%} of the clean rows are in the universe; see what keeps the others out.")
     if output["universe_rows"] and output["usual_listings"] < FEW:
         remarks.append(
             f"A usual session has {output['usual_listings']:.0f} listings in the universe: training leaves out days "
@@ -214,7 +214,7 @@ def _remarks(report: dict[str, Any]) -> list[str]:
         for rule in report["rules"]
         if rule["enabled"] and not rule["causal"]
     ]
-    for name, empty in report["coverage"]["null_share"].items():
+    for name, empty in report["coverage"]["null_fraction"].items():
         if empty > 0.05:
             remarks.append(f"{name} is unknown in {empty:.1%} of the clean rows.")
     large = [found for found in report["returns"]["largest_in_universe"] if not 1 / LARGE < 1 + found["move"] < LARGE]

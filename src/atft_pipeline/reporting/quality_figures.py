@@ -61,8 +61,8 @@ def touched(report: dict[str, Any]) -> go.Figure:
         col=1,
     )
     years = [str(row["year"]) for row in report["years"]]
-    shares = {str(row["year"]): max(row["raw_rows"], 1) for row in report["years"]}
-    heat = [[1e6 * rule["years"].get(year, 0) / shares[year] for year in years] for rule in rules]
+    totals = {str(row["year"]): max(row["raw_rows"], 1) for row in report["years"]}
+    heat = [[1e6 * rule["years"].get(year, 0) / totals[year] for year in years] for rule in rules]
     drawn.add_heatmap(
         z=[[min(value, HEAT_END) if value > 0 else None for value in line] for line in heat],
         x=years,
@@ -80,9 +80,9 @@ def touched(report: dict[str, Any]) -> go.Figure:
 
 
 def coverage(report: dict[str, Any]) -> go.Figure:
-    """Listings a month, and the share of sessions that a listing has between its first and last day."""
-    months, bins = report["coverage"]["months"], report["coverage"]["share_bins"]
-    titles = ("listings a session", "share of sessions present")
+    """Listings a month, and the fraction of sessions that a listing has between its first and last day."""
+    months, bins = report["coverage"]["months"], report["coverage"]["presence_bins"]
+    titles = ("listings a session", "fraction of sessions present")
     drawn = panels(rows=1, cols=2, column_widths=[0.62, 0.38], subplot_titles=titles, height=380)
     for name, key, color in (("listed", "listed", PRICES["clean"]), ("in universe", "universe", PRICES["universe"])):
         drawn.add_scatter(x=_pick(months, "month"), y=_pick(months, key), name=name, line_color=color, row=1, col=1)
@@ -102,11 +102,11 @@ def coverage(report: dict[str, Any]) -> go.Figure:
 def exclusions(report: dict[str, Any]) -> go.Figure:
     """Share of rows that each reason keeps out of the universe, a year."""
     table = report["exclusions"]
-    drawn = figure(y="share of clean rows", height=380).update_layout(margin_t=48)
+    drawn = figure(y="fraction of clean rows", height=380).update_layout(margin_t=48)
     reasons = [key for key in (table[0] if table else {}) if key not in ("year", "rows")]
     for reason, color in zip(reasons, PALETTE, strict=False):
-        shares = [row[reason] / max(row["rows"], 1) for row in table]
-        drawn.add_bar(x=[str(row["year"]) for row in table], y=shares, name=reason, marker_color=color)
+        fractions = [row[reason] / max(row["rows"], 1) for row in table]
+        drawn.add_bar(x=[str(row["year"]) for row in table], y=fractions, name=reason, marker_color=color)
     return drawn.update_yaxes(tickformat=".0%").update_xaxes(type="category")
 
 
@@ -130,7 +130,7 @@ def tails(report: dict[str, Any]) -> go.Figure:
             )
     drawn.update_xaxes(type="log", dtick=1, tickformat=",.1~%", title="at least this size")
     drawn.update_yaxes(type="log", exponentformat="power", dtick=1)
-    return drawn.update_yaxes(title="share of returns", row=1, col=1)
+    return drawn.update_yaxes(title="fraction of returns", row=1, col=1)
 
 
 def calendar(report: dict[str, Any]) -> go.Figure:
@@ -139,10 +139,10 @@ def calendar(report: dict[str, Any]) -> go.Figure:
     drawn = figure(y="rows a session", height=380).update_layout(margin_t=48)
     line = {"color": PRICES["clean"], "width": 1.2}
     drawn.add_scatter(x=found["sessions"]["date"], y=found["sessions"]["rows"], mode="lines", name="rows", line=line)
-    thin = found["thin_sessions"]
+    sparse = found["sparse_sessions"]
     drawn.add_scatter(
-        x=_pick(thin, "Date"),
-        y=_pick(thin, "rows"),
+        x=_pick(sparse, "Date"),
+        y=_pick(sparse, "rows"),
         mode="markers",
         name="session with few rows",
         marker={"color": BAD, "size": 9, "symbol": "circle-open", "line": {"width": 2}},

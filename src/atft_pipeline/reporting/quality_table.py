@@ -19,13 +19,13 @@ def quality_table(report: dict[str, Any]) -> str:
         line = f"prepared table: {left['rows']:,} rows, {left['codes']:,} codes, {left['sessions']:,} sessions"
         return f"{line}, {left['first']} to {left['last']}\n"
     left = report["output"]
-    share = left["universe_rows"] / max(left["rows"], 1)
+    fraction = left["universe_rows"] / max(left["rows"], 1)
     clean = (
         f"clean: {left['rows']:,} of {report['input']['rows']:,} rows, {left['codes']:,} codes "
         f"({left['listings']:,} listings), {left['sessions']:,} sessions, {left['first']} to {left['last']}"
     )
     universe = (
-        f"universe: {share:.1%} of the rows, {left['usual_listings']:,.0f} listings on a usual session, "
+        f"universe: {fraction:.1%} of the rows, {left['usual_listings']:,.0f} listings on a usual session, "
         f"{left['last_listings']:,} on the last"
     )
     remarks = [indented("look: ", remark) for remark in report["remarks"]]
