@@ -88,10 +88,10 @@ def thin_days(days: Sequence[int], rows: Sequence[int], most: int) -> list[int]:
         return []
     kept = len(days)
     while kept > 1:
-        places = np.linspace(0, len(days) - 1, kept).round().astype(int)
-        total = sum(rows[place] for place in places)
+        positions = np.linspace(0, len(days) - 1, kept).round().astype(int)
+        total = sum(rows[position] for position in positions)
         if total <= most:
-            return [days[place] for place in places]
+            return [days[position] for position in positions]
         kept = min(kept - 1, max(1, math.ceil(kept * most / total)))
     return [days[len(days) // 2]]
 
@@ -151,11 +151,11 @@ def _stack(blocks: Iterable[Block], part: str) -> tuple[npt.NDArray[np.float32],
     sizes = [len(x) for x, _ in pairs]
     features = np.empty((sum(sizes), pairs[0][0].shape[1]), dtype=np.float32)
     targets = np.concatenate([y for _, y in pairs])
-    place = 0
+    row = 0
     for number, size in enumerate(sizes):
-        features[place : place + size] = pairs[number][0]
+        features[row : row + size] = pairs[number][0]
         pairs[number] = (features[:0], targets[:0])  # the block is copied: let it go
-        place += size
+        row += size
     return features, targets, sizes
 
 

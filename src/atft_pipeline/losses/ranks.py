@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from atft_pipeline.losses import masked
+from atft_pipeline.stats.rank_ic import average_ranks
 
 SoftRank = Callable[[Tensor, Tensor], Tensor]
 
@@ -24,11 +25,7 @@ SoftRank = Callable[[Tensor, Tensor], Tensor]
 def hard_rank(x: Tensor, mask: Tensor) -> Tensor:
     """Exact ranks (r - 1/2) / count in (0, 1), ties averaged; no gradient."""
     count = mask.sum(dim=-1, keepdim=True).clamp(min=1)
-    filled = x.detach().float().masked_fill(~mask, torch.inf).contiguous()
-    ordered = filled.sort(dim=-1).values
-    below = torch.searchsorted(ordered, filled, right=False)
-    not_above = torch.searchsorted(ordered, filled, right=True)
-    return torch.where(mask, (below + not_above) / (2 * count), 0.0)
+    return torch.where(mask, (average_ranks(x.detach(), mask) - 0.5) / count, 0.0)
 
 
 def straight_through_rank(x: Tensor, mask: Tensor) -> Tensor:

@@ -5,7 +5,7 @@
 * :class:`PurgedKFold`: each session is tested once; models also train on what lies after their test
   (Lopez de Prado, Advances in Financial Machine Learning, 2018, section 7.4).
 * :class:`CombinatorialPurged`: every choice of k of N groups is a test, so that several test series arise and
-  the spread between them can be seen (same book, section 12.3).
+  the spread between them can be seen (the same, section 12.3).
 
 In all of them the parts of a fold are more than span + embargo sessions apart, where span is how far the longest label
 looks ahead (purge) and the embargo is left out beside it, because features reach back.
@@ -217,7 +217,7 @@ class CombinatorialPurged:
 def _groups(count: int, parts: int) -> list[range]:
     """Contiguous groups of sessions; the first ``count % parts`` have one more, as scikit-learn's KFold."""
     require(parts <= count, f"folds: {parts} groups need as many sessions, there are {count}")
-    sizes = [count // parts + (place < count % parts) for place in range(parts)]
+    sizes = [count // parts + (part < count % parts) for part in range(parts)]
     edges = [0, *np.cumsum(sizes).tolist()]
     return [range(start, stop) for start, stop in pairwise(edges)]
 
