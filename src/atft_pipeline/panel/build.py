@@ -24,7 +24,7 @@ from atft_pipeline.panel.arrow_file import open_writer, to_column
 from atft_pipeline.panel.panel import Panel, PanelIndex, PanelMeta, panel_schema, write_day
 from atft_pipeline.progress import track
 
-KEYS = ("Date", "Listing", "InUniverse")
+INDEX_COLUMNS = ("Date", "Listing", "InUniverse")
 
 
 @config
@@ -221,7 +221,7 @@ def _days_of(
 ) -> Iterator[pa.RecordBatch]:
     """Yield a record batch for each day of a month."""
     columns = [*meta.feature_names, *(f"{kind}_{h}" for kind in ("target", "return") for h in meta.horizons)]
-    table = pq.read_table(month, columns=[*KEYS, *columns]).combine_chunks()
+    table = pq.read_table(month, columns=[*INDEX_COLUMNS, *columns]).combine_chunks()
     names = table["Listing"].unique()
     lookup = pa.array([position[str(name)] for name in names.to_pylist()], type=pa.int32())
     listing = pc.take(lookup, pc.index_in(table["Listing"], names)).to_numpy()

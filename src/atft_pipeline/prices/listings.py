@@ -16,7 +16,7 @@ from atft_pipeline.prices.reading.record import Matching
 # Best first; compared by letters and digits alone.
 # What calls itself a fund in its sector or market.
 FUNDS = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b"
-NAMES = {
+LISTING_NAMES = {
     "sector": (
         *("sector", "gicssector", "sector33codename", "s33nm", "sector33", "sector33code", "s33", "sectorname"),
         *("icbsector", "economicsector", "industrysector", "industry", "gicsindustry", "icbindustry", "33業種区分"),
@@ -75,7 +75,7 @@ def _read_one(table: Table, settings: PricesConfig) -> pl.DataFrame:
         )
         raise DataError(msg)
     found: dict[str, str | None] = {}
-    for name, choices in NAMES.items():
+    for name, choices in LISTING_NAMES.items():
         by_key = {key(other): other for other in reversed(names)}
         found[name] = next((by_key[choice] for choice in choices if choice in by_key), None)
     columns = [

@@ -7,7 +7,7 @@ from atft_pipeline.errors import DataError
 from atft_pipeline.prices.reading.config import PricesConfig
 from atft_pipeline.prices.reading.dates import is_date
 from atft_pipeline.prices.reading.names import (
-    NAMES,
+    COLUMN_NAMES,
     OPTIONAL,
     PRESETS,
     PRICE_COLUMNS,
@@ -112,7 +112,7 @@ def find_column(names: list[str], canonical: str, settings: PricesConfig, table:
     exact = PRESETS["polygon"].exact or {}
     if {"o", "h", "l", "c"} <= set(names) and exact.get(canonical) in names:
         return exact[canonical]
-    known = (key(canonical),) if settings.preset == "standard" else NAMES[canonical]
+    known = (key(canonical),) if settings.preset == "standard" else COLUMN_NAMES[canonical]
     for wanted in known:
         found = [name for name in names if key(name) == wanted]
         if len(found) > 1:

@@ -20,7 +20,7 @@ def key(name: str) -> str:
 HIGHS = ("plushaut", "haut", "máximo", "maximo", "máxima", "massimo", "고가", "最高價", "pxhigh")
 LOWS = ("plusbas", "bas", "mínimo", "minimo", "mínima", "저가", "最低價", "pxlow")
 # Canonical name -> the keys that it has elsewhere, best first.
-NAMES: Mapping[str, tuple[str, ...]] = {
+COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
     "Date": (
         *("date", "tradedate", "tradingdate", "tradingday", "datetime", "day", "dt", "date1", "traddt", "bizdt"),
         "dtyyyymmdd",
@@ -72,7 +72,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "Vwap": ("vwap", "vw", "avgprice"),
     "UnadjustedClose": ("unadjustedclose", "closeunadj", "unadjclose", "rawclose", "closeraw", "closeunadjusted"),
 }
-DATES = frozenset(NAMES["Date"])
+DATES = frozenset(COLUMN_NAMES["Date"])
 SHORT = {"o": "Open", "h": "High", "l": "Low", "c": "Close", "v": "Volume", "vo": "Volume"}
 UNNAMED = ("", "unnamed0", "index", "indexlevel0", "column1")
 
@@ -99,7 +99,7 @@ def adjusted_field(name: str) -> str | None:
 
 # Keys that name a field of a price table, the adjusted ones included: key -> name to use.
 FIELDS: Mapping[str, str] = {
-    **{other: name for name in (*PRICE_COLUMNS, "Volume", "Vwap") for other in NAMES[name] if other != "name"},
+    **{other: name for name in (*PRICE_COLUMNS, "Volume", "Vwap") for other in COLUMN_NAMES[name] if other != "name"},
     **dict.fromkeys(("adjclose", "adjustedclose", "adjusted", "closeadj"), "Adj Close"),
     **{other: other for other in ("dividends", "stocksplits", "capitalgains", "repaired", "openint")},
 }

@@ -9,14 +9,14 @@ import polars as pl
 from atft_pipeline.errors import DataError
 from atft_pipeline.prices.reading.dates import is_date
 from atft_pipeline.prices.reading.files import Table, two_headers
-from atft_pipeline.prices.reading.names import FIELDS, NAMES, UNNAMED, adjusted_field, key
+from atft_pipeline.prices.reading.names import COLUMN_NAMES, FIELDS, UNNAMED, adjusted_field, key
 
 LEAST_TICKERS = 2
 SINGLE = frozenset("ohlc")
 NUMBER = re.compile(r"^[-+(]?[^\w\s]?\s?\d")
 # Words in the name of a file that do not tell which field it holds.
 VAGUE = frozenset(("price", "last", *"ohlcv"))
-CODES = frozenset(NAMES["Code"])
+CODES = frozenset(COLUMN_NAMES["Code"])
 PAIR = re.compile(r"^\(['\"](?P<one>[^'\"]*)['\"], ['\"](?P<two>[^'\"]*)['\"]\)$")
 
 
@@ -126,7 +126,7 @@ def _has_fields(names: list[str]) -> bool:
 def date_column(table: Table, names: list[str]) -> str | None:
     """Find the dates: by name, else the first column where it has no name and holds dates."""
     by_key = {key(name): name for name in reversed(names)}
-    found = next((by_key[other] for other in NAMES["Date"] if other in by_key), None)
+    found = next((by_key[other] for other in COLUMN_NAMES["Date"] if other in by_key), None)
     if found is None and {"t", *SINGLE} <= set(names):
         return "t"
     if found is not None or not names or key(names[0]) not in UNNAMED:
