@@ -54,7 +54,6 @@ def write_features(folder: Path, listings: int, days: int, features: int) -> Non
         market_features=(),
         horizons=(5,),
         label="close_to_close",
-        target="raw",
         normalisation="none",
         months=tuple(path.stem for path in sorted(folder.glob("*.parquet"))),
         rows=sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet")),

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from atft_pipeline.losses.masked import correlation
-from atft_pipeline.losses.neutral import neutralise
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.progress import track
 from atft_pipeline.stats.rank_ic import rank_ic_of_tensors
 from atft_pipeline.stats.significance import estimate
+from atft_pipeline.training.targets import neutralise
 
 GAP = 40
 STEP = 3

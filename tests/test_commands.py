@@ -40,7 +40,7 @@ PARTS = {
     "--params evaluation.portfolios.execution=open": "kedro run --pipeline=evaluate --from-nodes=evaluate",
     "--params evaluation.trials=40": "kedro run --pipeline=evaluate --from-nodes=evaluate",
     "--params listings=<file>": "kedro run --pipeline=ingest",
-    "--params loss.neutral_to=[]": "kedro run --env=production --pipeline=train",
+    "--params targets.neutral_to=[]": "kedro run --env=production --pipeline=train",
     "--params runtime.devices=2": "kedro run --pipeline=train",
     "--params prices=data/01_raw/sample_market/prices.parquet": "kedro run",
     "--params training.from_study=best": "kedro run --pipeline=train",

@@ -79,7 +79,8 @@ def test_an_empty_mapping_of_the_command_line_empties(conf: Path) -> None:
 
 def test_production_means_what_its_file_says(conf: Path) -> None:
     found, base = loader(conf, "production")["parameters"], loader(conf)["parameters"]
-    assert found["loss"] == {"horizon_weights": {}, "neutral_to": ["BETAMKT60"]}
+    assert found["loss"] == {"horizon_weights": {}}
+    assert found["targets"] == {"neutral_to": ["BETAMKT60"]}
     assert [item["path"] for item in found["hpo"]["space"]][1] == "batches.batch_size"
     assert found["batches"]["features"] == ["*"]
     # A key that production does not name is the base's.

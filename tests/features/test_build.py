@@ -60,7 +60,7 @@ def test_the_first_target_is_missing_exactly_where_the_return_is_or_outside_the_
 @pytest.mark.parametrize("groups", [("alpha158",), ("extras",)])
 def test_the_past_does_not_see_the_future(tmp_path: Path, groups: tuple[str, ...]) -> None:
     frame = clean_frame(sessions=110, missing=0.02)
-    config = replace(SMALL, groups=groups, target="sector_neutral")
+    config = replace(SMALL, groups=groups, target_normalisation="robust_z")
     cut = frame["Date"].unique().sort()[70]
     rng = np.random.default_rng(5)
     later = pl.Series(np.where(frame["Date"] > cut, rng.uniform(0.2, 5.0, frame.height), 1.0))
@@ -79,10 +79,9 @@ def test_the_past_does_not_see_the_future(tmp_path: Path, groups: tuple[str, ...
     assert one.filter(pl.col("Date") <= safe).equals(two.filter(pl.col("Date") <= safe))
 
 
-@pytest.mark.parametrize("target", ["raw", "beta_residual"])
-def test_building_the_last_days_equals_a_full_build(tmp_path: Path, target: str) -> None:
+def test_building_the_last_days_equals_a_full_build(tmp_path: Path) -> None:
     frame = clean_frame(sessions=400, listings=7, missing=0.02, absent=0.1)
-    config = FeaturesConfig(target=target, missing="mask")
+    config = FeaturesConfig(missing="mask")
     since = frame["Date"].unique().sort()[360]
     full, _ = build(frame, tmp_path / "full", config)
     last, manifest = build(frame, tmp_path / "last", config, since=since)

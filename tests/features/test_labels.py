@@ -82,22 +82,10 @@ SECTOR = np.array([1, 1, 2, 2, 1, 2])
 
 
 def test_raw_targets_are_ranked_over_the_universe() -> None:
-    found = day_targets(RETURNS, UNIVERSE, SECTOR, None, "raw", "rank_gauss", 3.0)
+    found = day_targets(RETURNS, UNIVERSE, "rank_gauss", 3.0)
     assert np.isnan(found[0, 4:]).all()
     assert (np.diff(found[0, :4]) > 0).all()
     assert found[0, :4].sum() == pytest.approx(0.0, abs=1e-6)
-
-
-def test_sector_neutral_targets_are_less_the_sector_mean() -> None:
-    found = day_targets(RETURNS, UNIVERSE, SECTOR, None, "sector_neutral", "none", 3.0)
-    np.testing.assert_allclose(found[0, :4], [-0.05, 0.05, -0.10, 0.10], atol=1e-6)
-
-
-def test_beta_residual_targets_are_less_beta_times_the_mean() -> None:
-    beta = np.array([1.0, 2.0, 0.0, np.nan, 1.0, 1.0], dtype=np.float32)
-    found = day_targets(RETURNS, UNIVERSE, SECTOR, beta, "beta_residual", "none", 3.0)
-    mean = 0.275
-    np.testing.assert_allclose(found[0, :4], [0.1 - mean, 0.2 - 2 * mean, 0.3, 0.5 - mean], atol=1e-6)
 
 
 def test_unknown_and_lone_sectors_are_compared_with_all() -> None:

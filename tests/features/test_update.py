@@ -12,7 +12,7 @@ from atft_pipeline.features.update import check_delivered, update_features
 from tests.features.market import raw_market
 from tests.prices.frames import clean_frame, listings_table
 
-CONFIG = FeaturesConfig(groups=("extras",), target="sector_neutral", horizons=(1, 5))
+CONFIG = FeaturesConfig(groups=("extras",), horizons=(1, 5))
 
 
 def files(folder: Path) -> dict[str, bytes]:

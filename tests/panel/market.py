@@ -58,7 +58,6 @@ def write_features(folder: Path, *, days: int = 60, listings: int = 12, seed: in
         market_features=("regime",),
         horizons=HORIZONS,
         label="close_to_close",
-        target="raw",
         normalisation="none",
         months=tuple(str(month) for month in np.unique(months)),
         rows=built.num_rows,

@@ -75,7 +75,6 @@ def write_panel(folder: Path) -> Path:
         market_features=(),
         horizons=(1,),
         label="close_to_close",
-        target="raw",
         normalisation="none",
         months=tuple(np.unique(months).astype(str).tolist()),
         rows=len(dates) * LISTINGS,

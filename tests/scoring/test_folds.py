@@ -26,6 +26,7 @@ from atft_pipeline.scoring.folds import rank_ics, run_folds
 from atft_pipeline.splits.schemes import CombinatorialPurged, Fold, WalkForward
 from atft_pipeline.training.config import RuntimeConfig, ScheduleConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.targets import TargetsConfig
 from tests.panel.market import listings_table, write_features
 from tests.training.runs import BATCHES, MODEL, TRAINING, market
 
@@ -304,11 +305,17 @@ def test_baselines_learn_from_the_models_targets(planted: MarketData, tmp_path: 
     """What is planted follows the first feature; targets neutral to it leave the baselines next to nothing to say."""
     panel = planted.panel
     spread = {}
-    for name, loss in (("plain", LossConfig()), ("neutral", LossConfig(neutral_to=panel.meta.feature_names[:1]))):
-        table, _ = run_folds(replace(EXPERIMENT, loss=loss), planted, walk(panel, 1), EVALUATION, tmp_path / name)
+    neutral = TargetsConfig(neutral_to=panel.meta.feature_names[:1])
+    for name, targets in (("plain", TargetsConfig()), ("neutral", neutral)):
+        table, _ = run_folds(replace(EXPERIMENT, targets=targets), planted, walk(panel, 1), EVALUATION, tmp_path / name)
         spread[name] = {baseline: table[f"{baseline}_1"].std() for baseline in ("ridge", "lightgbm")}
     for baseline, value in spread["neutral"].items():
         assert value < 0.3 * spread["plain"][baseline]
-    rows = Rows(ResidentPanel.load(panel, ResidencyConfig()), walk(panel, 1)[0].split, BATCHES, ("NO_SUCH",))
-    with pytest.raises(ConfigError, match="the panel has no feature NO_SUCH"):
+    rows = Rows(
+        ResidentPanel.load(panel, ResidencyConfig()),
+        walk(panel, 1)[0].split,
+        BATCHES,
+        TargetsConfig(neutral_to=("NO_SUCH",)),
+    )
+    with pytest.raises(ConfigError, match=r"targets\.neutral_to: NO_SUCH is not among the features"):
         ridge_frame(rows)

@@ -19,6 +19,7 @@ from atft_pipeline.splits.split import SplitConfig, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.loop import TrainingResult, fit
+from atft_pipeline.training.targets import TargetsConfig
 from tests.panel.market import make_panel
 
 MODEL = ModelConfig(
@@ -51,6 +52,7 @@ def run(
     *,
     model: ModelConfig = MODEL,
     loss: LossConfig | None = None,
+    targets: TargetsConfig = TargetsConfig(),  # noqa: B008  frozen
     batches: BatchConfig = BATCHES,
     runtime: RuntimeConfig | None = None,
     callback: Any = None,
@@ -60,6 +62,7 @@ def run(
     **training: Any,
 ) -> TrainingResult:
     experiment = Experiment(
+        targets=targets,
         batches=batches,
         model=model,
         loss=loss or LossConfig(),

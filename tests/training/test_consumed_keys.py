@@ -28,6 +28,7 @@ from atft_pipeline.training.config import (
     ScheduleConfig,
     TrainingConfig,
 )
+from atft_pipeline.training.targets import TargetsConfig
 from tests.training.runs import BATCHES, MODEL, market, run
 
 CLASSES = (
@@ -46,6 +47,7 @@ CLASSES = (
     ScheduleConfig,
     SelectionConfig,
     SplitConfig,
+    TargetsConfig,
     TrainingConfig,
 )
 # Copying or checking a value is not reading it.

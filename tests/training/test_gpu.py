@@ -21,6 +21,7 @@ from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig
 from atft_pipeline.training.optim import optimizers
 from atft_pipeline.training.runtime.runtime import choose_runtime
+from atft_pipeline.training.targets import TargetsConfig
 from tests.training.runs import BATCHES, MODEL, market, run, weights
 
 pytestmark = pytest.mark.gpu
@@ -146,7 +147,8 @@ def test_no_step_waits_for_the_device(
     settings = {
         "resident": resident,
         "runtime": {"compile": "none"},
-        "loss": replace(LOSS, neutral_to=("beta",), turnover_cost=0.001),
+        "loss": replace(LOSS, turnover_cost=0.001),
+        "targets": TargetsConfig(neutral_to=("sector", "beta")),
         "ema_decay": 0.9,
         "epochs": 1,
     }

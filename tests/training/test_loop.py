@@ -29,6 +29,7 @@ from atft_pipeline.training.config import (
 )
 from atft_pipeline.training.experiment import MarketData
 from atft_pipeline.training.runtime.runtime import AUTOCAST, FABRIC_PRECISION, choose_runtime
+from atft_pipeline.training.targets import TargetsConfig
 from tests.training.runs import BATCHES, MODEL, SPLIT, market, run, weights
 
 
@@ -145,12 +146,12 @@ def test_nothing_is_learned_of_what_the_targets_are_neutral_to(
 ) -> None:
     """The labels follow the first feature alone: without its share there is nothing left to learn."""
     first, second = planted[0].meta.feature_names[:2]
-    plain = run(*planted, tmp_path / "plain", loss=LossConfig(neutral_to=(second,)))
-    neutral = run(*planted, tmp_path / "neutral", loss=LossConfig(neutral_to=(first,)))
+    plain = run(*planted, tmp_path / "plain", targets=TargetsConfig(neutral_to=(second,)))
+    neutral = run(*planted, tmp_path / "neutral", targets=TargetsConfig(neutral_to=(first,)))
     assert plain.history[-1]["val_rank_ic"] > 0.4
     assert abs(neutral.history[-1]["val_rank_ic"]) < 0.3
-    with pytest.raises(ConfigError, match=r"loss.neutral_to: NO_SUCH is not among the features"):
-        run(*planted, tmp_path, loss=LossConfig(neutral_to=("NO_SUCH",)))
+    with pytest.raises(ConfigError, match=r"targets\.neutral_to: NO_SUCH is not among the features"):
+        run(*planted, tmp_path, targets=TargetsConfig(neutral_to=("NO_SUCH",)))
 
 
 def test_scoring_in_training_mode_is_refused(planted: tuple[Panel, MonthlyGraphs], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.build import input_spec
 from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig
 from atft_pipeline.training.optim.optimizers import build_optimizer
+from atft_pipeline.training.targets import TargetsConfig
 from atft_pipeline.training.trainer import labels_of, regime_of
 from tests.training.runs import market
 
@@ -24,11 +25,11 @@ META = torch.device("meta")
 BATCHES = BatchConfig(window=6, batch_size=64, min_history=2, min_listings=3)
 HEADS = HeadsConfig(quantiles=(0.1, 0.5, 0.9), student_t=True)
 AUGMENTATION = AugmentationConfig(feature_mask=0.1, noise=0.1, listing_dropout=0.1)
+TARGETS = TargetsConfig(neutral_to=("sector", "alpha", "beta"))
 EVERYTHING = LossConfig(
     **dict.fromkeys(TERMS, 0.1),  # type: ignore[arg-type]
     turnover_cost=0.001,
     regime_weights={"regime": (0.5, 1.0, 2.0)},
-    neutral_to=("alpha", "beta"),
 )
 
 
@@ -84,7 +85,7 @@ def test_a_whole_step_asks_the_device_for_nothing(batches: DayBatches, kind: str
     for batch in islice(batches.epoch(), 2):
         here = batch.to(META)
         features, mask = augment(here, AUGMENTATION)
-        labels = labels_of(here, mask, EVERYTHING.neutral_to, meta.feature_names)
+        labels = labels_of(here, mask, TARGETS, meta)
         result = loss(
             model(features, mask, *here.context()).arranged(here.by_day),
             labels.targets,

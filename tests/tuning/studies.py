@@ -14,6 +14,7 @@ from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.splits.split import Split, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.targets import TargetsConfig
 from atft_pipeline.tuning.callbacks import Outcome, StudyCallback
 from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
 from atft_pipeline.tuning.database import open_storage
@@ -105,7 +106,7 @@ def read_settings(environment: str) -> tuple[Experiment, tuple[DimensionConfig, 
     for file in [*sorted((ROOT / "conf/base").glob("parameters*.yml")), *parameters_of(environment)]:
         groups |= yaml.safe_load(file.read_text()) or {}
     groups["model"] = sizes["small" if environment == "base" else "production"]
-    names = ("model", "loss", "training", "batches", "runtime")
+    names = ("targets", "model", "loss", "training", "batches", "runtime")
     space = from_mapping(HpoConfig, groups["hpo"]).space
     return with_groups(Experiment(), {name: groups.get(name) or {} for name in names}), space
 
@@ -129,7 +130,8 @@ def scaled(settings: Experiment, space: tuple[DimensionConfig, ...]) -> tuple[Ex
         ),
         batches=replace(BATCHES, batch_size=max(32, settings.batches.batch_size // 128)),
         # The tiny market has other features; what the targets are neutral to is one of them.
-        loss=replace(settings.loss, horizon_weights={}, neutral_to=FEATURES[: len(settings.loss.neutral_to)]),
+        loss=replace(settings.loss, horizon_weights={}),
+        targets=TargetsConfig(neutral_to=FEATURES[: len(settings.targets.neutral_to)]),
         runtime=RuntimeConfig(device="cpu"),
     )
     dimensions = [

@@ -98,7 +98,7 @@ def test_the_winners_yaml_is_a_whole_configuration_of_training(tmp_path: Path) -
     made, config = finished(tmp_path)
     winner = winner_of(made.trials(), config)
     groups = yaml.safe_load(parameters_text(winner, config, "study"))
-    assert set(groups) == {"model", "loss", "training", "batches"}
+    assert set(groups) == {"targets", "model", "loss", "training", "batches"}
     built = with_groups(BASE, {**as_mapping(BASE), **groups})
     assert built.training.optimizer.lr == winner.params["training.optimizer.lr"]
     assert built.model.width == winner.params["model.width"]

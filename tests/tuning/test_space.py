@@ -154,7 +154,7 @@ def test_the_origins_dimensions_are_in_the_production_space() -> None:
     ("path", "message"),
     [
         ("model.widht", r"model\.widht: no parameter widht; did you mean width\?"),
-        ("modle.width", r"modle\.width: no group modle; there are: model"),
+        ("modle.width", r"modle\.width: no group modle; there are: targets"),
         ("training.seed", r"training\.seed belongs to the search itself"),
         ("loss.horizon_weights.5", r"loss\.horizon_weights\.5 weighs the validation RankIC too"),
         ("model.width.deep", "no parameter deep"),

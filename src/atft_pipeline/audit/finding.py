@@ -96,7 +96,7 @@ PARTS: dict[str, Part] = {
     ),
     "stored labels": Part(
         "all returns and targets of the panel against clean prices, by code of its own",
-        "targets of beta_residual only roughly; a prepared table's labels not at all",
+        "a prepared table's labels",
     ),
     "stored features": Part(
         "features of all listings at days over all months, rebuilt with another future",

@@ -4,7 +4,7 @@ Legend: D days, N listings, n listings of one day, Q horizons.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,6 @@ from atft_pipeline.panel.panel import PanelDay
 Floats = npt.NDArray[np.float64]
 RETURNS = 1e-5  # relative difference that float32 explains
 TARGETS = 2e-3  # in standard deviations; ties that rounding parts
-# A target of beta residuals still ranks much as the return does.
-ROUGHLY = 0.5
-# A share of targets may differ where rounding breaks ties.
-TIES = 2e-4
 
 
 @dataclass
@@ -33,7 +29,6 @@ class _Count:
     checked: int = 0
     differing: int = 0
     first: str = ""
-    correlations: list[float] = field(default_factory=list)
 
     def add(self, wrong: npt.NDArray[np.bool_], where: str) -> None:
         self.checked += wrong.size
@@ -64,8 +59,8 @@ def check_labels(stored: Stored) -> Iterator[Finding]:
             counts[name].add(wrong, f"{date} {_name(stored, day, wrong)}")
             _add_target(counts[f"target_{horizon}"], stored, day, place, own, date)
     for name, count in counts.items():
-        passed, first = _verdict(name, count, stored.labels)
-        yield Finding("stored labels", name, "all", count.checked, 0 if passed else count.differing, first, passed)
+        passed = not count.differing
+        yield Finding("stored labels", name, "all", count.checked, count.differing, count.first, passed)
 
 
 def forward(stored: Stored, horizon: int) -> npt.NDArray[np.float32]:
@@ -111,21 +106,14 @@ def _places(stored: Stored) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
 def targets_of(
     returns: npt.NDArray[np.float32],
     universe: npt.NDArray[np.bool_],
-    sector: npt.NDArray[np.int64],
     how: FeaturesConfig,
 ) -> Floats:
-    """Training targets [n] of one day from its returns; ``beta_residual`` is not taken out."""
+    """The panel's targets [n] of one day from its returns."""
     known = np.isfinite(returns) & universe
     value = returns[known].astype(np.float64)
     out = np.full(len(returns), np.nan)
     if not value.size:
         return out
-    if how.target == "sector_neutral":
-        group = sector[known]
-        whole = value.mean()
-        means = {one: value[group == one].mean() for one in np.unique(group) if one and (group == one).sum() > 1}
-        value = value - np.array([means.get(one, whole) for one in group])
-        value = value.astype(np.float32).astype(np.float64)
     if how.target_normalisation == "rank_gauss":
         value = np.clip(ndtri((rankdata(value) - 0.5) / len(value)), -how.clip, how.clip)
     elif how.target_normalisation == "robust_z":
@@ -141,28 +129,11 @@ def _add_target(
 ) -> None:
     """Compare the targets of one horizon on one day."""
     given = day.targets[:, place].astype(np.float64)
-    sector = stored.panel.sector[day.listing]
     # Where the panel's return is right to the last bits, its ties are those that the target was ranked with.
     source = np.where(np.abs(day.returns[:, place] - own) <= RETURNS * (1 + np.abs(own)), day.returns[:, place], own)
-    expected = targets_of(source.astype(np.float32), day.universe, sector, stored.labels)
-    if stored.labels.target != "beta_residual":
-        wrong = (np.isfinite(given) != np.isfinite(expected)) | (np.abs(given - expected) > TARGETS)
-        count.add(wrong, f"{date} {_name(stored, day, wrong)}")
-        return
-    missing = np.isfinite(given) != np.isfinite(expected)
-    count.add(missing, f"{date} {_name(stored, day, missing)}")
-    both = np.isfinite(given) & np.isfinite(expected)
-    if both.sum() > 2 and np.ptp(given[both]) > 0 and np.ptp(expected[both]) > 0:
-        count.correlations.append(float(np.corrcoef(rankdata(given[both]), rankdata(expected[both]))[0, 1]))
-
-
-def _verdict(name: str, count: _Count, how: FeaturesConfig) -> tuple[bool, str]:
-    if how.target == "beta_residual" and name.startswith("target"):
-        mean = float(np.mean(count.correlations)) if count.correlations else 1.0
-        low = mean < ROUGHLY
-        return not count.differing and not low, count.first or (f"rank correlation {mean:.2f} with its return" * low)
-    allowed = 0.0 if name.startswith("return") or how.target == "raw" else TIES * count.checked
-    return count.differing <= allowed, count.first if count.differing > allowed else ""
+    expected = targets_of(source.astype(np.float32), day.universe, stored.labels)
+    wrong = (np.isfinite(given) != np.isfinite(expected)) | (np.abs(given - expected) > TARGETS)
+    count.add(wrong, f"{date} {_name(stored, day, wrong)}")
 
 
 def _name(stored: Stored, day: PanelDay, wrong: npt.NDArray[np.bool_]) -> str:

@@ -11,13 +11,12 @@ import torch
 
 from atft_pipeline.baselines.lightgbm import LightGBMConfig, fit_trees, thin_days
 from atft_pipeline.baselines.ridge import Block, choose_ridge
-from atft_pipeline.config import require
-from atft_pipeline.losses.neutral import neutralise
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.progress import track
 from atft_pipeline.splits.split import Split
+from atft_pipeline.training.targets import TargetsConfig, check_targets, neutral_targets
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,13 @@ class Rows:
         resident: labels in memory; the features are read day by day.
         split: days.
         batches: sample rules of the model.
-        neutral_to: features whose share is taken out of the training targets, as the model's loss does.
+        targets: what the model learns.
     """
 
     resident: ResidentPanel
     split: Split
     batches: BatchConfig
-    neutral_to: tuple[str, ...] = ()
+    targets: TargetsConfig
 
     @property
     def parts(self) -> tuple[DayBatches, DayBatches, DayBatches]:
@@ -51,19 +50,24 @@ class Rows:
         Raises:
             ConfigError: the panel lacks a feature that the targets are to be neutral to.
         """
-        names = self.resident.panel.meta.feature_names
-        absent = sorted(set(self.neutral_to) - set(names))
-        require(not absent, f"loss.neutral_to: the panel has no feature {', '.join(absent)}")
-        places = [names.index(name) for name in self.neutral_to]
-        for features, targets in _blocks(batches, label, days):
-            if not places:
+        panel = self.resident.panel
+        check_targets(self.targets, panel.meta)
+        sector = torch.from_numpy(panel.sector)
+        for day, (features, targets) in _blocks(batches, label, days):
+            if not self.targets.neutral_to:
                 yield features, targets
                 continue
-            y = torch.from_numpy(targets)
+            y, listing = torch.from_numpy(targets), torch.from_numpy(batches.samples_of(day))
             known = torch.isfinite(y)
-            exposures = torch.from_numpy(np.ascontiguousarray(features[:, places]))
-            residual = neutralise(torch.where(known, y, 0.0)[None], exposures[None], known[None])[0]
-            yield features, torch.where(known, residual, torch.nan).numpy()
+            found = neutral_targets(
+                self.targets,
+                panel.meta,
+                torch.where(known, y, 0.0)[None],
+                torch.from_numpy(features)[None],
+                sector[listing][None],
+                known[None],
+            )
+            yield features, torch.where(known, found[0], torch.nan).numpy()
 
 
 def ridge_frame(rows: Rows) -> pl.DataFrame:
@@ -73,7 +77,7 @@ def ridge_frame(rows: Rows) -> pl.DataFrame:
         Date, Listing, ``ridge_{h}``.
     """
     training, validation, test = rows.parts
-    ridge = choose_ridge(rows.fitted_on(training, "ridge"), _blocks(validation, "ridge validation"))
+    ridge = choose_ridge(rows.fitted_on(training, "ridge"), _values(validation, "ridge validation"))
     return _predicted(ridge.predict, test, "ridge")
 
 
@@ -91,7 +95,7 @@ def lightgbm_frame(rows: Rows, settings: LightGBMConfig) -> tuple[pl.DataFrame, 
     horizons = rows.resident.panel.meta.horizons
     trees = fit_trees(
         rows.fitted_on(training, "lightgbm", kept[0]),
-        _blocks(validation, "lightgbm validation", kept[1]),
+        _values(validation, "lightgbm validation", kept[1]),
         horizons,
         settings,
     )
@@ -120,12 +124,17 @@ def _predicted(
     return pl.concat(parts)
 
 
-def _blocks(batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[Block]:
-    """Yield each day's last-step features [n, F] and targets [n, Q]."""
+def _blocks(batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[tuple[int, Block]]:
+    """Yield each day with its last-step features [n, F] and targets [n, Q]."""
     for day in track(batches.days if days is None else days, label):
         listing = batches.samples_of(day)
         targets = batches.resident.targets[day].cpu().numpy()[listing]
-        yield _last_step(batches.resident.panel, day, listing), targets
+        yield day, (_last_step(batches.resident.panel, day, listing), targets)
+
+
+def _values(batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[Block]:
+    """The targets as the panel has them: a baseline is judged by the days as they were."""
+    return (block for _, block in _blocks(batches, label, days))
 
 
 def _last_step(panel: Panel, day: int, listing: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

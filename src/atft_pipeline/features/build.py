@@ -69,7 +69,6 @@ def build_features(
         market_features=build.columns.market,
         horizons=config.horizons,
         label=config.label,
-        target=config.target,
         normalisation=config.normalisation,
         months=tuple(months),
         rows=rows,
@@ -101,7 +100,7 @@ class _Build:
         self.config, self.out_dir = config, out_dir
         self.axis = axis = price_axis(frame)
         self.sector, self.sectors = _sector_ids(axis, listings)
-        self.columns = choose_columns(config, frame, with_sectors=len(self.sectors) > 0, with_prices=priced)
+        self.columns = choose_columns(config, frame, with_sectors=len(self.sectors) > 0)
         self.passed = {name: passed_values(axis, name) for name in self.columns.passed}
         self.series = extras.day_series(axis) if priced else None
         self.daily = self._daily()
@@ -209,7 +208,7 @@ class _Build:
             low, high = int(self.day_start[day]), int(self.day_start[day + 1])
             raw = np.ascontiguousarray(matrix[:, low - offset : high - offset])
             self._day(day, raw, self.order[low:high], features[:, low - first : high - first])
-            self._day_targets(raw, self.order[low:high], targets[:, low - first : high - first])
+            self._day_targets(self.order[low:high], targets[:, low - first : high - first])
         axis = self.axis
         table: dict[str, pl.Series | NDArray[np.generic]] = {
             "Date": pl.Series(axis.dates[axis.day[rows]].astype("datetime64[D]")).cast(pl.Date),
@@ -240,20 +239,10 @@ class _Build:
         for line, name in enumerate(columns.market, start=scaled):
             out[line] = self.daily[name][day]
 
-    def _day_targets(self, raw: Matrix, rows: NDArray[np.int64], out: Matrix) -> None:
+    def _day_targets(self, rows: NDArray[np.int64], out: Matrix) -> None:
         """Training targets of one day into ``out`` [horizons, n]."""
-        settings, beta = self.config, None
-        if settings.target == "beta_residual":
-            beta = raw[self.columns.raw.index(extras.BETA)]
-        out[:] = day_targets(
-            self.labels[:, rows],
-            self.axis.universe[rows],
-            self.sector[rows],
-            beta,
-            settings.target,
-            settings.target_normalisation,
-            settings.clip,
-        )
+        universe, settings = self.axis.universe[rows], self.config
+        out[:] = day_targets(self.labels[:, rows], universe, settings.target_normalisation, settings.clip)
 
     def _daily(self) -> dict[str, Floats]:
         """Columns that are the same for all listings of a day [D]."""

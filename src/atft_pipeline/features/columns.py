@@ -14,7 +14,7 @@ from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import DataError
 from atft_pipeline.features import alpha158, extras
 from atft_pipeline.features.blocks import PriceAxis
-from atft_pipeline.features.labels import Label, Target
+from atft_pipeline.features.labels import Label
 from atft_pipeline.features.normalise import Method
 from atft_pipeline.features.rolling import Floats
 
@@ -34,7 +34,6 @@ class FeaturesConfig:
         passthrough_market: patterns of numeric columns equal for all listings of a day; they are scaled over time.
         horizons: sessions ahead of the labels.
         label: ``close_to_close``, or ``open_to_open`` of the next session (tradeable).
-        target: what the training target measures; ``return_{h}`` is the raw return in every case.
         normalisation: per-day map of the features over the universe; ``none`` leaves values, also of market columns.
         target_normalisation: per-day map of the targets.
         clip: bound of normalised values, in standard deviations.
@@ -47,7 +46,6 @@ class FeaturesConfig:
     passthrough_market: tuple[str, ...] = ()
     horizons: tuple[int, ...] = within((1, 5, 10, 20), 1, 1000)
     label: Label = "close_to_close"
-    target: Target = "raw"
     normalisation: Method = "rank_gauss"
     target_normalisation: Method = "rank_gauss"
     clip: float = within(3.0, 0.1, 100.0)
@@ -98,7 +96,7 @@ class Columns:
         return np.array([self.raw.index(extras.SECTOR[name]) for name in self.sector], dtype=np.int64)
 
 
-def choose_columns(choice: FeaturesConfig, frame: pl.DataFrame, *, with_sectors: bool, with_prices: bool) -> Columns:
+def choose_columns(choice: FeaturesConfig, frame: pl.DataFrame, *, with_sectors: bool) -> Columns:
     """Lay out the table; without any known sector there are no sector-relative features.
 
     Raises:
@@ -115,10 +113,6 @@ def choose_columns(choice: FeaturesConfig, frame: pl.DataFrame, *, with_sectors:
     passed_market = _matching(frame, choice.passthrough_market)
     passed = tuple(name for name in _matching(frame, choice.passthrough) if name not in passed_market)
     hidden = {extras.SECTOR[name] for name in sector}
-    if choice.target == "beta_residual":
-        if not with_prices:
-            raise DataError("target beta_residual needs prices; a prepared table has none")
-        hidden.add(extras.BETA)
     computed = {*listing, *sector, *market, MISSING_FRACTION}
     clash = [name for name in (*passed, *passed_market) if name in computed]
     if clash:

@@ -14,7 +14,6 @@ from atft_pipeline.features.blocks import PriceAxis
 from atft_pipeline.features.normalise import Matrix, Method, rank_gauss, robust_z
 
 Label = Literal["close_to_close", "open_to_open"]
-Target = Literal["raw", "sector_neutral", "beta_residual"]
 
 
 def forward_returns(axis: PriceAxis, horizon: int, label: Label) -> Matrix:
@@ -39,9 +38,6 @@ def label_rows(horizon: int, label: Label) -> int:
 def day_targets(
     returns: Matrix,
     universe: NDArray[np.bool_],
-    sector: NDArray[np.int64],
-    beta: Matrix | None,
-    target: Target,
     method: Method,
     clip: float,
 ) -> Matrix:
@@ -50,10 +46,6 @@ def day_targets(
     Args:
         returns: raw forward returns [Q, n], NaN = incomplete.
         universe: rows that count [n].
-        sector: sector id of each row [n]; 0 = unknown, compared with all.
-        beta: market beta of each row [n], for ``beta_residual``.
-        target: ``raw``; ``sector_neutral`` (less the sector's mean of the day); ``beta_residual`` (less beta times the
-            universe's mean; an unknown beta counts as 1).
         method: normalisation over the universe rows whose label is complete.
         clip: bound of the normalised values.
 
@@ -62,12 +54,6 @@ def day_targets(
     """
     known = np.isfinite(returns) & universe
     value = np.where(known, returns, np.float32(np.nan))
-    if target == "sector_neutral":
-        value = (value - group_means(value, universe, sector)).astype(np.float32)
-    elif target == "beta_residual":
-        slope = np.ones(value.shape[1]) if beta is None else np.where(np.isfinite(beta), beta, 1.0)
-        mean = group_means(value, universe, np.zeros(value.shape[1], dtype=np.int64))
-        value = (value - slope * mean).astype(np.float32)
     if method == "rank_gauss":
         value = rank_gauss(value, universe, clip)
     elif method == "robust_z":

@@ -22,7 +22,6 @@ class FeatureManifest:
         market_features: those that are equal for all listings of a day.
         horizons: sessions ahead of the labels.
         label: ``close_to_close`` or ``open_to_open``.
-        target: what the training target measures.
         normalisation: per-day map of the features.
         months: ``YYYY-MM`` of each file, ascending.
         rows: of all files.
@@ -34,7 +33,6 @@ class FeatureManifest:
     market_features: tuple[str, ...]
     horizons: tuple[int, ...]
     label: str
-    target: str
     normalisation: str
     months: tuple[str, ...]
     rows: int

@@ -46,8 +46,6 @@ class LossConfig:
         regime_weights: by the name of a market feature, the weights of days in its low, middle and high regime (scores
             below -0.5, between, above 0.5: about a third each); several features multiply. Market features are scaled
             by their own past, so the regime of a day is known on that day.
-        neutral_to: features of the day, such as the market beta, whose share is taken out of the targets by regression
-            before any term sees them; see :mod:`atft_pipeline.losses.neutral`.
     """
 
     huber: float = within(1.0, 0, 1000.0)
@@ -60,7 +58,6 @@ class LossConfig:
     turnover_cost: float = within(0.0, 0, 1.0)
     horizon_weights: Mapping[int, float] = within({}, 0, 1000.0)
     regime_weights: Mapping[str, tuple[float, ...]] = within({}, 0, 1000.0)
-    neutral_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require(any(getattr(self, name) for name in TERMS), f"at least one weight of {', '.join(TERMS)} must exceed 0")

@@ -147,7 +147,7 @@ class _Runner:
     def fingerprint(self, fold: Fold, initial: FoldStore | None) -> str:
         """Hash of all that decides a fold's contents."""
         experiment, evaluation, split = self.experiment, self.evaluation, fold.split
-        groups = (experiment.model, experiment.loss, experiment.batches, experiment.runtime)
+        groups = (experiment.targets, experiment.model, experiment.loss, experiment.batches, experiment.runtime)
         trees = evaluation.lightgbm
         return hash_json(
             [
@@ -175,7 +175,7 @@ class _Runner:
             initial=initial.folder if initial is not None else None,
         )
         scorer = Scorer.open(trained.checkpoint, self.loaded, self.experiment.runtime)
-        rows = Rows(self.labels, fold.split, self.experiment.batches, self.experiment.loss.neutral_to)
+        rows = Rows(self.labels, fold.split, self.experiment.batches, self.experiment.targets)
         baselines = [ridge_frame(rows)]
         if self.evaluation.lightgbm.enabled:
             baselines.append(lightgbm_frame(rows, self.evaluation.lightgbm)[0])

@@ -30,6 +30,7 @@ from atft_pipeline.training.runtime.distributed import ProcessGroup, build_fabri
 from atft_pipeline.training.runtime.gpu import GpuSampler, nvml_reader
 from atft_pipeline.training.runtime.monitor import PartTimer
 from atft_pipeline.training.runtime.runtime import Runtime, choose_runtime, compile_module, use_attention
+from atft_pipeline.training.targets import check_targets
 from atft_pipeline.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -149,12 +150,7 @@ def checked(experiment: Experiment, data: MarketData) -> Panel:
         f"loss.regime_weights: {', '.join(unknown)} is no market feature of the panel; "
         f"there are: {', '.join(panel.meta.market_features) or 'none'}",
     )
-    absent = sorted(set(loss.neutral_to) - set(panel.meta.feature_names))
-    require(
-        not absent,
-        f"loss.neutral_to: {', '.join(absent)} is not among the features that batches.features names; add it there, "
-        "or leave it out with loss.neutral_to=[]",
-    )
+    check_targets(experiment.targets, panel.meta)
     check_losses(experiment, panel.meta)
     if data.graphs is not None:
         check_compatible(panel.meta, data.graphs.meta)
@@ -243,7 +239,7 @@ def run_fingerprint(
         name: to_mapping(value) for name, value in vars(experiment.training).items() if name not in WITHOUT_EFFECT
     }
     days = [list(split.train), list(split.validation)]
-    groups = (experiment.model, experiment.loss, experiment.batches, experiment.runtime)
+    groups = (experiment.targets, experiment.model, experiment.loss, experiment.batches, experiment.runtime)
     start = hash_file(initial / MODEL_TENSORS) if initial is not None else ""
     others = [to_mapping(group) for group in groups]
     return hash_json([meta.fingerprint, data.graphs_fingerprint, days, training, *others, start])

@@ -12,6 +12,7 @@ from atft_pipeline.panel.day_graphs import NeighborSource
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
+from atft_pipeline.training.targets import TargetsConfig
 
 
 @config
@@ -19,6 +20,7 @@ class Experiment:
     """All parameters of a training; each field is a group of the configuration.
 
     Attributes:
+        targets: what model and baselines learn.
         batches: windows, sample rules and batch shapes.
         model: the model.
         loss: the loss.
@@ -27,6 +29,7 @@ class Experiment:
         residency: where the panel lies in memory.
     """
 
+    targets: TargetsConfig = TargetsConfig()
     batches: BatchConfig = BatchConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()

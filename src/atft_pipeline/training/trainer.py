@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from atft_pipeline.errors import Interrupted
 from atft_pipeline.losses.composite import CompositeLoss, LossConfig
-from atft_pipeline.losses.neutral import neutralise
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.output import ModelOutput
 from atft_pipeline.panel.batches import DayBatches
@@ -34,6 +33,7 @@ from atft_pipeline.training.runtime.distributed import ProcessGroup
 from atft_pipeline.training.runtime.gpu import GpuSampler
 from atft_pipeline.training.runtime.monitor import PartTimer
 from atft_pipeline.training.runtime.runtime import Runtime
+from atft_pipeline.training.targets import TargetsConfig, neutral_targets
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -224,8 +224,8 @@ class Trainer:
         return regime_of(batch, tuple(self.experiment.loss.regime_weights), self.meta.feature_names)
 
     def labels(self, batch: DayBatch, mask: Tensor) -> Labels:
-        """Labels of a batch by day, for the samples of ``mask``; neutral to the features that the loss names."""
-        return labels_of(batch, mask, self.experiment.loss.neutral_to, self.meta.feature_names)
+        """Labels of a batch by day, for the samples of ``mask``, as ``targets`` says."""
+        return labels_of(batch, mask, self.experiment.targets, self.meta)
 
     def weights_to_keep(self) -> dict[str, Tensor]:
         """The weights that validation saw: averaged ones where averaging is on."""
@@ -278,11 +278,11 @@ def regime_of(batch: DayBatch, regimes: Sequence[str], names: Sequence[str]) -> 
     return torch.stack([last[:, names.index(name)] for name in regimes], dim=1).float()
 
 
-def labels_of(batch: DayBatch, mask: Tensor, neutral_to: Sequence[str], names: Sequence[str]) -> Labels:
-    """Labels by day for the samples of ``mask`` [S]; their share in the features of ``neutral_to`` is taken out."""
+def labels_of(batch: DayBatch, mask: Tensor, config: TargetsConfig, meta: PanelMeta) -> Labels:
+    """Labels by day for the samples of ``mask`` [S], neutral to what the parameters of the targets name."""
     targets, known = batch.by_day(batch.targets), batch.by_day(batch.label_mask & mask[:, None])
-    if neutral_to:
-        exposures = torch.stack([batch.features[:, -1, names.index(name)] for name in neutral_to], dim=1)
+    if config.neutral_to:
         # By all labels of the day, also of listings that this step leaves out.
-        targets = neutralise(targets, batch.by_day(exposures), batch.by_day(batch.label_mask))
+        counting, last = batch.by_day(batch.label_mask), batch.by_day(batch.features[:, -1])
+        targets = neutral_targets(config, meta, targets, last, batch.by_day(batch.sector), counting)
     return Labels(targets, batch.by_day(batch.returns), known)

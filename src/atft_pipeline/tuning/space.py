@@ -25,6 +25,7 @@ from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.training.config import WITHOUT_EFFECT, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment
+from atft_pipeline.training.targets import TargetsConfig
 from atft_pipeline.tuning.config import DimensionConfig, Scalar
 
 Point = Mapping[str, Scalar]
@@ -32,6 +33,7 @@ PROBES = 200
 """Points of a space that are built before the first trial."""
 QUANTILES = [0.1, 0.5, 0.9]
 GROUPS: dict[str, type[Any]] = {
+    "targets": TargetsConfig,
     "model": ModelConfig,
     "loss": LossConfig,
     "training": TrainingConfig,

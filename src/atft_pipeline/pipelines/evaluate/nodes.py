@@ -17,7 +17,6 @@ from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.evaluation.market import market_of
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_file
-from atft_pipeline.losses.composite import LossConfig
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
@@ -31,6 +30,7 @@ from atft_pipeline.training.checkpoint.model import MODEL_TENSORS, load_model
 from atft_pipeline.training.checkpoint.origin import check_test_days
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.experiment import MarketData
+from atft_pipeline.training.targets import TargetsConfig
 
 REFERENCE_DAYS = 20
 EXPLAINED_DAYS = 20
@@ -90,14 +90,14 @@ def spread(days: Sequence[int], count: int) -> list[int]:
 
 
 @configured
-def score_baselines(panel: Panel, split: SplitConfig, batches: BatchConfig, loss: LossConfig) -> pl.DataFrame:
+def score_baselines(panel: Panel, split: SplitConfig, batches: BatchConfig, targets: TargetsConfig) -> pl.DataFrame:
     """Fit ridge on the training days' rows, choose its penalty on the validation days, score the test days."""
-    return ridge_frame(baseline_rows(panel, split, batches, loss))
+    return ridge_frame(baseline_rows(panel, split, batches, targets))
 
 
 @configured
 def score_lightgbm(
-    panel: Panel, split: SplitConfig, batches: BatchConfig, loss: LossConfig, evaluation: EvaluationConfig
+    panel: Panel, split: SplitConfig, batches: BatchConfig, targets: TargetsConfig, evaluation: EvaluationConfig
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Fit LightGBM on rows of the training days, tune it on the validation days, score the test days.
 
@@ -106,14 +106,14 @@ def score_lightgbm(
     """
     if not evaluation.lightgbm.enabled:
         return pl.DataFrame(schema={"Date": pl.Date, "Listing": pl.String}), {"enabled": False}
-    scores, card = lightgbm_frame(baseline_rows(panel, split, batches, loss), evaluation.lightgbm)
+    scores, card = lightgbm_frame(baseline_rows(panel, split, batches, targets), evaluation.lightgbm)
     return scores, {**card, "enabled": True}
 
 
-def baseline_rows(panel: Panel, split: SplitConfig, batches: BatchConfig, loss: LossConfig) -> Rows:
+def baseline_rows(panel: Panel, split: SplitConfig, batches: BatchConfig, targets: TargetsConfig) -> Rows:
     """The model's rows, days and targets, for whoever is compared with it."""
     days = single_split(panel.dates, split, panel.meta.label_span)
-    return Rows(ResidentPanel.load(panel, STREAMED), days, batches, loss.neutral_to)
+    return Rows(ResidentPanel.load(panel, STREAMED), days, batches, targets)
 
 
 def collect_scores(

@@ -13,7 +13,7 @@ from atft_pipeline.pipelines.evaluate.nodes import (
     score_test,
 )
 
-BASELINE = ["panel", "params:split", "params:batches", "params:loss"]
+BASELINE = ["panel", "params:split", "params:batches", "params:targets"]
 
 
 def create_pipeline() -> Pipeline:
