@@ -79,7 +79,7 @@ def damage(path: Path, kind: str) -> None:
             other.execute("alter table trials rename column state to condition")
             other.commit()
     elif kind == "flipped":
-        path.write_bytes(whole.replace(b'{"model"', b'["model"'))
+        path.write_bytes(whole.replace(b'{"targets"', b'["targets"'))
     elif kind == "other version":
         with closing(sqlite3.connect(path)) as other:
             other.execute("update version_info set schema_version = 1, library_version = '0.1'")
