@@ -88,8 +88,7 @@ def _headline(inputs: Inputs) -> int:
 
 def _overfitting(inputs: Inputs) -> Report:
     """What the number of trials means; the probability of overfitting where their returns are known."""
-    trials = inputs.trials
-    count = inputs.settings.trials if trials is None else trials.shape[1]
+    trials, count = inputs.trials, inputs.trial_count
     if trials is None or count < 2 or len(trials) < 2 * GROUPS:
         return {"count": count, "probability_of_overfitting": None}
     result = overfitting_probability(trials)

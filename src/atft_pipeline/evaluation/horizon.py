@@ -10,13 +10,11 @@ from atft_pipeline.evaluation.drift import score_drift
 from atft_pipeline.evaluation.inputs import Inputs
 from atft_pipeline.evaluation.plausibility import check_returns, extreme_returns
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
-from atft_pipeline.evaluation.portfolio.report import Setting, portfolios_report
+from atft_pipeline.evaluation.portfolio.report import portfolios_report
 from atft_pipeline.evaluation.quantiles import quantile_days
 from atft_pipeline.evaluation.scores import scores_of
 from atft_pipeline.evaluation.slice_report import rank_ic_by_slice
 from atft_pipeline.evaluation.summary import paired_difference, paired_report, score_report, share_report
-from atft_pipeline.features.extras import BETA
-from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.report import Report, mean_report
 from atft_pipeline.stats.significance import hac_lag
 
@@ -60,7 +58,9 @@ def evaluate_horizon(inputs: Inputs, horizon: int) -> HorizonResult:
         for name in BASELINES
         if f"model+{name}" in daily
     }
-    portfolios, backtests = _portfolios(inputs, horizon, daily)
+    traded = ("model", *(name for name in BASELINES if name in daily))
+    ranks = {name: inputs.on_sessions(daily[name].all_ranks) for name in traded}
+    portfolios, backtests = portfolios_report(inputs, horizon, ranks)
     benchmark = next((name for name in BASELINES if name in daily), None)
     report: Report = {
         "hac_lag": hac_lag(horizon, int(np.isfinite(model.values["rank_ic"]).sum())),
@@ -84,38 +84,6 @@ def evaluate_horizon(inputs: Inputs, horizon: int) -> HorizonResult:
         oracle = daily["oracle"].values["rank_ic"]
         report["share_of_oracle"] = share_report(model.values["rank_ic"], oracle, horizon, bootstrap)
     return HorizonResult(report, daily, backtests)
-
-
-def _portfolios(inputs: Inputs, horizon: int, daily: dict[str, DailyMetrics]) -> tuple[Report, dict[str, Backtest]]:
-    """Portfolios of the model and of the scores that were asked for."""
-    forward, market, settings = inputs.forward, inputs.extras.market, inputs.settings
-    if forward is None:
-        return {"left_out": "neither prices nor returns of one session are known"}, {}
-    beta, trials = inputs.extras.characteristics.values.get(BETA), inputs.trials
-    setting = Setting(
-        portfolios=settings.portfolios,
-        deciles=settings.deciles,
-        top_k=settings.top_k,
-        horizon=horizon,
-        sessions=inputs.sessions,
-        listings=inputs.grid.listings,
-        forward=forward,
-        market=inputs.market_return,
-        sector=inputs.sectors[0],
-        beta=None if beta is None else inputs.on_sessions(beta),
-        dollar_volume=None if market is None else market.dollar_volume,
-        trials=settings.trials if trials is None else trials.shape[1],
-        trial_deviation=None if trials is None or trials.shape[1] < 2 else _deviation(trials),
-    )
-    names = ["model", *(name for name in BASELINES if name in daily)]
-    ranks = {name: inputs.on_sessions(daily[name].all_ranks) for name in names}
-    return portfolios_report(ranks, setting, inputs.bootstrap)
-
-
-def _deviation(trials: Floats) -> float:
-    """Standard deviation of the trials' Sharpe ratios of one session."""
-    spread = trials.std(axis=0, ddof=1)
-    return float((trials.mean(axis=0) / np.where(spread > 0, spread, np.inf)).std(ddof=1))
 
 
 def _quantiles(inputs: Inputs, horizon: int) -> Report | None:

@@ -17,7 +17,7 @@ from atft_pipeline.evaluation.config import EvaluationConfig
 from atft_pipeline.evaluation.grid import Dates, Grid, horizons_of
 from atft_pipeline.evaluation.market import Execution, Market
 from atft_pipeline.evaluation.slice_report import SliceAxes, slice_axes
-from atft_pipeline.features.extras import RETURN_CAP
+from atft_pipeline.features.extras import BETA, RETURN_CAP
 from atft_pipeline.stats.arrays import Booleans, Floats
 from atft_pipeline.stats.bootstrap import Bootstrap
 
@@ -144,6 +144,12 @@ class Inputs:
         return np.array([names.index(name) for name in by_listing], dtype=np.int64), names
 
     @cached_property
+    def beta(self) -> Floats | None:
+        """Beta of each listing, as the panel has it [T, N]; ``None`` where it has none."""
+        beta = self.extras.characteristics.values.get(BETA)
+        return None if beta is None else self.on_sessions(beta)
+
+    @cached_property
     def slices(self) -> SliceAxes:
         """Groups of cells and days."""
         market = self.extras.market
@@ -162,3 +168,16 @@ class Inputs:
         if self.extras.trials is None:
             return None
         return self.extras.trials.drop("Date", strict=False).drop_nulls().to_numpy().astype(np.float64)
+
+    @property
+    def trial_count(self) -> int:
+        """Configurations that the model was chosen from."""
+        return self.settings.trials if self.trials is None else self.trials.shape[1]
+
+    @property
+    def trial_deviation(self) -> float | None:
+        """Standard deviation of the trials' Sharpe ratios of one session; ``None`` where not known."""
+        if self.trials is None or self.trial_count < 2:
+            return None
+        spread = self.trials.std(axis=0, ddof=1)
+        return float((self.trials.mean(axis=0) / np.where(spread > 0, spread, np.inf)).std(ddof=1))

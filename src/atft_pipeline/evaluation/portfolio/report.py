@@ -1,15 +1,13 @@
 """Portfolios of the scores of one horizon, judged and summarised."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from atft_pipeline.evaluation.grid import Dates
+from atft_pipeline.evaluation.inputs import Inputs
 from atft_pipeline.evaluation.plausibility import SESSIONS_A_YEAR, check_backtest
 from atft_pipeline.evaluation.portfolio.backtest import Backtest, capacity, max_drawdown, run_backtest
-from atft_pipeline.evaluation.portfolio.weights import KINDS, Kind, PortfolioConfig, portfolio_weights
+from atft_pipeline.evaluation.portfolio.weights import KINDS, Kind, portfolio_weights
 from atft_pipeline.evaluation.summary import ratio_report
 from atft_pipeline.features.extras import BETA
 from atft_pipeline.stats.arrays import Floats
@@ -22,114 +20,76 @@ PARTICIPATION = 0.01
 """Share of a listing's mean daily dollar volume that may be traded, for the capacity."""
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What portfolios of a horizon share.
-
-    Attributes:
-        portfolios: how they are built.
-        deciles: score buckets.
-        top_k: listings of the long-only portfolio.
-        horizon: sessions that a sleeve is held.
-        sessions: axis of all arrays [T].
-        listings: names [N].
-        forward: return of the session that follows [T, N].
-        market: the market's return over that session [T].
-        sector: number of each listing's sector [N], ``None`` where only one is known.
-        beta: of each listing, as the panel has it [T, N]; ``None`` where it has none.
-        dollar_volume: [T, N] or ``None``.
-        trials: configurations that the model was chosen from.
-        trial_deviation: standard deviation of their Sharpe ratios of one session; ``None`` where not known.
-    """
-
-    portfolios: PortfolioConfig
-    deciles: int
-    top_k: int
-    horizon: int
-    sessions: Dates
-    listings: tuple[str, ...]
-    forward: Floats
-    market: Floats
-    sector: npt.NDArray[np.int64] | None
-    beta: Floats | None
-    dollar_volume: Floats | None
-    trials: int
-    trial_deviation: float | None
-
-    @property
-    def overlapping(self) -> bool:
-        """Whether h sleeves share the capital."""
-        return self.portfolios.sleeves == "overlapping"
-
-    def why_not(self, kind: Kind) -> str | None:
-        """Reason that a portfolio cannot be built, ``None`` where it can."""
-        if kind == "sector_neutral" and self.sector is None:
-            return "no sectors are known"
-        if kind == "beta_neutral" and self.beta is None:
-            return f"the panel has no feature {BETA}"
-        return None
-
-
-def portfolios_report(
-    ranks: dict[str, Floats], setting: Setting, bootstrap: Bootstrap
-) -> tuple[Report, dict[str, Backtest]]:
+def portfolios_report(inputs: Inputs, horizon: int, ranks: dict[str, Floats]) -> tuple[Report, dict[str, Backtest]]:
     """Build every portfolio of the model, and the two plain ones of the other scores.
 
     Args:
+        inputs: prices, sectors, betas and how scores are traded.
+        horizon: sessions that a sleeve is held.
         ranks: of the scores within their session by name, the model first [T, N].
-        setting: what the portfolios share.
-        bootstrap: of the intervals.
 
     Returns:
         Report by portfolio and score, and the paths of the model's plausible portfolios.
     """
+    if inputs.forward is None:
+        return {"left_out": "neither prices nor returns of one session are known"}, {}
     report: Report = {}
     paths: dict[str, Backtest] = {}
     for kind in KINDS:
-        reason = setting.why_not(kind)
+        reason = _why_not(kind, inputs)
         if reason is not None:
             report[kind] = {"left_out": reason}
             continue
         names = list(ranks) if kind in ("long_short", "top_k") else ["model"]
-        built = {name: _build(kind, ranks[name], setting) for name in names}
-        report[kind] = {name: _summarise(*pair, setting, bootstrap) for name, pair in built.items()}
-        model = report[kind]["model"]
+        built = {name: _build(kind, ranks[name], inputs.forward, inputs, horizon) for name in names}
+        report[kind] = {name: _summarise(*pair, inputs, horizon) for name, pair in built.items()}
+        model, path = report[kind]["model"], built["model"][0]
         if model["plausible"]:
-            paths[kind] = built["model"][0]
+            paths[kind] = path
+            # Annual net return of the model's portfolio less that of another score's, session by session.
             model["net_difference"] = {
-                name: _difference(built["model"][0], built[name][0], setting, bootstrap)
+                name: mean_report(SESSIONS_A_YEAR * (path.net - built[name][0].net), horizon, inputs.bootstrap)
                 for name in names
                 if name != "model" and report[kind][name]["plausible"]
             }
     return report, paths
 
 
-def _build(kind: Kind, ranks: Floats, setting: Setting) -> tuple[Backtest, Floats]:
+def _why_not(kind: Kind, inputs: Inputs) -> str | None:
+    """Reason that a portfolio cannot be built, ``None`` where it can."""
+    if kind == "sector_neutral" and inputs.sectors[0] is None:
+        return "no sectors are known"
+    if kind == "beta_neutral" and inputs.beta is None:
+        return f"the panel has no feature {BETA}"
+    return None
+
+
+def _build(kind: Kind, ranks: Floats, forward: Floats, inputs: Inputs, horizon: int) -> tuple[Backtest, Floats]:
     """Path and weights of one portfolio."""
-    settings = setting.portfolios
+    settings, traded = inputs.settings, inputs.settings.portfolios
     weights = portfolio_weights(
-        kind, ranks, settings.max_weight, setting.deciles, setting.top_k, setting.sector, setting.beta
+        kind, ranks, traded.max_weight, settings.deciles, settings.top_k, inputs.sectors[0], inputs.beta
     )
-    overlapping = setting.overlapping
-    return run_backtest(weights, setting.forward, setting.horizon, settings.cost_bp, overlapping=overlapping), weights
+    return run_backtest(weights, forward, horizon, traded.cost_bp, overlapping=traded.overlapping), weights
 
 
-def _summarise(backtest: Backtest, weights: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
+def _summarise(backtest: Backtest, weights: Floats, inputs: Inputs, horizon: int) -> Report:
     """All numbers of one portfolio; those of an implausible one are withheld."""
-    horizon = setting.horizon
-    report = check_backtest(backtest, setting.sessions, setting.listings)
+    bootstrap, market = inputs.bootstrap, inputs.extras.market
+    report = check_backtest(backtest, inputs.sessions, inputs.grid.listings)
     if not report["plausible"]:
         return report
-    report |= {name: _path(getattr(backtest, name), setting, bootstrap) for name in ("gross", "net")}
+    report |= {name: _path(getattr(backtest, name), horizon, bootstrap) for name in ("gross", "net")}
     report["turnover"] = mean_report(backtest.turnover, horizon, bootstrap)
     report["exposure"] = mean_report(backtest.exposure, horizon)
     report["net_exposure"] = mean_report(backtest.net_exposure, horizon)
-    report["beta"] = as_json(slope(backtest.gross, setting.market, horizon))
+    report["beta"] = as_json(slope(backtest.gross, inputs.market_return, horizon))
     report["listings_held"] = mean_report((weights != 0).sum(axis=1).astype(np.float64), horizon)
-    if setting.dollar_volume is not None:
-        bearable = capacity(weights, setting.dollar_volume, PARTICIPATION, horizon, overlapping=setting.overlapping)
+    if market is not None:
+        overlapping = inputs.settings.portfolios.overlapping
+        bearable = capacity(weights, market.dollar_volume, PARTICIPATION, horizon, overlapping=overlapping)
         report["capacity"] = mean_report(bearable, horizon, bootstrap)
-    luck = deflated_sharpe(backtest.net, setting.trials, setting.trial_deviation)
+    luck = deflated_sharpe(backtest.net, inputs.trial_count, inputs.trial_deviation)
     report["deflated_sharpe"] = {
         "probability": number(luck.probability),
         "benchmark": number(luck.benchmark * math.sqrt(SESSIONS_A_YEAR)),
@@ -138,9 +98,9 @@ def _summarise(backtest: Backtest, weights: Floats, setting: Setting, bootstrap:
     return report
 
 
-def _path(returns: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
+def _path(returns: Floats, horizon: int, bootstrap: Bootstrap) -> Report:
     """Annual return and volatility, Sharpe ratio and drawdown of one path, with their errors."""
-    year, horizon = SESSIONS_A_YEAR, setting.horizon
+    year = SESSIONS_A_YEAR
     known = returns[np.isfinite(returns)]
     deviation = float(known.std(ddof=1)) if known.size > 1 else math.nan
     # Delta method: the error of a deviation is that of the variance over twice the deviation.
@@ -157,8 +117,3 @@ def _path(returns: Floats, setting: Setting, bootstrap: Bootstrap) -> Report:
             "high": number(interval.high),
         },
     }
-
-
-def _difference(model: Backtest, other: Backtest, setting: Setting, bootstrap: Bootstrap) -> Report:
-    """Annual net return of the model's portfolio less that of another score's, session by session."""
-    return mean_report(SESSIONS_A_YEAR * (model.net - other.net), setting.horizon, bootstrap)

@@ -38,6 +38,11 @@ class PortfolioConfig:
     cost_bp: float = within(5.0, 0, 1000)
     max_weight: float = within(0.1, 1e-06, 1)
 
+    @property
+    def overlapping(self) -> bool:
+        """Whether h sleeves share the capital."""
+        return self.sleeves == "overlapping"
+
 
 def portfolio_weights(
     kind: Kind,
