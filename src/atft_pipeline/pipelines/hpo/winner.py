@@ -1,4 +1,10 @@
-"""A training that asks for the winner of a search takes its parameters from the artifact of the search."""
+"""A training that asks for the winner of a search takes its parameters from the artifact of the search.
+
+It is asked for by ``training.from_study`` and not by an environment of its own (``--env``), because Kedro runs one
+environment at a time and a search in ``production`` has its winner trained there. The winner is no file below ``conf``
+either: a run that writes configuration would change what later runs do. The model's card keeps the request, so that an
+evaluation knows that it judges the best of many trials.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
