@@ -13,14 +13,14 @@ from atft_pipeline.evaluation.grid import Dates, Grid
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
 from atft_pipeline.stats.arrays import Floats
 
-SHOWN = 5
+SHOWN = 5  # listings and returns that are named
 SESSIONS_A_YEAR = 252
 """Sessions that annual figures count."""
 # A diversified portfolio that moves by half in a session, or earns ten times its capital a year, has a broken price.
 MAX_SESSION_RETURN, MAX_ANNUAL_RETURN = 0.5, 10.0
 # Mean daily RankICs that no honest ranking of a market has; where an oracle is known, its share says more.
 RANK_IC, RANK_IC_BESIDE_ORACLE = 0.3, 0.6
-ERRORS = 2.0
+ERRORS = 2.0  # standard errors by which a limit must be exceeded
 
 
 def check_returns(grid: Grid, returns: Floats, horizon: int) -> None:
@@ -40,7 +40,7 @@ def check_returns(grid: Grid, returns: Floats, horizon: int) -> None:
 
 
 def implausible_skill(rank_ic: Mapping[str, Any], share: Mapping[str, Any] | None) -> str | None:
-    """Say why a skill is implausible: more than the oracle knows, or more than any market gives away.
+    """Say why a skill is implausible: more than the oracle knows, or more than a real market allows.
 
     Args:
         rank_ic: ``mean`` and ``se`` of the daily RankIC, each a number or ``None``.
@@ -54,7 +54,7 @@ def implausible_skill(rank_ic: Mapping[str, Any], share: Mapping[str, Any] | Non
         return f"it is {known['value']:.0%} ± {known['se'] or 0.0:.0%} of the oracle's"
     mean, limit = rank_ic["mean"], RANK_IC if known is None else RANK_IC_BESIDE_ORACLE
     if mean is not None and abs(mean) - ERRORS * (rank_ic["se"] or 0.0) > limit:
-        return f"a RankIC of {mean:.3f} is beyond {limit:g}, which no market gives away"
+        return f"a RankIC of {mean:.3f} is beyond {limit:g}, more than a real market allows"
     return None
 
 

@@ -1,6 +1,6 @@
 """Calibration of predicted quantiles, and the continuous ranked probability score made of their pinball losses.
 
-R rows, D days, P quantile levels. The quantiles foretell the training TARGET of a row, so they are judged against it.
+R rows, D days, P quantile levels. The quantiles forecast the training TARGET of a row, so they are judged against it.
 """
 
 import re
