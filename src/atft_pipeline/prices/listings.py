@@ -13,9 +13,9 @@ from atft_pipeline.prices.reading.files import Table, find_files, one_line, open
 from atft_pipeline.prices.reading.names import key
 from atft_pipeline.prices.reading.record import Matching
 
-# Best first; compared by letters and digits alone.
 # What calls itself a fund in its sector or market.
 FUNDS = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b"
+# Best first; compared by letters and digits alone.
 LISTING_NAMES = {
     "sector": (
         *("sector", "gicssector", "sector33codename", "s33nm", "sector33", "sector33code", "s33", "sectorname"),
