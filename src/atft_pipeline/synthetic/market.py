@@ -34,7 +34,7 @@ FIRST_DATE = "2020-01-02"
 # AR(1) coefficients of the own and of the peers' states: a signal of a few sessions, which all horizons still feel.
 OWN_MEMORY = 0.7
 NEIGHBOUR_MEMORY = 0.6
-# Shortest and longest period of the cycles, in sessions: a window of twenty holds about one.
+# Shortest and longest period of the cycles, in sessions: a window of twenty holds one or two.
 CYCLE_PERIODS = (10.0, 20.0)
 # Fraction of the codes that start late or stop early.
 PARTIAL_FRACTION = 0.15
