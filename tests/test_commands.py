@@ -78,7 +78,7 @@ TINY: dict[str, Any] = {
     "evaluation": {
         "top_k": 5,
         "universe": 30,
-        "lightgbm": {"leaves": [7], "learning_rates": [0.1], "rounds": 5, "patience": 5, "max_rows": 2000},
+        "lightgbm": {"leaves": [7], "learning_rates": [0.1], "rounds": 5},
         "portfolios": {"max_weight": 0.5},
     },
     "walk_forward": {"validation_sessions": 20, "retrain_every_months": 12},

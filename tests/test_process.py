@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atft_pipeline.process import POOL_VARIABLES, available_cores, thread_limit
+from atft_pipeline.process import POOL_VARIABLES, available_cores, available_memory, thread_limit
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,19 @@ def test_the_quota_of_a_container_limits_the_cores(tmp_path: Path, content: str,
     quota = tmp_path / "cpu.max"
     quota.write_text(content)
     assert available_cores(quota) == (cores or available_cores(tmp_path / "absent"))
+
+
+def test_available_memory_is_the_machines_or_what_a_container_leaves(tmp_path: Path) -> None:
+    """Cached pages of files count as free; a limit above what the machine has changes nothing."""
+    meminfo, group = tmp_path / "meminfo", tmp_path / "group"
+    meminfo.write_text("MemTotal:    24000 kB\nMemAvailable: 9000 kB\nHugePages_Total: 0\n")
+    assert available_memory(meminfo, group) == 9000 * 1024
+    group.mkdir()
+    for limit, left in (("max", 9_216_000), ("4000000", 2_000_000), ("99000000", 9_216_000), ("1000000", 0)):
+        for name, text in (("max", limit), ("current", "3000000"), ("stat", "anon 2000000\nfile 1000000")):
+            (group / f"memory.{name}").write_text(f"{text}\n")
+        assert available_memory(meminfo, group) == left
+    assert available_memory(tmp_path / "absent", tmp_path / "absent") > 2**28
 
 
 def test_a_process_with_one_core_starts_one_thread_in_each_pool() -> None:

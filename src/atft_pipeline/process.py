@@ -35,6 +35,7 @@ OFFLINE = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "KEDRO_DI
 
 # The quota of a container on Linux, "max" or microseconds of CPU time in a period; no such file elsewhere.
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+MEMORY_INFO, MEMORY_GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 def available_cores(quota: Path = CPU_QUOTA) -> int:
@@ -48,6 +49,28 @@ def available_cores(quota: Path = CPU_QUOTA) -> int:
         return cores
     allowed, _, period = quota.read_text().partition(" ")
     return cores if allowed == "max" else min(cores, math.ceil(int(allowed) / int(period)))
+
+
+def available_memory(meminfo: Path = MEMORY_INFO, group: Path = MEMORY_GROUP) -> int:
+    """Bytes that this process can take without swapping: what the machine has left, or less in a container.
+
+    Pages of files that are only cached count as free: the kernel gives them up first. Where the system tells neither
+    (it is no Linux), half of its memory.
+
+    Args:
+        meminfo: the kernel's table of the machine's memory, in KiB.
+        group: folder of the container's limit and of what it uses.
+    """
+    if meminfo.is_file():
+        table = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        free = int(table["MemAvailable"].split()[0]) * 1024
+    else:
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    limit, used, pages = (group / f"memory.{name}" for name in ("max", "current", "stat"))
+    if not (limit.is_file() and used.is_file() and pages.is_file()) or limit.read_text().strip() == "max":
+        return free
+    cached = int(dict(line.split() for line in pages.read_text().splitlines())["file"])
+    return max(0, min(free, int(limit.read_text()) - int(used.read_text()) + cached))
 
 
 def keep_freed_memory() -> bool:

@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 
 from atft_pipeline.errors import DataError
+from atft_pipeline.evaluation.characteristics import Characteristics
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
 from atft_pipeline.evaluation.grid import fingerprint
-from atft_pipeline.reporting.conclusions import conclusions
+from atft_pipeline.reporting.conclusions import Conclusion, conclusions
 from atft_pipeline.reporting.evaluation_figures import all_figures
 from atft_pipeline.reporting.evaluation_table import results_table
 from atft_pipeline.stats.overfitting import overfitting_probability
@@ -225,6 +226,59 @@ def test_the_first_conclusion_names_the_side_and_the_errors() -> None:
     assert conclusions(bad)[0].level == "bad"
     same = evaluate(predictions(skill=0.1), EvaluationConfig()).metrics
     assert conclusions(same)[0].level == "open"
+
+
+def against(benchmark: str, table: pl.DataFrame, weak: str | None = None) -> list[Conclusion]:
+    """Conclusions where this baseline was the best of the validation days."""
+    card = {
+        "validation_days": 60,
+        "validation_rank_ic": {"1": {"ridge": {"mean": 0.02}, "lightgbm": {"mean": 0.03}}},
+        "benchmark": {"1": benchmark},
+        "lightgbm": {"horizons": {"1": {"weak": weak}}},
+    }
+    return conclusions(evaluate(table, EvaluationConfig(), Extras(baselines=card)).metrics)
+
+
+def test_being_ahead_of_a_weaker_baseline_is_not_said() -> None:
+    """The model has half of ridge's skill and is far ahead of LightGBM, which is noise."""
+    noise = np.random.default_rng(1).standard_normal(120 * 60)
+    table = predictions(skill=0.3).rename({"score_1": "ridge_1", "ridge_1": "score_1"})
+    table = table.with_columns(lightgbm_1=pl.Series(noise))
+    found = against("ridge", table)
+    assert found[0].level == "bad"
+    assert "worse than ridge, the best baseline of the validation days, by" in found[0].text
+    assert not any("LightGBM" in conclusion.text for conclusion in found)
+    # A baseline that the choice passed over and that is ahead of the model is a finding all the same.
+    swapped = table.rename({"ridge_1": "lightgbm_1", "lightgbm_1": "ridge_1"})
+    found = against("ridge", swapped)
+    assert "not decided against ridge, the best baseline of the validation days:" in found[0].text
+    assert found[1].level == "bad"
+    assert "worse than LightGBM by" in found[1].text
+
+
+def test_being_ahead_of_a_weak_baseline_is_no_finding() -> None:
+    table = predictions(skill=0.3).rename({"ridge_1": "lightgbm_1"})
+    assert against("lightgbm", table)[0].level == "good"
+    found = against("lightgbm", table, weak="it keeps 5 trees")
+    assert found[0].level == "open"
+    assert found[0].text.endswith("It is a weak baseline: this is no finding.")
+    assert found[1].text.startswith("At 1 session LightGBM is a weak baseline: it keeps 5 trees;")
+    assert not any(c.level == "good" and "LightGBM" in c.text for c in found)
+
+
+def test_a_factor_may_be_the_benchmark() -> None:
+    """Its blend with the model, its portfolios and the slices are those of any other benchmark."""
+    table = predictions(skill=0.3)
+    ranks = pl.Series(np.random.default_rng(1).standard_normal(120 * 60))
+    card = {"benchmark": {"1": "momentum"}, "lightgbm": None}
+    momentum = Characteristics({"MOM252": ranks.to_numpy().reshape(120, 60)})
+    extras = Extras(baselines=card, characteristics=momentum)
+    metrics = evaluate(table, EvaluationConfig(), extras).metrics
+    part = metrics["horizons"]["1"]
+    assert part["benchmark"] == "momentum"
+    assert set(part["incremental_ic"]) == {"ridge", "momentum"}
+    assert set(part["portfolios"]["long_short"]) == {"model", "ridge", "momentum"}
+    assert "beats momentum" in conclusions(metrics)[0].text
 
 
 def test_scores_that_know_the_returns_are_an_alarm() -> None:

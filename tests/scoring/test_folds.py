@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import Ridge
 
-from atft_pipeline.baselines.frames import Rows, ridge_frame
+from atft_pipeline.baselines.frames import Rows, fit_baselines
 from atft_pipeline.baselines.lightgbm import LightGBMConfig
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
@@ -123,7 +123,9 @@ def test_lightgbm_is_left_out_where_it_is_switched_off(planted: MarketData, tmp_
     evaluation = replace(EVALUATION, lightgbm=replace(EVALUATION.lightgbm, enabled=False))
     table, records = run_folds(EXPERIMENT, planted, walk(planted.panel, 1), evaluation, tmp_path)
     assert not [name for name in table.columns if name.startswith("lightgbm")]
-    assert set(records[0].rank_ic["1"]) == {"model", "ridge"}
+    assert set(records[0].rank_ic["1"]) == {"model", "ridge", "benchmark"}
+    assert records[0].benchmark == {"1": "ridge", "5": "ridge"}
+    assert table["benchmark_5"].equals(table["ridge_5"].alias("benchmark_5"))
 
 
 def test_the_panel_is_loaded_once_and_not_at_all_for_finished_folds(
@@ -318,4 +320,4 @@ def test_baselines_learn_from_the_models_targets(planted: MarketData, tmp_path: 
         TargetsConfig(neutral_to=("NO_SUCH",)),
     )
     with pytest.raises(ConfigError, match=r"targets\.neutral_to: NO_SUCH is not among the features"):
-        ridge_frame(rows)
+        fit_baselines(rows, LightGBMConfig(enabled=False))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import KFold, TimeSeriesSplit
 
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.splits.schemes import CombinatorialPurged, Fold, PurgedKFold, Scheme, WalkForward
+from atft_pipeline.splits.schemes import CombinatorialPurged, Fold, PurgedKFold, Scheme, WalkForward, purged_folds
 from tests.panel.market import business_days
 
 SPAN = st.integers(1, 21)
@@ -173,6 +173,16 @@ def test_purge_by_hand() -> None:
 def test_what_cannot_be_cut_is_refused(scheme: Scheme, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         scheme.folds(business_days(200), 20)
+
+
+def test_training_days_are_cut_into_folds_with_the_gap_counted_in_sessions() -> None:
+    """A hole in the days is part of the gap; each day is held out once; a fold without training days is left out."""
+    days = [*range(10), *range(14, 24)]
+    folds = purged_folds(days, 2, gap=5)
+    assert [[days[place] for place in held] for _, held in folds] == [days[:10], days[10:]]
+    assert [[days[place] for place in kept] for kept, _ in folds] == [list(range(15, 24)), list(range(9))]
+    assert purged_folds(days, 2, gap=30) == []
+    assert [len(held) for _, held in purged_folds(list(range(2)), 5, gap=0)] == [1, 1]
 
 
 def test_bad_parameters_are_refused() -> None:

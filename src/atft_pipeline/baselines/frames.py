@@ -1,6 +1,9 @@
-"""Scores of ridge and of LightGBM as tables, on the rows, days and targets of the model."""
+"""Ridge, LightGBM, their mean and the simple factors on the rows, days and targets of the model, and the best of them.
 
-from collections.abc import Callable, Iterator, Sequence
+F features, Q horizons, D validation days, n rows of a day.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +12,24 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from atft_pipeline.baselines.lightgbm import LightGBMConfig, fit_trees, thin_days
-from atft_pipeline.baselines.ridge import Block, choose_ridge
+from atft_pipeline.baselines.binned import DayTable, row_limit, thin_days
+from atft_pipeline.baselines.factors import FACTORS
+from atft_pipeline.baselines.lightgbm import LightGBMConfig, Predict, fit_trees
+from atft_pipeline.baselines.ridge import Block, choose_ridge, rank_ic_columns
+from atft_pipeline.baselines.rounds import FOLDS
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
+from atft_pipeline.process import available_memory
 from atft_pipeline.progress import track
 from atft_pipeline.splits.split import Split
+from atft_pipeline.stats.arrays import Floats
+from atft_pipeline.stats.rank_ic import rank_rows
+from atft_pipeline.stats.report import mean_report
 from atft_pipeline.training.targets import TargetsConfig, check_targets, neutral_targets
+
+MEAN = "ridge+lightgbm"
+"""Name of the equal-weight mean of both fitted baselines' ranks of the day."""
 
 
 @dataclass(frozen=True)
@@ -69,59 +82,148 @@ class Rows:
             )
             yield features, torch.where(known, found[0], torch.nan).numpy()
 
+    def table(self, batches: DayBatches) -> tuple[DayTable, int]:
+        """Training rows for trees, on evenly spaced days where memory does not take all; and the limit of rows."""
+        meta = self.resident.panel.meta
+        sizes = {day: len(batches.samples_of(day)) for day in batches.days}
+        # The bins of all rows and, for a moment, those of every fold.
+        limit = row_limit(len(meta.feature_names), len(meta.horizons), 1 + FOLDS, available_memory())
+        days = thin_days(batches.days, list(sizes.values()), limit)
+        targets = [y.astype(np.float32) for _, y in self.fitted_on(batches, "lightgbm", days)]
 
-def ridge_frame(rows: Rows) -> pl.DataFrame:
-    """Fit ridge: penalty by the RankIC of the validation days; score the test days.
+        def read(day: int) -> npt.NDArray[np.floating]:
+            return _last_step(self.resident.panel, day, batches.samples_of(day))
 
-    Returns:
-        Date, Listing, ``ridge_{h}``.
+        return DayTable(
+            days, [sizes[day] for day in days], len(meta.feature_names), np.concatenate(targets), read
+        ), limit
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """What the model is compared with.
+
+    Attributes:
+        ridge: its scores.
+        trees: those of LightGBM; ``None`` where it is left out.
+        card: validation RankIC of each by horizon, the best of them (the benchmark), and how LightGBM was fitted;
+            plain JSON.
     """
-    training, validation, test = rows.parts
-    ridge = choose_ridge(rows.fitted_on(training, "ridge"), _values(validation, "ridge validation"))
-    return _predicted(ridge.predict, test, "ridge")
+
+    ridge: Predict
+    trees: Predict | None
+    card: dict[str, Any]
+
+    def frame(self, batches: DayBatches, *, benchmark: bool = False) -> pl.DataFrame:
+        """Score days.
+
+        Args:
+            batches: which rows.
+            benchmark: with the scores of each horizon's benchmark by the name ``benchmark``, for folds whose benchmarks
+                differ.
+
+        Returns:
+            Date, Listing, ``ridge_{h}`` and, where LightGBM was fitted, ``lightgbm_{h}`` and ``ridge+lightgbm_{h}``.
+        """
+        panel = batches.resident.panel
+        names = np.array(panel.listings, dtype=object)
+        parts = []
+        for day in batches.days:
+            listing = batches.samples_of(day)
+            scores = score_rows(_last_step(panel, day, listing), panel, self.ridge, self.trees)
+            shown = {name: values for name, values in scores.items() if name not in FACTORS}
+            if benchmark:
+                chosen = [self.card["benchmark"][str(horizon)] for horizon in panel.meta.horizons]
+                best = [scores[name][:, place] for place, name in enumerate(chosen)]
+                shown["benchmark"] = np.stack(best, axis=1)
+            keys = {"Date": np.repeat(panel.dates[day], len(listing)), "Listing": names[listing]}
+            columns = {
+                f"{name}_{horizon}": values[:, place].astype(np.float32)
+                for name, values in shown.items()
+                for place, horizon in enumerate(panel.meta.horizons)
+            }
+            parts.append(pl.DataFrame(keys | columns, schema_overrides={"Listing": pl.String}))
+        return pl.concat(parts)
 
 
-def lightgbm_frame(rows: Rows, settings: LightGBMConfig) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Fit LightGBM likewise, on evenly spaced days where there are more rows than the settings allow.
+def fit_baselines(rows: Rows, settings: LightGBMConfig) -> Baselines:
+    """Fit ridge and LightGBM on the training days and find the best baseline of each horizon on the validation days.
 
-    Returns:
-        Date, Listing, ``lightgbm_{h}``; and how it was fitted, by horizon.
+    The penalty of ridge is chosen on the validation days, the size of the trees over folds of the training days.
     """
-    training, validation, test = rows.parts
-    kept = [
-        thin_days(part.days, [len(part.samples_of(day)) for day in part.days], settings.max_rows)
-        for part in (training, validation)
-    ]
-    horizons = rows.resident.panel.meta.horizons
-    trees = fit_trees(
-        rows.fitted_on(training, "lightgbm", kept[0]),
-        _values(validation, "lightgbm validation", kept[1]),
-        horizons,
-        settings,
-    )
-    card = {
-        **trees.card,
-        "horizons": {str(h): fit for h, fit in zip(horizons, trees.card["horizons"], strict=True)},
-        "training_days": len(kept[0]),
-        "available_rows": training.samples,
+    training, validation, _ = rows.parts
+    panel = rows.resident.panel
+    horizons = panel.meta.horizons
+    ridge = choose_ridge(rows.fitted_on(training, "ridge"), _values(validation, "ridge validation")).predict
+
+    def judge(predict: Predict) -> Floats:
+        blocks = _values(validation, "validation")
+        return np.stack([rank_ic_columns(predict(features), targets) for features, targets in blocks])
+
+    trees, card = None, None
+    if settings.enabled:
+        table, limit = rows.table(training)
+        fitted = fit_trees(table, judge, judge(ridge), horizons, panel.meta.label_span + rows.split.embargo, settings)
+        trees, card = fitted.predict, {**fitted.card, "available_rows": training.samples, "row_limit": limit}
+    daily: dict[str, list[Floats]] = {}
+    for features, targets in _values(validation, "baselines validation"):
+        for name, scores in score_rows(features, panel, ridge, trees).items():
+            daily.setdefault(name, []).append(rank_ic_columns(scores, targets))
+    found = {
+        str(horizon): {name: mean_report(np.stack(days)[:, place], horizon) for name, days in daily.items()}
+        for place, horizon in enumerate(horizons)
     }
-    return _predicted(trees.predict, test, "lightgbm"), card
+    return Baselines(
+        ridge,
+        trees,
+        {
+            "validation_days": len(validation.days),
+            "validation_rank_ic": found,
+            "benchmark": {horizon: best_of(reports) for horizon, reports in found.items()},
+            "lightgbm": card,
+        },
+    )
 
 
-def _predicted(
-    predict: Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float64]], test: DayBatches, name: str
-) -> pl.DataFrame:
-    """Score days from their last step: Date, Listing, ``<name>_{h}``."""
-    panel = test.resident.panel
-    names = np.array(panel.listings, dtype=object)
-    parts = []
-    for day in test.days:
-        listing = test.samples_of(day)
-        score = predict(_last_step(panel, day, listing)).astype(np.float32)
-        keys = {"Date": np.repeat(panel.dates[day], len(listing)), "Listing": names[listing]}
-        columns = {f"{name}_{horizon}": score[:, place] for place, horizon in enumerate(panel.meta.horizons)}
-        parts.append(pl.DataFrame(keys | columns, schema_overrides={"Listing": pl.String}))
-    return pl.concat(parts)
+def best_of(reports: dict[str, dict[str, Any]]) -> str:
+    """Name of the highest mean; of equal ones the first, ridge where nothing is known."""
+    return max(reports, key=lambda name: -np.inf if reports[name]["mean"] is None else reports[name]["mean"])
+
+
+def weak_fits(card: dict[str, Any]) -> dict[str, str]:
+    """Why LightGBM is a weak baseline, by horizon; those where it is none are left out.
+
+    Args:
+        card: of :class:`Baselines`.
+    """
+    fits = card["lightgbm"]["horizons"] if card["lightgbm"] else {}
+    return {horizon: fit["weak"] for horizon, fit in fits.items() if fit["weak"]}
+
+
+def score_rows(
+    features: npt.NDArray[np.floating], panel: Panel, ridge: Predict, trees: Predict | None
+) -> dict[str, Floats]:
+    """Score the rows of a day by every baseline.
+
+    Args:
+        features: last step of all of the panel's features [n, F].
+        panel: names the features and horizons.
+        ridge: scores of ridge.
+        trees: scores of LightGBM, if it was fitted.
+
+    Returns:
+        Scores [n, Q] by name: ridge, lightgbm, their mean, and the factors whose features the panel has.
+    """
+    found = {"ridge": ridge(features)}
+    if trees is not None:
+        found["lightgbm"] = trees(features)
+        found[MEAN] = (rank_rows(found["ridge"].T) + rank_rows(found["lightgbm"].T)).T / (2 * len(features))
+    names, columns = panel.meta.feature_names, len(panel.meta.horizons)
+    for name, (feature, sign) in FACTORS.items():
+        if feature in names:
+            values = sign * features[:, names.index(feature)].astype(np.float64)
+            found[name] = np.repeat(values[:, None], columns, axis=1)
+    return found
 
 
 def _blocks(batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[tuple[int, Block]]:
@@ -132,9 +234,9 @@ def _blocks(batches: DayBatches, label: str, days: Sequence[int] | None = None) 
         yield day, (_last_step(batches.resident.panel, day, listing), targets)
 
 
-def _values(batches: DayBatches, label: str, days: Sequence[int] | None = None) -> Iterator[Block]:
+def _values(batches: DayBatches, label: str) -> Iterator[Block]:
     """The targets as the panel has them: a baseline is judged by the days as they were."""
-    return (block for _, block in _blocks(batches, label, days))
+    return (block for _, block in _blocks(batches, label))
 
 
 def _last_step(panel: Panel, day: int, listing: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

@@ -1,11 +1,13 @@
 """Tree baseline: LightGBM on the same rows, labels and days as the model.
 
-F features, Q horizons, n rows. Features of all chosen training days are binned once; each horizon and setting then
-trains on the same bins. Rounds are chosen by the mean daily RankIC of the validation days.
+F features, Q horizons, D validation days, n rows. The training rows are binned once; folds, horizons and settings share
+the bins. How many rows there may be follows from the memory that is available, how many trees from purged folds of the
+training days, and the final trees are grown on all rows. A fit that does not come up to ridge on the validation days,
+or stops after a few trees, is tried again with stronger regularisation, and called weak if that does not help.
 """
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +15,23 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from atft_pipeline.baselines.ridge import Block
+from atft_pipeline.baselines.binned import DayTable, bin_rows
+from atft_pipeline.baselines.rounds import FEWEST_TREES, ROW_SHARE, Size, cut_folds, grow, label_rows, simplest
 from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import DataError
 from atft_pipeline.process import available_cores
 from atft_pipeline.stats.arrays import Floats
-from atft_pipeline.stats.rank_ic import MIN_LISTINGS, correlate, ranked
 from atft_pipeline.stats.report import mean_report
 
-# Each tree sees a drawn half of the features and 70 % of the rows, and its leaves are shrunk: usual values for targets
-# that are nearly all noise.
-FEATURE_SHARE, ROW_SHARE, L2 = 0.5, 0.7, 10.0
+Predict = Callable[[npt.NDArray[np.floating]], Floats]
+"""Features of rows [n, F] to scores of all horizons [n, Q]."""
+
+# Each tree sees a drawn quarter of the features and at most so many rows, drawn anew, and its leaves are shrunk:
+# targets are nearly all noise, and trees that differ average it out (Friedman 2002, Stochastic gradient boosting).
+# Of few features a tree sees enough to combine them.
+FEATURE_SHARE, FEATURES_A_TREE, ROWS_A_TREE, L2 = 0.25, 10, 250_000, 10.0
+# A leaf holds at least this share of a tree's rows, and never fewer than 20.
+LEAF_SHARE = 1 / 500
 # Features are ranks: 63 steps are enough, and a bin fits a byte.
 MAX_BIN = 63
 
@@ -37,19 +45,12 @@ class LightGBMConfig:
         learning_rates: step of each tree.
         leaves: of a tree.
         rounds: most trees.
-        patience: trees without a better validation RankIC before stopping.
-        min_rows: rows of a leaf.
-        max_rows: training rows, and validation rows; of more, evenly spaced days are kept. Bounds memory: 4 bytes a row
-            and feature while binning, 1 byte after.
     """
 
     enabled: bool = True
     learning_rates: tuple[float, ...] = within((0.05,), 1e-05, 1)
-    leaves: tuple[int, ...] = within((15, 63), 2, 4096)
+    leaves: tuple[int, ...] = within((4, 15), 2, 4096)
     rounds: int = within(300, 1, 100_000)
-    patience: int = within(30, 1, 100_000)
-    min_rows: int = within(200, 1, 100_000_000)
-    max_rows: int = within(800_000, 1, 1_000_000_000)
 
     def __post_init__(self) -> None:
         for name in ("leaves", "learning_rates"):
@@ -62,7 +63,8 @@ class TreeModel:
 
     Attributes:
         boosters: one a horizon.
-        card: rows and days used, and for each horizon the settings tried with their validation RankIC; plain JSON.
+        card: rows and days used, and for each horizon the settings tried, the chosen one with its validation
+            RankIC, and why it is weak, if it is; plain JSON.
     """
 
     boosters: tuple[lgb.Booster, ...]
@@ -70,103 +72,149 @@ class TreeModel:
 
     def predict(self, features: npt.NDArray[np.floating]) -> Floats:
         """Score rows [n, F] at all horizons [n, Q]."""
-        rows = np.ascontiguousarray(features, dtype=np.float32)
-        threads = int(self.card["threads"])
-        scores = [np.asarray(tree.predict(rows, num_threads=threads)) for tree in self.boosters]
-        return np.stack(scores, axis=1)
+        return predict_trees(self.boosters, features)
 
 
-def thin_days(days: Sequence[int], rows: Sequence[int], most: int) -> list[int]:
-    """Evenly spaced days whose rows together do not exceed ``most``; all of them where they fit, at least one.
-
-    Args:
-        days: ascending.
-        rows: of each day.
-        most: rows that are allowed.
-    """
-    if not days:
-        return []
-    kept = len(days)
-    while kept > 1:
-        positions = np.linspace(0, len(days) - 1, kept).round().astype(int)
-        total = sum(rows[position] for position in positions)
-        if total <= most:
-            return [days[position] for position in positions]
-        kept = min(kept - 1, max(1, math.ceil(kept * most / total)))
-    return [days[len(days) // 2]]
+def predict_trees(boosters: Sequence[lgb.Booster], features: npt.NDArray[np.floating]) -> Floats:
+    """Score rows [n, F] at all horizons [n, Q]."""
+    rows, threads = np.ascontiguousarray(features, dtype=np.float32), available_cores()
+    return np.stack([np.asarray(tree.predict(rows, num_threads=threads)) for tree in boosters], axis=1)
 
 
 def fit_trees(
-    training: Iterable[Block], validation: Iterable[Block], horizons: Sequence[int], settings: LightGBMConfig
+    table: DayTable,
+    judge: Callable[[Predict], Floats],
+    ridge: Floats,
+    horizons: Sequence[int],
+    gap: int,
+    settings: LightGBMConfig,
 ) -> TreeModel:
-    """Fit each horizon and keep its best setting and number of rounds.
+    """Choose each horizon's size over folds of the training days, then grow it on all of them.
 
     Args:
-        training: blocks of the training days.
-        validation: blocks of the validation days, one day each.
-        horizons: sessions ahead of each target [Q], for the errors of the validation RankIC.
+        table: training rows.
+        judge: gives the daily RankIC of scores on the validation days [D, Q].
+        ridge: that of ridge [D, Q]; trees below its mean are weak.
+        horizons: sessions ahead of each target [Q].
+        gap: sessions between a kept and a held-out day of a fold: span of the longest label and embargo.
         settings: what is tried.
 
     Raises:
-        DataError: no training or no validation day, or a horizon without a target.
+        DataError: no training day, a horizon without a target, or too few rows for a tree.
     """
-    rows, targets, _ = _stack(training, "training")
-    checks, truths, sizes = _stack(validation, "validation")
-    parameters = _parameters(settings)
-    dataset = lgb.Dataset(rows, params=parameters, free_raw_data=True).construct()
-    check = dataset.create_valid(checks, label=np.zeros(len(checks), dtype=np.float32), params=parameters).construct()
-    del rows, checks
-    boosters, cards = [], []
     for column, horizon in enumerate(horizons):
-        present = np.isfinite(targets[:, column])
-        if not present.any():
-            raise DataError(f"lightgbm: target number {column} is missing in every training row; widen the split")
-        # A row without a target weighs nothing, so that all horizons share the bins.
-        dataset.set_label(np.where(present, targets[:, column], 0.0).astype(np.float32))
-        dataset.set_weight(present.astype(np.float32))
-        score = _daily_rank_ic(truths[:, column], sizes)
-        tried = [
-            _fit_one(dataset, check, score, horizon, parameters | {"learning_rate": rate, "num_leaves": leaf})
-            for rate in settings.learning_rates
-            for leaf in settings.leaves
-        ]
-        best = max(tried, key=lambda item: item[1]["validation_rank_ic"]["mean"])
-        boosters.append(best[0])
-        cards.append({"chosen": best[1], "tried": [item[1] for item in tried]})
+        if len(table.targets) and not np.isfinite(table.targets[:, column]).any():
+            msg = f"lightgbm: the target of {horizon} sessions is missing in every training row; widen the split"
+            raise DataError(msg)
+    common = _parameters(len(table.targets), table.features)
+    grid = [
+        common | {"learning_rate": rate, "num_leaves": leaves}
+        for rate in settings.learning_rates
+        for leaves in settings.leaves
+    ]
+    forest = _Forest(table, common, horizons, gap, settings.rounds)
+    first = [forest.fit(column, grid) for column in range(len(horizons))]
+    daily = judge(functools.partial(predict_trees, [fit.booster for fit in first]))
+    weak = [_weakness(fit, daily[:, q], ridge[:, q]) for q, fit in enumerate(first)]
+    chosen = list(first)
+    for q in [q for q, reason in enumerate(weak) if reason]:
+        second = forest.fit(q, [_stronger(grid)])
+        again = judge(functools.partial(predict_trees, [second.booster] * len(horizons)))[:, q]
+        reason = _weakness(second, again, ridge[:, q])
+        # If both are weak, the folds choose: they are many more days than the validation.
+        if reason is None or second.size.mean >= first[q].size.mean:
+            chosen[q], daily[:, q], weak[q] = second, again, reason
     card = {
-        "training_rows": int(targets.shape[0]),
-        "validation_rows": int(truths.shape[0]),
-        "validation_days": len(sizes),
+        "training_rows": len(table.targets),
+        "training_days": len(table.days),
+        "folds": len(forest.folds),
         "threads": available_cores(),
-        "horizons": cards,
+        "horizons": {
+            str(horizon): {
+                "chosen": chosen[q].size.report(horizon),
+                "validation_rank_ic": mean_report(daily[:, q], horizon),
+                "tried": [size.report(horizon) for size in first[q].tried],
+                "stronger": chosen[q] is not first[q],
+                "weak": weak[q],
+            }
+            for q, horizon in enumerate(horizons)
+        },
     }
-    return TreeModel(tuple(boosters), card)
+    return TreeModel(tuple(fit.booster for fit in chosen), card)
 
 
-def _stack(blocks: Iterable[Block], part: str) -> tuple[npt.NDArray[np.float32], Floats, list[int]]:
-    """Rows [n, F], targets [n, Q] and rows of each block."""
-    pairs = [(np.asarray(x, dtype=np.float32), np.asarray(y, dtype=np.float64)) for x, y in blocks]
-    if not pairs:
-        raise DataError(f"lightgbm: no {part} day; check the split")
-    sizes = [len(x) for x, _ in pairs]
-    features = np.empty((sum(sizes), pairs[0][0].shape[1]), dtype=np.float32)
-    targets = np.concatenate([y for _, y in pairs])
-    row = 0
-    for number, size in enumerate(sizes):
-        features[row : row + size] = pairs[number][0]
-        pairs[number] = (features[:0], targets[:0])  # the block is copied: let it go
-        row += size
-    return features, targets, sizes
+@dataclass(frozen=True)
+class _Fit:
+    """Trees on all rows, the size they have, and the best of each setting over the folds."""
+
+    booster: lgb.Booster
+    size: Size
+    tried: list[Size]
 
 
-def _parameters(settings: LightGBMConfig) -> dict[str, Any]:
-    """Parameters that all fits share. ``rounds`` and ``patience`` steer the loop, not the trees."""
+class _Forest:
+    """All rows and the folds, binned once; fits one horizon after the other."""
+
+    def __init__(self, table: DayTable, common: dict[str, Any], horizons: Sequence[int], gap: int, rounds: int) -> None:
+        self.table, self.horizons, self.rounds = table, horizons, rounds
+        self.binned = bin_rows(table, common)
+        self.folds = cut_folds(self.binned, table, gap)
+
+    def fit(self, column: int, grid: Sequence[dict[str, Any]]) -> _Fit:
+        """Choose among settings and numbers of trees, and grow the choice on all rows."""
+        targets, horizon = self.table.targets[:, column], self.horizons[column]
+        outcomes = [fold.set_targets(targets) for fold in self.folds]
+        curves = [grow(self.folds, outcomes, setting, self.rounds) for setting in grid] if self.folds else []
+        # Too few days for a purged fold: a small fit, which is called weak for its few trees.
+        least = Size(grid[0], min(FEWEST_TREES - 1, self.rounds), np.empty(0))
+        size = simplest([size for curve in curves for size in curve] or [least], horizon)
+        label_rows(self.binned, targets)
+        booster = lgb.Booster(size.parameters, self.binned)
+        for _ in range(size.rounds):
+            booster.update()
+        if not booster.feature_importance().any():
+            raise DataError(_NO_TREE.format(rows=len(targets)))
+        kept = lgb.Booster(model_str=booster.model_to_string())
+        return _Fit(kept, size, [max(curve, key=lambda size: size.mean) for curve in curves])
+
+
+_NO_TREE = (
+    "lightgbm: {rows:,} training rows are too few to grow a tree: widen the training days, or leave it out with "
+    "evaluation.lightgbm.enabled=false"
+)
+
+
+def _weakness(fit: _Fit, daily: Floats, ridge: Floats) -> str | None:
+    """Why a fit is weak, from its trees and the daily RankICs of the validation days [D]; ``None`` where it is not."""
+    if fit.size.rounds < FEWEST_TREES:
+        return f"it keeps {fit.size.rounds} trees"
+    if _mean(daily) < _mean(ridge):
+        return f"its validation RankIC, {_mean(daily):.4f}, is below ridge's {_mean(ridge):.4f}"
+    return None
+
+
+def _stronger(grid: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One setting with more regularisation than all of the grid: smaller trees and steps, larger leaves."""
+    smallest = min(grid, key=lambda setting: (setting["num_leaves"], setting["learning_rate"]))
+    return smallest | {
+        "num_leaves": max(2, smallest["num_leaves"] // 2),
+        "learning_rate": smallest["learning_rate"] / 2,
+        "min_data_in_leaf": 4 * smallest["min_data_in_leaf"],
+        "feature_fraction": smallest["feature_fraction"] / 2,
+        "bagging_fraction": smallest["bagging_fraction"] / 2,
+        "lambda_l2": 10 * smallest["lambda_l2"],
+    }
+
+
+def _parameters(rows: int, features: int) -> dict[str, Any]:
+    """Parameters that all fits share."""
+    share = min(ROW_SHARE, ROWS_A_TREE / max(rows, 1))
     return {
         "objective": "regression",
         "metric": "None",
-        "min_data_in_leaf": settings.min_rows,
-        "feature_fraction": FEATURE_SHARE,
-        "bagging_fraction": ROW_SHARE,
+        "min_data_in_leaf": max(20, round(LEAF_SHARE * share * rows)),
+        "feature_fraction": min(1.0, max(FEATURE_SHARE, FEATURES_A_TREE / features)),
+        "bagging_fraction": share,
         "bagging_freq": 1,
         "lambda_l2": L2,
         "max_bin": MAX_BIN,
@@ -176,76 +224,10 @@ def _parameters(settings: LightGBMConfig) -> dict[str, Any]:
         "force_col_wise": True,
         "feature_pre_filter": False,
         "verbosity": -1,
-        "num_iterations": settings.rounds,
-        "early_stopping_round": 0,
-        "patience": settings.patience,
     }
-
-
-def _fit_one(
-    dataset: lgb.Dataset,
-    check: lgb.Dataset,
-    score: Callable[[Floats], Floats],
-    horizon: int,
-    parameters: dict[str, Any],
-) -> tuple[lgb.Booster, dict[str, Any]]:
-    """Grow trees until the validation RankIC no longer rises; return those up to its best and what was reached."""
-    patience, rounds = parameters["patience"], parameters["num_iterations"]
-    grown = {name: value for name, value in parameters.items() if name not in ("patience", "num_iterations")}
-    booster = lgb.Booster(grown, dataset).add_valid(check, "validation")
-    best, at, daily = -math.inf, 0, np.empty(0)
-    seen: list[Floats] = []
-
-    def judge(scores: Floats, _: lgb.Dataset) -> tuple[str, float, bool]:
-        seen[:] = [score(scores)]
-        return "rank_ic", _mean(seen[0]), True
-
-    for number in range(1, rounds + 1):
-        if booster.update():
-            break
-        value = booster.eval_valid(judge)[0][2]
-        if value > best:
-            best, at, daily = value, number, seen[0]
-        elif number - at >= patience:
-            break
-    if at == 0:
-        msg = (
-            "lightgbm: no tree ranks the validation days: lower evaluation.lightgbm.min_rows, now "
-            f"{parameters['min_data_in_leaf']}, or leave it out with evaluation.lightgbm.enabled=false"
-        )
-        raise DataError(msg)
-    reached = {
-        "learning_rate": grown["learning_rate"],
-        "leaves": grown["num_leaves"],
-        "rounds": at,
-        "validation_rank_ic": mean_report(daily, horizon),
-    }
-    return lgb.Booster(model_str=booster.model_to_string(num_iteration=at)), reached
-
-
-def _daily_rank_ic(truth: Floats, sizes: Sequence[int]) -> Callable[[Floats], Floats]:
-    """A function that gives the daily RankIC of validation scores [n] laid day after day."""
-    D, width = len(sizes), max(sizes)
-    row = np.repeat(np.arange(D), sizes)
-    column = np.concatenate([np.arange(size) for size in sizes])
-
-    def lay(values: Floats) -> Floats:
-        laid = np.full((D, width), np.nan)
-        laid[row, column] = values
-        return laid
-
-    realised = lay(truth)
-    kept = np.isfinite(realised)
-    kept &= (kept.sum(axis=1) >= MIN_LISTINGS)[:, None]
-    ranks = ranked(np.where(kept, realised, np.nan))
-
-    def score(scores: Floats) -> Floats:
-        return correlate(ranked(np.where(kept, lay(scores), np.nan)), ranks)
-
-    return score
 
 
 def _mean(daily: Floats) -> float:
-    """Mean of the defined days; the worst of all where there is none."""
+    """Mean of the defined days; 0, which is what noise has, where there is none."""
     defined = daily[np.isfinite(daily)]
-    return float(defined.mean()) if defined.size else -math.inf
+    return float(defined.mean()) if defined.size else 0.0

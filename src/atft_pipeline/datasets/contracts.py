@@ -58,7 +58,7 @@ _PREDICTED = {
     "Date": pa.Column(pl.Date),
     "Listing": pa.Column(pl.String),
     "Code": pa.Column(pl.String),
-    r"^(score|ridge|lightgbm)_\d+$": pa.Column(None, pa.Check.in_range(-1e6, 1e6), regex=True),
+    r"^(score|(ridge\+)?lightgbm|ridge|benchmark)_\d+$": pa.Column(None, pa.Check.in_range(-1e6, 1e6), regex=True),
     r"^return_\d+$": pa.Column(None, pa.Check.ge(-1.0), nullable=True, regex=True),
 }
 

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atft_pipeline.baselines.factors import FACTORS, MOMENTUM
 from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.features.extras import BETA
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.stats.arrays import Floats
 
-MOMENTUM, VOLATILITY, REGIME = "MOM252", "RV60", "MARKET_VOL20"
-
-FACTORS = {"reversal_1d": ("RET1", -1.0), "reversal_5d": ("RET5", -1.0), "momentum": (MOMENTUM, 1.0)}
-"""Baseline scores: the feature and the sign with which it is expected to rise."""
+VOLATILITY, REGIME = "RV60", "MARKET_VOL20"
 
 STYLES = {"beta": BETA, "idiosyncratic_volatility": "IVOL60", "momentum": MOMENTUM}
 """Known styles by the feature that measures them; dollar volume is one more, taken from the prices."""

@@ -5,7 +5,7 @@ from atft_pipeline.config import config, require, within
 from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
 
 BASELINES = ("lightgbm", "ridge")
-"""Fitted scores that the model is compared and blended with, the first that is there being the one of the slices."""
+"""Fitted scores that the model is blended with and whose portfolios are built."""
 
 
 @config

@@ -60,7 +60,7 @@ def evaluate(predictions: pl.DataFrame, settings: EvaluationConfig, extras: Extr
         "headline": headline,
         "predictions": fingerprint(predictions),
         "absent_features": inputs.extras.characteristics.absent,
-        "lightgbm": inputs.extras.lightgbm,
+        "baselines": inputs.extras.baselines,
         "trials": _overfitting(inputs),
         "horizons": {str(horizon): result.report for horizon, result in results.items()},
     }

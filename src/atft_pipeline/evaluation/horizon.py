@@ -55,13 +55,15 @@ def evaluate_horizon(inputs: Inputs, horizon: int) -> HorizonResult:
     # What the mean of both rankings has more than the other score alone.
     incremental = {
         name: paired_difference(daily[f"model+{name}"], daily[name], settings.min_listings)
-        for name in BASELINES
+        for name in daily
         if f"model+{name}" in daily
     }
-    traded = ("model", *(name for name in BASELINES if name in daily))
+    benchmark = inputs.benchmark(horizon, daily)
+    if benchmark not in daily:
+        benchmark = None
+    traded = [name for name in dict.fromkeys(("model", *BASELINES, benchmark)) if name is not None and name in daily]
     ranks = {name: inputs.on_sessions(daily[name].all_ranks) for name in traded}
     portfolios, backtests = portfolios_report(inputs, horizon, ranks)
-    benchmark = next((name for name in BASELINES if name in daily), None)
     report: Report = {
         "hac_lag": hac_lag(horizon, int(np.isfinite(model.values["rank_ic"]).sum())),
         "scores": {name: score_report(metrics, horizon, bootstrap) for name, metrics in daily.items()},

@@ -3,6 +3,7 @@
 D scored days, T sessions from the first to the last of them, N listings.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ import polars as pl
 
 from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.characteristics import Characteristics
-from atft_pipeline.evaluation.config import EvaluationConfig
+from atft_pipeline.evaluation.config import BASELINES, EvaluationConfig
 from atft_pipeline.evaluation.grid import Dates, Grid, horizons_of
 from atft_pipeline.evaluation.market import Execution, Market
 from atft_pipeline.evaluation.slice_report import SliceAxes, slice_axes
@@ -34,7 +35,8 @@ class Extras:
         label: how the labels were made, ``close_to_close`` or ``open_to_open``.
         reference: scores of training days, for the drift.
         trials: Date and one column a trial, the return of its portfolio on each session of a study.
-        lightgbm: how the tree baseline was fitted, for the record.
+        baselines: how they were fitted, and by their validation RankIC the best of each horizon; see
+            :class:`~atft_pipeline.baselines.frames.Baselines`.
     """
 
     market: Market | None = None
@@ -42,7 +44,7 @@ class Extras:
     label: str = "close_to_close"
     reference: pl.DataFrame | None = None
     trials: pl.DataFrame | None = None
-    lightgbm: dict[str, Any] | None = None
+    baselines: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,20 @@ class Inputs:
         if len([name for name in names if name not in UNKNOWN]) < 2:
             return None, []
         return np.array([names.index(name) for name in by_listing], dtype=np.int64), names
+
+    def benchmark(self, horizon: int, names: Iterable[str]) -> str | None:
+        """Name of the score that the conclusions compare with: the best baseline of the validation days.
+
+        Of folds it is the score of each fold's own best. A table that tells neither is compared with its first
+        baseline.
+
+        Args:
+            horizon: sessions ahead.
+            names: scores that there are.
+        """
+        if self.extras.baselines is not None:
+            return str(self.extras.baselines["benchmark"][str(horizon)])
+        return next((name for name in ("benchmark", *BASELINES) if name in names), None)
 
     @cached_property
     def beta(self) -> Floats | None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from atft_pipeline.evaluation.characteristics import FACTORS
+from atft_pipeline.baselines.factors import FACTORS
 from atft_pipeline.evaluation.config import BASELINES
 from atft_pipeline.evaluation.grid import score_columns
 from atft_pipeline.evaluation.inputs import Inputs
@@ -17,11 +17,16 @@ def scores_of(inputs: Inputs, horizon: int) -> dict[str, Floats]:
     """
     grid = inputs.grid
     found = {name: grid.to_days(inputs.table[column]) for name, column in score_columns(inputs.table, horizon).items()}
-    found |= {f"model+{name}": blend(found["model"], found[name]) for name in BASELINES if name in found}
     known = inputs.extras.characteristics.factors
     simple = {name: known[name] for name in FACTORS if name in known}
     simple["random"] = random_scores(inputs.scored.shape, seed=0)
-    found |= {name: np.where(np.isfinite(found["model"]), values, np.nan) for name, values in simple.items()}
+    simple = {name: np.where(np.isfinite(found["model"]), values, np.nan) for name, values in simple.items()}
+    benchmark = inputs.benchmark(horizon, found)
+    partners = dict.fromkeys([*BASELINES, *([] if benchmark is None else [benchmark])])
+    blends = {
+        f"model+{name}": blend(found["model"], (found | simple)[name]) for name in partners if name in found | simple
+    }
+    found |= blends | simple
     oracles = [name for name in found if name.startswith("oracle")]
     return {name: found[name] for name in [*(n for n in found if n not in oracles), *oracles]}
 

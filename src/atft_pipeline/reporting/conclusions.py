@@ -8,7 +8,15 @@ from atft_pipeline.evaluation.plausibility import implausible_skill
 Level = Literal["good", "open", "bad"]
 # Standard errors beyond which a difference counts as one: the usual 5 %.
 SURE = 2.0
-NAMES = {"lightgbm": "LightGBM", "ridge": "ridge"}
+NAMES = {
+    "lightgbm": "LightGBM",
+    "ridge": "ridge",
+    "ridge+lightgbm": "the mean of ridge and LightGBM",
+    "reversal_1d": "one-day reversal",
+    "reversal_5d": "five-day reversal",
+    "benchmark": "each fold's best baseline",
+}
+"""Scores whose names in a sentence are not those of their columns."""
 PORTFOLIO_NAMES = {
     "long_short": "long-short deciles",
     "top_k": "long-only top k",
@@ -39,11 +47,13 @@ def conclusions(metrics: dict[str, Any]) -> list[Conclusion]:
     horizon = metrics["headline"]
     part = metrics["horizons"][str(horizon)]
     at = f"At {horizon} session{'s' if horizon != 1 else ''}"
-    benchmarks = [name for name in NAMES if name in part["paired"]]
+    benchmark, weak = part["benchmark"], _weakness(metrics, horizon)
     return [
         *_alarm(part, at),
-        *(_against(name, part["paired"][name], at) for name in benchmarks),
-        *(found for name in benchmarks[:1] for found in _incremental(name, part["incremental_ic"].get(name), at)),
+        *([_benchmark(part, at, weak, chosen=bool(metrics.get("baselines")))] if benchmark else []),
+        *_worse_than(part, at),
+        *([Conclusion("open", f"{at} LightGBM is a weak baseline: {weak}; it decides nothing.")] if weak else []),
+        *(_incremental(benchmark, part["incremental_ic"].get(benchmark), at, weak) if benchmark else []),
         _skill(part, at),
         *_after_costs(part, at),
         *_luck(metrics, part),
@@ -52,11 +62,34 @@ def conclusions(metrics: dict[str, Any]) -> list[Conclusion]:
     ]
 
 
-def _against(name: str, paired: dict[str, Any], at: str) -> Conclusion:
+def _weakness(metrics: dict[str, Any], horizon: int) -> str | None:
+    """Why LightGBM is a weak baseline at a horizon; ``None`` where it is none or was not fitted."""
+    fitted = (metrics.get("baselines") or {}).get("lightgbm")
+    return fitted["horizons"][str(horizon)]["weak"] if fitted else None
+
+
+def _benchmark(part: dict[str, Any], at: str, weak: str | None, *, chosen: bool) -> Conclusion:
+    """The model against the best baseline of the validation days; being ahead of a weak one proves nothing."""
+    name = part["benchmark"]
+    title = ", the best baseline of the validation days," if chosen else ""
+    found = _against(name, part["paired"][name], at, title)
+    if found.level == "good" and weak and name == "lightgbm":
+        return Conclusion("open", f"{found.text} It is a weak baseline: this is no finding.")
+    return found
+
+
+def _worse_than(part: dict[str, Any], at: str) -> list[Conclusion]:
+    """Baselines beside the benchmark that the model is behind; being ahead of those says nothing."""
+    others = [name for name in NAMES if name in part["paired"] and name != part["benchmark"]]
+    found = [_against(name, part["paired"][name], at) for name in others]
+    return [conclusion for conclusion in found if conclusion.level == "bad"]
+
+
+def _against(name: str, paired: dict[str, Any], at: str, title: str = "") -> Conclusion:
     """Beaten, not decided, or lost."""
-    benchmark, difference, t = NAMES[name], paired["rank_ic_difference"], paired["t"]
+    benchmark, difference, t = f"{NAMES.get(name, name)}{title}", paired["rank_ic_difference"], paired["t"]
     if difference is None or t is None:
-        return Conclusion("open", f"{at} the model could not be compared with {benchmark}.")
+        return Conclusion("open", f"{at} the model could not be compared with {benchmark.rstrip(',')}.")
     amount = (
         f"by {abs(difference):.4f} RankIC, {abs(t):.1f} standard errors of the paired daily difference over "
         f"{paired['n_days']:,} days (95 % interval {_span(paired, '+.4f')})"
@@ -65,21 +98,23 @@ def _against(name: str, paired: dict[str, Any], at: str) -> Conclusion:
     texts = {
         "good": f"{at} the model beats {benchmark} {amount}.",
         "bad": f"{at} the model is worse than {benchmark} {amount}.",
-        "open": f"{at} it is not decided against {benchmark}: the model is {side} it {amount}.",
+        "open": f"{at} it is not decided against {benchmark.rstrip(',')}: the model is {side} it {amount}.",
     }
     level = _level(t >= SURE, t <= -SURE)
     return Conclusion(level, texts[level])
 
 
-def _incremental(name: str, gain: dict[str, Any] | None, at: str) -> list[Conclusion]:
+def _incremental(name: str, gain: dict[str, Any] | None, at: str, weak: str | None) -> list[Conclusion]:
     """Whether the model's ranking adds to the benchmark's; nothing where that is undefined."""
     if gain is None or gain["t"] is None:
         return []
+    shown = NAMES.get(name, name)
     text = (
-        f"{at} blending the model with {NAMES[name]} adds {gain['rank_ic_difference']:+.4f} ± {gain['se']:.4f} RankIC "
-        f"to {NAMES[name]} alone, {gain['t']:+.1f} standard errors (95 % interval {_span(gain, '+.4f')})."
+        f"{at} blending the model with {shown} adds {gain['rank_ic_difference']:+.4f} ± {gain['se']:.4f} RankIC "
+        f"to {shown} alone, {gain['t']:+.1f} standard errors (95 % interval {_span(gain, '+.4f')})."
     )
-    return [Conclusion(_level(gain["t"] >= SURE, gain["t"] <= -SURE), text)]
+    sure = gain["t"] >= SURE and not (weak and name == "lightgbm")
+    return [Conclusion(_level(sure, gain["t"] <= -SURE), text)]
 
 
 def _alarm(part: dict[str, Any], at: str) -> list[Conclusion]:

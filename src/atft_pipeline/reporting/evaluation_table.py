@@ -10,7 +10,7 @@ from atft_pipeline.reporting.conclusions import PORTFOLIO_NAMES, conclusions
 from atft_pipeline.reporting.console import indented, table, terminal_text
 
 # What a terminal shows of the horizons that are not the headline; everything is in the report.
-BRIEF_SCORES = ("model", "ridge", "lightgbm", "oracle")
+BRIEF_SCORES = ("model", "ridge", "lightgbm", "ridge+lightgbm", "oracle")
 BRIEF_PORTFOLIOS = ("long_short", "top_k")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from atft_pipeline.reporting.cells import estimate
 from atft_pipeline.reporting.console import table, terminal_text
 
-SHOWN = ("model", "ridge", "lightgbm")
+SHOWN = ("model", "ridge", "lightgbm", "ridge+lightgbm", "benchmark")
 
 
 def folds_table(folds: Sequence[Mapping[str, Any]], paths: Sequence[Mapping[str, Any]]) -> str:
@@ -29,9 +29,13 @@ def folds_table(folds: Sequence[Mapping[str, Any]], paths: Sequence[Mapping[str,
         ("fold", "trained to", "test", "score", *(f"{horizon}d" for horizon in horizons)),
         rows,
         left=("trained to", "test", "score"),
-        caption="RankIC of each fold's test days ± one Newey-West error",
+        caption="RankIC of each fold's test days ± one Newey-West error; benchmark: best on its validation days",
     )
-    below: list[str] = []
+    below = [
+        f"fold {fold['fold']}, {horizon} sessions: LightGBM is a weak baseline: {reason}"
+        for fold in folds
+        for horizon, reason in fold.get("weak", {}).items()
+    ]
     if len(paths) > 1:
         for horizon in horizons:
             values = [path[horizon]["model"]["mean"] or 0.0 for path in paths]

@@ -35,6 +35,8 @@ class FoldRecord:
         test_days: test days with scores.
         rows: rows scored.
         rank_ic: by horizon, then by score: mean, se, n_days.
+        benchmark: name of the best baseline on the validation days, by horizon.
+        weak: why LightGBM is a weak baseline, by horizon; those where it is not are left out.
         best_epoch: epoch whose weights were kept.
         warm: it began with the weights of the fold before.
         seconds: of training and scoring.
@@ -50,6 +52,8 @@ class FoldRecord:
     test_days: int
     rows: int
     rank_ic: dict[str, dict[str, dict[str, Any]]]
+    benchmark: dict[str, str]
+    weak: dict[str, str]
     best_epoch: int
     warm: bool
     seconds: float

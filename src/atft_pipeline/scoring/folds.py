@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from atft_pipeline.baselines.frames import Rows, lightgbm_frame, ridge_frame
+from atft_pipeline.baselines.frames import Rows, fit_baselines, weak_fits
 from atft_pipeline.config import to_mapping
 from atft_pipeline.evaluation.evaluate import EvaluationConfig
 from atft_pipeline.evaluation.grid import Grid, horizons_of, score_columns
@@ -31,7 +31,7 @@ from atft_pipeline.training.runtime.runtime import choose_runtime
 log = logging.getLogger(__name__)
 
 # Raised whenever a fold's folder holds something else, so that folders of both kinds never mix.
-FORMAT = 1
+FORMAT = 2
 
 
 class FoldCallback(Protocol):
@@ -64,7 +64,8 @@ def run_folds(
 
     Returns:
         The stitched predictions (Date, Listing, ``score_{h}``, quantiles, ``return_{h}``, ``ridge_{h}``,
-        ``lightgbm_{h}``, Code, sector, market, fold, path), and one record a fold.
+        ``lightgbm_{h}``, ``ridge+lightgbm_{h}``, ``benchmark_{h}``, Code, sector, market, fold, path), and one
+        record a fold.
 
     Raises:
         ArtifactError: graphs of another panel, or a damaged fold.
@@ -176,10 +177,9 @@ class _Runner:
         )
         scorer = Scorer.open(trained.checkpoint, self.loaded, self.experiment.runtime)
         rows = Rows(self.labels, fold.split, self.experiment.batches, self.experiment.targets)
-        baselines = [ridge_frame(rows)]
-        if self.evaluation.lightgbm.enabled:
-            baselines.append(lightgbm_frame(rows, self.evaluation.lightgbm)[0])
-        predictions = side_by_side(scorer.frame(fold.split.test, ["return"]), baselines)
+        baselines = fit_baselines(rows, self.evaluation.lightgbm)
+        frame = baselines.frame(rows.parts[2], benchmark=True)
+        predictions = side_by_side(scorer.frame(fold.split.test, ["return"]), frame)
         panel, split = self.data.panel, fold.split
         record = FoldRecord(
             fold=fold.number,
@@ -191,6 +191,8 @@ class _Runner:
             test_days=predictions["Date"].n_unique(),
             rows=predictions.height,
             rank_ic=rank_ics(predictions, self.evaluation.min_listings),
+            benchmark=baselines.card["benchmark"],
+            weak=weak_fits(baselines.card),
             best_epoch=int(scorer.card.training["epoch"]),
             warm=initial is not None,
             seconds=time.perf_counter() - began,

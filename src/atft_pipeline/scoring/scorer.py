@@ -137,21 +137,19 @@ def score_frame(scores: Scores, panel: Panel, levels: Sequence[float]) -> pl.Dat
     return pl.DataFrame(columns, schema_overrides={"Listing": pl.String})
 
 
-def side_by_side(scores: pl.DataFrame, baselines: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def side_by_side(scores: pl.DataFrame, baselines: pl.DataFrame) -> pl.DataFrame:
     """Put the baselines' scores beside the model's, on the same rows.
 
     Raises:
-        ArtifactError: a baseline scored other rows.
+        ArtifactError: the baselines scored other rows.
     """
-    for other in baselines:
-        if scores.height != other.height:
-            msg = (
-                f"the model scored {scores.height} rows and the baselines {other.height}; the batches "
-                "parameters changed since training; train again with: kedro run --pipeline=train"
-            )
-            raise ArtifactError(msg)
-        scores = scores.join(other, on=["Date", "Listing"], how="inner", maintain_order="left", validate="1:1")
-    return scores
+    if scores.height != baselines.height:
+        msg = (
+            f"the model scored {scores.height} rows and the baselines {baselines.height}; the batches "
+            "parameters changed since training; train again with: kedro run --pipeline=train"
+        )
+        raise ArtifactError(msg)
+    return scores.join(baselines, on=["Date", "Listing"], how="inner", maintain_order="left", validate="1:1")
 
 
 def listing_details(panel: Panel) -> pl.DataFrame:

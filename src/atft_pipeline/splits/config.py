@@ -21,7 +21,7 @@ class WalkForwardConfig:
         retrain_every_sessions: of walk_forward and rolling; ``null`` = by months.
         train_sessions: training sessions of rolling, and of it alone.
         validation_sessions: sessions of each fold's validation, which picks the best epoch, the penalty of ridge
-            and the trees of LightGBM.
+            and the benchmark.
         folds: contiguous parts of the days: purged_kfold tests one at a time, combinatorial ``test_groups`` of them.
         test_groups: parts that each fold of combinatorial tests.
         warm_start: begin each fold with the weights of the one before. For walk_forward and rolling only: elsewhere the

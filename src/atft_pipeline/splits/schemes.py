@@ -241,6 +241,27 @@ def _around(dates: Dates, test: Iterable[int], validation: int, span: int, embar
     return Split(train=tuple(train.tolist()), validation=tuple(held.tolist()), test=tested, embargo=embargo)
 
 
+def purged_folds(days: Sequence[int], count: int, gap: int) -> list[tuple[npt.NDArray[np.int64], range]]:
+    """Cut training days into contiguous folds, each held out once, and purge what is near it from the others.
+
+    Args:
+        days: ascending sessions.
+        count: folds; fewer days than that give a fold a day.
+        gap: sessions between a kept and a held day: span of the longest label and embargo.
+
+    Returns:
+        Of each fold the places among ``days`` that are kept and those that are held out. Folds that keep no day are
+        left out.
+    """
+    sessions = np.asarray(days, dtype=np.int64)
+    found = []
+    for held in _groups(len(sessions), min(count, len(sessions))):
+        kept = np.searchsorted(sessions, _far_from(sessions, sessions[held.start : held.stop].tolist(), gap))
+        if len(kept):
+            found.append((kept, held))
+    return found
+
+
 def _far_from(days: npt.NDArray[np.int64], others: Sequence[int], gap: int) -> npt.NDArray[np.int64]:
     """Days that are more than ``gap`` sessions away from every other one."""
     if not len(days):

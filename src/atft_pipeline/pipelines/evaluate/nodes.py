@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from atft_pipeline.baselines.frames import Rows, lightgbm_frame, ridge_frame
+from atft_pipeline.baselines.frames import Rows, fit_baselines
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.evaluation.characteristics import characteristics_of
@@ -90,42 +90,26 @@ def spread(days: Sequence[int], count: int) -> list[int]:
 
 
 @configured
-def score_baselines(panel: Panel, split: SplitConfig, batches: BatchConfig, targets: TargetsConfig) -> pl.DataFrame:
-    """Fit ridge on the training days' rows, choose its penalty on the validation days, score the test days."""
-    return ridge_frame(baseline_rows(panel, split, batches, targets))
-
-
-@configured
-def score_lightgbm(
+def score_baselines(
     panel: Panel, split: SplitConfig, batches: BatchConfig, targets: TargetsConfig, evaluation: EvaluationConfig
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Fit LightGBM on rows of the training days, tune it on the validation days, score the test days.
+    """Fit ridge and LightGBM on the model's rows, days and targets; score the test days.
 
     Returns:
-        Date, Listing and ``lightgbm_{h}``, no rows where it is switched off; and how it was fitted.
+        Date, Listing, ``ridge_{h}``, and ``lightgbm_{h}`` and ``ridge+lightgbm_{h}`` unless LightGBM is switched off;
+        and how they were fitted, with the validation RankIC of each baseline and the best of them.
     """
-    if not evaluation.lightgbm.enabled:
-        return pl.DataFrame(schema={"Date": pl.Date, "Listing": pl.String}), {"enabled": False}
-    scores, card = lightgbm_frame(baseline_rows(panel, split, batches, targets), evaluation.lightgbm)
-    return scores, {**card, "enabled": True}
-
-
-def baseline_rows(panel: Panel, split: SplitConfig, batches: BatchConfig, targets: TargetsConfig) -> Rows:
-    """The model's rows, days and targets, for whoever is compared with it."""
     days = single_split(panel.dates, split, panel.meta.label_span)
-    return Rows(ResidentPanel.load(panel, STREAMED), days, batches, targets)
+    rows = Rows(ResidentPanel.load(panel, STREAMED), days, batches, targets)
+    fitted = fit_baselines(rows, evaluation.lightgbm)
+    return fitted.frame(rows.parts[2]), fitted.card
 
 
 def collect_scores(
-    model_scores: pl.DataFrame,
-    baseline_scores: pl.DataFrame,
-    lightgbm_scores: pl.DataFrame,
-    panel: Panel,
-    oracle: Path | None,
+    model_scores: pl.DataFrame, baseline_scores: pl.DataFrame, panel: Panel, oracle: Path | None
 ) -> pl.DataFrame:
     """Put the model's, the baselines' and, where it is known, the oracle's scores side by side on the same rows."""
-    baselines = [baseline_scores] if lightgbm_scores.is_empty() else [baseline_scores, lightgbm_scores]
-    table = side_by_side(model_scores, baselines)
+    table = side_by_side(model_scores, baseline_scores)
     details = listing_details(panel)
     table = table.join(details, on="Listing", how="left", maintain_order="left", validate="m:1")
     return with_oracle(table, oracle)
@@ -136,7 +120,7 @@ def evaluate_scores(
     predictions: pl.DataFrame,
     prices: pl.DataFrame,
     reference: pl.DataFrame,
-    lightgbm: dict[str, Any],
+    baselines: dict[str, Any],
     panel: Panel,
     model: Path,
     trials: Path | None,
@@ -160,7 +144,7 @@ def evaluate_scores(
         reference=reference,
         # A model that no search chose is not the best of the trials of one.
         trials=pl.read_parquet(trials) if trials is not None and card.training.get("from_study") else None,
-        lightgbm=lightgbm if lightgbm["enabled"] else None,
+        baselines=baselines,
     )
     result = evaluate(predictions, evaluation, extras)
     run = {"id": run_id(), "model": model_hash, "panel": panel.meta.fingerprint}

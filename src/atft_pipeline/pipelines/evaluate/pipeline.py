@@ -9,11 +9,8 @@ from atft_pipeline.pipelines.evaluate.nodes import (
     explain_model,
     publish,
     score_baselines,
-    score_lightgbm,
     score_test,
 )
-
-BASELINE = ["panel", "params:split", "params:batches", "params:targets"]
 
 
 def create_pipeline() -> Pipeline:
@@ -32,16 +29,15 @@ def create_pipeline() -> Pipeline:
                 outputs=["explanation", "feature_weights_figure", "lag_weights_figure"],
                 name="explain",
             ),
-            Node(score_baselines, inputs=BASELINE, outputs="baseline_scores", name="ridge"),
             Node(
-                score_lightgbm,
-                inputs=[*BASELINE, "params:evaluation"],
-                outputs=["lightgbm_scores", "lightgbm_card"],
-                name="lightgbm",
+                score_baselines,
+                inputs=["panel", "params:split", "params:batches", "params:targets", "params:evaluation"],
+                outputs=["baseline_scores", "baselines"],
+                name="baselines",
             ),
             Node(
                 collect_scores,
-                inputs=["model_scores", "baseline_scores", "lightgbm_scores", "panel", "raw_oracle"],
+                inputs=["model_scores", "baseline_scores", "panel", "raw_oracle"],
                 outputs="predictions",
                 name="collect",
             ),
@@ -51,7 +47,7 @@ def create_pipeline() -> Pipeline:
                     "predictions",
                     "clean_prices",
                     "reference_scores",
-                    "lightgbm_card",
+                    "baselines",
                     "panel",
                     "model",
                     "newest_trial_returns",
