@@ -2,15 +2,16 @@
 
     python -m benchmarks.lightgbm PANEL --before REVISION [--days 400] [--horizon 5] [--neutral-to BETAMKT60]
 
-PANEL is a ``panel.arrow``. ``REVISION`` is one of git before 2026-11-26, whose ``baselines/lightgbm.py`` chose the trees on
-the validation days from at most 1,200,000 rows; without it only what there is now is measured. One horizon is fitted
-with the settings of production; seconds are those of the processor, so that a busy machine does not count. Test days are
-not looked at.
+PANEL is a ``panel.arrow``. ``REVISION`` is a commit whose ``baselines/lightgbm.py`` still chose the trees on the
+validation days and from at most ``max_rows`` rows; without it only what there is now is measured. One horizon is fitted
+with the settings of production; seconds are those of the processor, so that a busy machine does not count. Test days
+are not looked at.
 """
 
 import argparse
 import importlib.util
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.scorer import STREAMED
 from atft_pipeline.splits.split import Split, SplitConfig, single_split
+from atft_pipeline.training.targets import TargetsConfig
 
 BEFORE = {"learning_rates": (0.05,), "leaves": (15, 63), "rounds": 300, "patience": 80, "min_rows": 1000}
 MAX_ROWS = 1_200_000
@@ -34,12 +36,8 @@ MAX_ROWS = 1_200_000
 
 def module_of(revision: str) -> ModuleType:
     """The tree baseline of an earlier commit."""
-    source = subprocess.run(
-        ["git", "show", f"{revision}:src/atft_pipeline/baselines/lightgbm.py"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    command = ["git", "show", f"{revision}:src/atft_pipeline/baselines/lightgbm.py"]
+    source = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "before.py"
         path.write_text(source)
@@ -47,8 +45,6 @@ def module_of(revision: str) -> ModuleType:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        import sys
-
         sys.modules["before"] = module
         spec.loader.exec_module(module)
     return module
@@ -68,7 +64,7 @@ def main() -> None:
     train = days.train if given.days is None else days.train[-given.days :]
     split = Split(train=train, validation=days.validation, test=days.test, embargo=days.embargo)
     batches = BatchConfig(window=5, batch_size=8192, min_history=4, min_listings=50)
-    rows = Rows(ResidentPanel.load(panel, STREAMED), split, batches, tuple(given.neutral_to))
+    rows = Rows(ResidentPanel.load(panel, STREAMED), split, batches, TargetsConfig(neutral_to=tuple(given.neutral_to)))
     training, validation, _ = rows.parts
     column = [panel.meta.horizons.index(given.horizon)]
     checks = [(x, y[:, column]) for x, y in rows.fitted_on(validation, "validation")]
