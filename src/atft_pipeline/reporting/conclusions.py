@@ -17,6 +17,7 @@ NAMES = {
     "benchmark": "each fold's best baseline",
 }
 """Scores whose names in a sentence are not those of their columns."""
+FITTED = ("ridge", "lightgbm", "ridge+lightgbm")
 PORTFOLIO_NAMES = {
     "long_short": "long-short deciles",
     "top_k": "long-only top k",
@@ -51,7 +52,7 @@ def conclusions(metrics: dict[str, Any]) -> list[Conclusion]:
     return [
         *_alarm(part, at),
         *([_benchmark(part, at, weak, chosen=bool(metrics.get("baselines")))] if benchmark else []),
-        *_worse_than(part, at),
+        *_hardest_of_the_others(part, at),
         *([Conclusion("open", f"{at} LightGBM is a weak baseline: {weak}; it decides nothing.")] if weak else []),
         *(_incremental(benchmark, part["incremental_ic"].get(benchmark), at, weak) if benchmark else []),
         _skill(part, at),
@@ -78,11 +79,18 @@ def _benchmark(part: dict[str, Any], at: str, weak: str | None, *, chosen: bool)
     return found
 
 
-def _worse_than(part: dict[str, Any], at: str) -> list[Conclusion]:
-    """Baselines beside the benchmark that the model is behind; being ahead of those says nothing."""
-    others = [name for name in NAMES if name in part["paired"] and name != part["benchmark"]]
-    found = [_against(name, part["paired"][name], at) for name in others]
-    return [conclusion for conclusion in found if conclusion.level == "bad"]
+def _hardest_of_the_others(part: dict[str, Any], at: str) -> list[Conclusion]:
+    """The fitted baseline beside the benchmark that the model is least ahead of, unless it clearly is ahead.
+
+    The validation days may choose wrongly; who is ahead of their choice alone is not ahead of the best.
+    """
+    others = [name for name in FITTED if name in part["paired"] and name != part["benchmark"]]
+    known = [name for name in others if part["paired"][name]["t"] is not None]
+    if not known:
+        return []
+    hardest = min(known, key=lambda name: part["paired"][name]["t"])
+    found = _against(hardest, part["paired"][hardest], at)
+    return [] if found.level == "good" else [found]
 
 
 def _against(name: str, paired: dict[str, Any], at: str, title: str = "") -> Conclusion:
