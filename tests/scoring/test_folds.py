@@ -23,12 +23,15 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.scoring.fold_store import FoldRecord
 from atft_pipeline.scoring.folds import rank_ics, run_folds
-from atft_pipeline.splits.schemes import CombinatorialPurged, Fold, WalkForward
+from atft_pipeline.scoring.scorer import Scorer, side_by_side
+from atft_pipeline.splits.schemes import CombinatorialPurged, Scheme, WalkForward
+from atft_pipeline.splits.split import Fold, single_split
 from atft_pipeline.training.config import RuntimeConfig, ScheduleConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.loop import fit
 from atft_pipeline.training.targets import TargetsConfig
 from tests.panel.market import listings_table, write_features
-from tests.training.runs import BATCHES, MODEL, TRAINING, market
+from tests.training.runs import BATCHES, MODEL, SPLIT, TRAINING, market
 
 FIRST = 84
 EXPERIMENT = Experiment(
@@ -87,6 +90,22 @@ def test_numbers_of_a_fold_are_those_of_evaluate(finished: tuple[pl.DataFrame, l
             assert value["mean"] == pytest.approx(reference["mean"])
             assert value["se"] == pytest.approx(reference["se"])
     assert rank_ics(mine, 10) == records[1].rank_ic
+
+
+def test_a_single_split_is_a_scheme_of_one_fold(planted: MarketData, tmp_path: Path) -> None:
+    """What train and evaluate make of the split, bit for bit."""
+    panel = planted.panel
+    scheme: Scheme = SPLIT
+    folds = scheme.folds(panel.dates, panel.meta.label_span)
+    table, _ = run_folds(EXPERIMENT, planted, folds, EVALUATION, tmp_path / "folds")
+    split = single_split(panel.dates, SPLIT, panel.meta.label_span)
+    result = fit(EXPERIMENT, planted, split, tmp_path / "alone")
+    scores = Scorer.open(result.checkpoint, planted, EXPERIMENT.runtime).frame(split.test, ["return"])
+    rows = Rows(ResidentPanel.load(panel, ResidencyConfig()), split, BATCHES, EXPERIMENT.targets)
+    fitted = fit_baselines(rows, EVALUATION.lightgbm)
+    alone = side_by_side(scores, fitted.frame(rows.parts[2], benchmark=True))
+    assert table.select(alone.columns).equals(alone)
+    assert (scheme.paths, table["path"].unique().to_list(), table["fold"].unique().to_list()) == (1, [0], [1])
 
 
 def test_ridge_is_fitted_on_the_training_days_of_its_fold(

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import KFold, TimeSeriesSplit
 
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.splits.schemes import CombinatorialPurged, Fold, PurgedKFold, Scheme, WalkForward, purged_folds
+from atft_pipeline.splits.schemes import CombinatorialPurged, PurgedKFold, Scheme, WalkForward, purged_folds
+from atft_pipeline.splits.split import Fold
 from tests.panel.market import business_days
 
 SPAN = st.integers(1, 21)

@@ -20,7 +20,7 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.fold_store import FoldRecord, FoldStore
 from atft_pipeline.scoring.scorer import STREAMED, Scorer, listing_details, side_by_side
-from atft_pipeline.splits.schemes import Fold
+from atft_pipeline.splits.split import Fold
 from atft_pipeline.stats.rank_ic import rank_ic
 from atft_pipeline.stats.report import number
 from atft_pipeline.stats.significance import estimate

@@ -12,7 +12,6 @@ looks ahead (purge) and the embargo is left out beside it, because features reac
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations, pairwise
 from math import comb
 from typing import Protocol
@@ -22,22 +21,7 @@ import numpy.typing as npt
 
 from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.splits.split import Dates, Days, Split
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One training and what it is tested on.
-
-    Attributes:
-        number: from 1.
-        split: its days.
-        path: for each test day the stitched series it belongs to; 0 where every day is tested once.
-    """
-
-    number: int
-    split: Split
-    path: Days
+from atft_pipeline.splits.split import Dates, Fold, Split
 
 
 class Scheme(Protocol):

@@ -52,6 +52,16 @@ class SplitConfig:
                 f"test_start: must come after validation_start {self.validation_start}, got {self.test_start}",
             )
 
+    @property
+    def paths(self) -> int:
+        """Every day is tested once."""
+        return 1
+
+    def folds(self, dates: Dates, span: int) -> "list[Fold]":
+        """The split as a scheme of one fold, see :mod:`atft_pipeline.splits.schemes`."""
+        split = single_split(dates, self, span)
+        return [Fold(1, split, (0,) * len(split.test))]
+
 
 @dataclass(frozen=True)
 class Split:
@@ -68,6 +78,21 @@ class Split:
     validation: Days
     test: Days
     embargo: int = 0
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training and what it is tested on.
+
+    Attributes:
+        number: from 1.
+        split: its days.
+        path: for each test day the stitched series it belongs to; 0 where every day is tested once.
+    """
+
+    number: int
+    split: Split
+    path: Days
 
 
 def single_split(dates: Dates, config: SplitConfig, span: int) -> Split:

@@ -81,7 +81,7 @@ def build_trainer(
     elif experiment.batches.batch_size == "auto":
         probe = BatchSizeProbe(network, module, fabric, runtime, resident, data.aligned, split.train, experiment.loss)
         # Every process takes the first one's measurement.
-        experiment = experiment.with_batch_size(processes.collect(measured_batch_size(probe, experiment.batches))[0])
+        experiment = experiment.with_batch_size(processes.all_gather(measured_batch_size(probe, experiment.batches))[0])
     experiment = halved(experiment, halvings)
     batches_of = partial(
         DayBatches, resident, data.aligned, config=experiment.batches, fixed=runtime.compile.value != "none"
@@ -200,13 +200,13 @@ def check_accumulation(training: TrainingConfig, batches: int) -> None:
 def restore_or_clear(trainer: Trainer) -> None:
     """Continue from the last state, or clear what an earlier run left; no other process may do so meanwhile."""
     training, processes = trainer.experiment.training, trainer.processes
-    if processes.first:
+    if processes.is_main:
         trainer.store.claim()
     if training.resume:
         trainer.store.restore(trainer.state, trainer.model, trainer.optimizer)
-    elif processes.first:
+    elif processes.is_main:
         trainer.store.clear()
-    processes.wait()
+    processes.barrier()
     if processes.rank:
         # Dropout and noise differ between processes; the first one draws as a run alone would.
         torch.manual_seed(training.seed + 1_000_003 * processes.rank + trainer.state.step)

@@ -42,8 +42,8 @@ def train_epoch(trainer: Trainer, loss: CompositeLoss) -> Record:
         sums.unpack(state.sums, trainer.device)
         loss.remember(state.loss_memory)
     groups = trainer.groups(state.epoch)
-    mine = [plan for group in groups[state.done :] for plan in trainer.share_of(group)]
-    batches = trainer.timer.waiting(trainer.source.build_all(mine))
+    plans = [plan for group in groups[state.done :] for plan in trainer.share_of(group)]
+    batches = trainer.timer.waiting(trainer.source.build_all(plans))
     clock = Clock(trainer)
     # An epoch that was interrupted after its last step has none left.
     lr = trainer.planned_rate(max(state.step - 1, 0))
@@ -64,7 +64,7 @@ def train_epoch(trainer: Trainer, loss: CompositeLoss) -> Record:
             bar.advance(task)
     sums.refuse_nan(state.epoch + 1)
     trainer.timer.collect()
-    sums.gather(trainer.processes.collect(sums.pack()))
+    sums.gather(trainer.processes.all_gather(sums.pack()))
     trainer.terms_seen = sums.terms()
     trainer.last_lr = lr
     return {**sums.means(), "lr": lr, **clock.numbers()}
@@ -151,7 +151,7 @@ def optimizer_step(trainer: Trainer) -> tuple[float, Tensor]:
 def validate(trainer: Trainer) -> tuple[RankICSummary, float]:
     """Daily RankIC of the validation days with the weights that would be kept; and the mean spread of a day."""
     trainer.module.eval()
-    plans = trainer.processes.mine(trainer.validation_batches.plan())
+    plans = trainer.processes.shard(trainer.validation_batches.plan())
     rows: list[Tensor] = []
     with trainer.averaged_weights():
         trainer.state.read["validation"].update(day for plan in plans for day in plan.days)
@@ -164,7 +164,7 @@ def validate(trainer: Trainer) -> tuple[RankICSummary, float]:
             rows.append(torch.cat([daily, score_spread(score, here.by_day(here.mask))], dim=1)[: batch.real_days])
     numbers = torch.cat(rows).cpu() if rows else torch.zeros(0, 2 * len(trainer.horizons))
     days = [day for plan in plans for day in plan.days]
-    parts = trainer.processes.collect((days, numbers))
+    parts = trainer.processes.all_gather((days, numbers))
     order = np.argsort([day for part, _ in parts for day in part], kind="stable")
     daily, spread = torch.cat([part for _, part in parts])[order].double().chunk(2, dim=1)
     weights = trainer.experiment.loss.weights_of(trainer.horizons)
@@ -194,7 +194,7 @@ class Clock:
         self._start = time.perf_counter()
 
     def step(self) -> None:
-        """Hear that a step is done; the first steps of a process are left out where more follow."""
+        """Count a step; a process's first steps, which also compile, are left out where more follow."""
         self._steps += 1
         if self._trainer.steps_here < WARM_UP < self._trainer.epoch_steps:
             self._trainer.steps_here += 1

@@ -174,14 +174,14 @@ def run(trainer: Trainer, callback: Callback | None) -> TrainingResult:
     began = time.perf_counter()
     with interruptible(trainer), sampling(trainer.sampler), closing(trainer.store):
         for record in run_epochs(trainer):
-            if trainer.processes.first:
+            if trainer.processes.is_main:
                 log.info(epoch_line(record))
             if callback is not None:
                 # A run may end here, where its callback stops it: so it has a card, though the model is not probed.
                 callback.on_run_card(build_run_card(trainer, time.perf_counter() - began, probed=False))
                 callback.on_epoch(record)
     card = build_run_card(trainer, time.perf_counter() - began)
-    trainer.processes.wait()
+    trainer.processes.barrier()
     return TrainingResult(trainer.store.best_folder(trainer.state), trainer.state.history, card)
 
 
@@ -215,13 +215,13 @@ def run_epochs(trainer: Trainer) -> Iterator[Record]:
             }
             state.history.append(record)
             with trainer.timer.part("checkpoint"):
-                keep(trainer, summary)
+                save_epoch(trainer, summary)
             yield record
         first = last
 
 
 def exhausted(trainer: Trainer, first: int) -> bool:
-    """Tell whether the phase that began after epoch ``first`` has waited long enough for a better epoch."""
+    """Early stopping: no better epoch for ``training.patience`` epochs since the phase began after epoch ``first``."""
     patience, state = trainer.experiment.training.patience, trainer.state
     return bool(patience) and state.epoch - max(state.best_epoch, first) >= patience
 
@@ -234,21 +234,21 @@ def validation_numbers(summary: RankICSummary) -> Record:
     return numbers
 
 
-def keep(trainer: Trainer, summary: RankICSummary) -> None:
+def save_epoch(trainer: Trainer, summary: RankICSummary) -> None:
     """Save the weights if they are among the best, then the state; only the first process writes."""
     state, store = trainer.state, trainer.store
     if summary.average > state.best:
         state.best, state.best_epoch = summary.average, state.epoch
-    for read in trainer.processes.collect(state.read):
+    for read in trainer.processes.all_gather(state.read):
         for part, days in read.items():
             state.read[part] |= days
-    if trainer.processes.first:
+    if trainer.processes.is_main:
         if math.isfinite(summary.average):
             card = trainer.model_card(validation_numbers(summary))
             store.save_best(state, summary.average, trainer.weights_to_keep(), card)
         store.save(state, trainer.model, trainer.optimizer)
         store.tidy(state)
-    state.kept = trainer.processes.collect(state.kept)[0]
+    state.kept = trainer.processes.all_gather(state.kept)[0]
     trainer.last_save = time.monotonic()
 
 

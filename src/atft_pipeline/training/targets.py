@@ -1,7 +1,7 @@
 """Targets that model and baselines learn from: those of the panel, without what known exposures explain.
 
 A cross-section follows its market betas, up on good days and down on bad ones. What cannot be known the day before is
-noise to whoever learns from it; it is taken out of the targets. Scores are still judged by the returns as they are.
+noise in the targets, and is taken out of them. Scores are still judged by the returns as they are.
 
 Legend: B days, n listings, Q horizons, E exposures, G sectors.
 """

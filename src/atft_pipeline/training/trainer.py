@@ -79,7 +79,7 @@ class Trainer:
         processes: this process among its peers.
         sampler: of the GPU, ``None`` without one.
         phase: the running phase.
-        stop: somebody asked the training to end.
+        stop: Ctrl-C: end after the running step.
         steps_here: steps of this process, counted up to its warm-up.
         last_lr: learning rate of the last step.
         last_save: when the state was last saved, by the monotonic clock.
@@ -169,10 +169,10 @@ class Trainer:
 
     def share_of(self, group: Sequence[BatchPlan]) -> list[BatchPlan]:
         """This process's batches of a step."""
-        return self.processes.mine(group)
+        return self.processes.shard(group)
 
     def after_step(self, sums: MetricAccumulator, loss: CompositeLoss) -> None:
-        """Save the state inside long epochs, and end where somebody asked for it.
+        """Save the state inside long epochs, and after Ctrl-C, which ends the training.
 
         Raises:
             Interrupted: after the state is saved.
@@ -184,11 +184,11 @@ class Trainer:
             return
         self.last_save = time.monotonic()
         state = self.state
-        if self.processes.first:
+        if self.processes.is_main:
             state.sums, state.loss_memory = sums.pack(), loss.memory
             self.store.save(state, self.model, self.optimizer)
         if self.stop:
-            self.processes.wait()
+            self.processes.barrier()
             msg = (
                 f"interrupted in epoch {state.epoch + 1} after step {state.done}; the state is saved, continue with: "
                 "kedro run --pipeline=train --params training.resume=true"

@@ -25,8 +25,8 @@ STILL: dict[str, Any] = {
 
 
 def test_a_process_takes_every_other_batch() -> None:
-    assert ProcessGroup(1, 3).mine(list(range(8))) == [1, 4, 7]
-    assert ProcessGroup().collect("alone") == ["alone"]
+    assert ProcessGroup(1, 3).shard(list(range(8))) == [1, 4, 7]
+    assert ProcessGroup().all_gather("alone") == ["alone"]
     model = torch.nn.Linear(2, 1)
     assert ProcessGroup().sum_gradients(model, stop=True)
     assert model.weight.grad is None

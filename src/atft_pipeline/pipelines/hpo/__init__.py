@@ -1,4 +1,4 @@
-"""Stage ``hpo``: panel and graphs to a study, its best parameters and an honest report."""
+"""Stage ``hpo``: panel and graphs to a study, its best parameters and a report."""
 
 from atft_pipeline.pipelines.hpo.pipeline import create_pipeline
 

@@ -85,7 +85,7 @@ def _choice(choice: Any) -> dict[str, str]:
 
 
 def _optimizer(trainer: Trainer) -> dict[str, Any]:
-    # Fabric wraps the optimiser; the card speaks of the one that steps.
+    # Fabric wraps the optimiser; the card describes the one that steps.
     inner = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
     return {
         "class": f"{type(inner).__module__}.{type(inner).__name__}",

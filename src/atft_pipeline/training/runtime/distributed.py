@@ -29,7 +29,7 @@ class ProcessGroup:
     """This process among its peers.
 
     Attributes:
-        rank: 0 writes what is kept.
+        rank: number of this process; 0 writes checkpoints and logs.
         world: number of processes.
     """
 
@@ -37,15 +37,15 @@ class ProcessGroup:
     world: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this process writes."""
+    def is_main(self) -> bool:
+        """Whether this process writes checkpoints and logs."""
         return self.rank == 0
 
-    def mine(self, items: Sequence[T]) -> list[T]:
-        """Every world-th item from this rank's place on."""
+    def shard(self, items: Sequence[T]) -> list[T]:
+        """This process's share of a list that all processes know: every world-th item, beginning at its rank."""
         return list(items[self.rank :: self.world])
 
-    def collect(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """The values of all processes, by rank."""
         if self.world == 1:
             return [value]
@@ -53,8 +53,8 @@ class ProcessGroup:
         dist.all_gather_object(found, value)
         return found
 
-    def wait(self) -> None:
-        """Let all processes come to here."""
+    def barrier(self) -> None:
+        """Wait until every process is here."""
         if self.world > 1:
             dist.barrier()
 
@@ -119,7 +119,7 @@ def launch(fabric: Any, work: Callable[..., T], *arguments: Any) -> T:
     Raises:
         AtftError: what a process raised, in this process.
     """
-    # The processes hear Ctrl-C themselves, save and end; this one waits for them.
+    # Ctrl-C reaches the processes too: they save and end, and this one waits for them.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         # As bytes: Lightning looks for tensors in whatever it passes on, and refuses frozen objects.
