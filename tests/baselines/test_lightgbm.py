@@ -186,11 +186,18 @@ def test_days_are_thinned_to_the_row_budget() -> None:
 
 
 def test_rows_follow_the_memory() -> None:
-    gib = 2**30
-    assert row_limit(196, 4, 4, 16 * gib) == pytest.approx(2 * row_limit(196, 4, 4, 8 * gib), abs=2)
-    # What is binned at once stays within half of what is there: 864 bytes a row.
-    assert row_limit(196, 4, 4, 8 * gib) == 4 * gib // 864
-    assert row_limit(196, 4, 4, 0) == 1
+    """What is binned at once stays within half of the memory: 864 bytes a row while three folds draw every row.
+
+    Of more rows the folds draw 900,000; each further row is binned once and takes 276 bytes.
+    """
+
+    def limit(memory: int) -> int:
+        return row_limit(196, 4, memory, folds=3, fold_rows=900_000)
+
+    assert limit(864_000_000) == 500_000
+    assert limit(2 * 864 * 900_000) == 900_000
+    assert limit(2 * (864 * 900_000 + 276 * 2_600_000)) == 3_500_000
+    assert limit(0) == 1
 
 
 def test_bad_input_is_named() -> None:

@@ -46,16 +46,22 @@ class DayTable:
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
 
-def row_limit(features: int, horizons: int, copies: int, memory: int) -> int:
+def row_limit(features: int, horizons: int, memory: int, *, folds: int, fold_rows: int) -> int:
     """Most training rows that a fit may bin in this much memory; at least one.
 
     Args:
         features: F, a byte each.
         horizons: Q, a float32 target each.
-        copies: how often a row's bins lie in memory at once.
         memory: bytes that are available.
+        folds: how often the bins of the rows that the folds draw lie in memory beside those of all rows.
+        fold_rows: most rows that the folds draw.
     """
-    return max(1, int(MEMORY_SHARE * memory / (copies * features + 4 * horizons + BYTES_A_ROW)))
+    budget = MEMORY_SHARE * memory
+    row, drawn = features + 4 * horizons + BYTES_A_ROW, folds * features
+    most = budget / (row + drawn)  # while the folds draw every row
+    if most > fold_rows:
+        most = (budget - drawn * fold_rows) / row
+    return max(1, int(most))
 
 
 def thin_days(days: Sequence[int], rows: Sequence[int], most: int) -> list[int]:

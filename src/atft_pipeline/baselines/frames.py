@@ -16,7 +16,7 @@ from atft_pipeline.baselines.binned import DayTable, row_limit, thin_days
 from atft_pipeline.baselines.factors import FACTORS
 from atft_pipeline.baselines.lightgbm import LightGBMConfig, Predict, fit_trees
 from atft_pipeline.baselines.ridge import Block, choose_ridge, rank_ic_columns
-from atft_pipeline.baselines.rounds import FOLDS
+from atft_pipeline.baselines.rounds import FOLD_ROWS, FOLDS
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
@@ -86,8 +86,8 @@ class Rows:
         """Training rows for trees, on evenly spaced days where memory does not take all; and the limit of rows."""
         meta = self.resident.panel.meta
         sizes = {day: len(batches.samples_of(day)) for day in batches.days}
-        # The bins of all rows and, for a moment, those of every fold.
-        limit = row_limit(len(meta.feature_names), len(meta.horizons), 1 + FOLDS, available_memory())
+        shape = len(meta.feature_names), len(meta.horizons)
+        limit = row_limit(*shape, available_memory(), folds=FOLDS, fold_rows=FOLD_ROWS)
         days = thin_days(batches.days, list(sizes.values()), limit)
         targets = [y.astype(np.float32) for _, y in self.fitted_on(batches, "lightgbm", days)]
 
