@@ -265,6 +265,20 @@ def test_being_ahead_of_a_weak_baseline_is_no_finding() -> None:
     assert not any(c.level == "good" and "LightGBM" in c.text for c in found)
 
 
+def test_folds_with_a_weak_benchmark_are_no_finding() -> None:
+    """Each fold has its own benchmark; one weak of three is told, two of three decide nothing."""
+    table = predictions(skill=0.3).with_columns(benchmark_1=pl.col("ridge_1"), lightgbm_1=pl.col("ridge_1"))
+    metrics = evaluate(table, EvaluationConfig()).metrics
+    strong = {"benchmark": {"1": "lightgbm"}, "weak": {}}
+    weak = strong | {"weak": {"1": "it keeps 5 trees"}}
+    few, most = (conclusions(metrics | {"folds": folds}) for folds in ([weak, strong, strong], [weak, weak, strong]))
+    assert few[0].level == "good"
+    assert "beats each fold's best baseline by" in few[0].text
+    assert "LightGBM is a weak baseline: it is one in 1 of 3 folds;" in few[1].text
+    assert most[0].level == "open"
+    assert most[0].text.endswith("this is no finding.")
+
+
 def test_a_factor_may_be_the_benchmark() -> None:
     """Its blend with the model, its portfolios and the slices are those of any other benchmark."""
     table = predictions(skill=0.3)

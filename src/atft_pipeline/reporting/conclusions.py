@@ -49,12 +49,13 @@ def conclusions(metrics: dict[str, Any]) -> list[Conclusion]:
     part = metrics["horizons"][str(horizon)]
     at = f"At {horizon} session{'s' if horizon != 1 else ''}"
     benchmark, weak = part["benchmark"], _weakness(metrics, horizon)
+    weak_benchmark = _weak_benchmark(metrics, horizon)
     return [
         *_alarm(part, at),
-        *([_benchmark(part, at, weak, chosen=bool(metrics.get("baselines")))] if benchmark else []),
+        *([_benchmark(part, at, weak_benchmark, chosen=bool(metrics.get("baselines")))] if benchmark else []),
         *_hardest_of_the_others(part, at),
         *([Conclusion("open", f"{at} LightGBM is a weak baseline: {weak}; it decides nothing.")] if weak else []),
-        *(_incremental(benchmark, part["incremental_ic"].get(benchmark), at, weak) if benchmark else []),
+        *(_incremental(benchmark, part["incremental_ic"].get(benchmark), at, weak_benchmark) if benchmark else []),
         _skill(part, at),
         *_after_costs(part, at),
         *_luck(metrics, part),
@@ -65,16 +66,28 @@ def conclusions(metrics: dict[str, Any]) -> list[Conclusion]:
 
 def _weakness(metrics: dict[str, Any], horizon: int) -> str | None:
     """Why LightGBM is a weak baseline at a horizon; ``None`` where it is none or was not fitted."""
-    fitted = (metrics.get("baselines") or {}).get("lightgbm")
+    fitted, folds = (metrics.get("baselines") or {}).get("lightgbm"), metrics.get("folds", [])
+    weak = sum(str(horizon) in fold.get("weak", {}) for fold in folds)
+    if weak:
+        return f"it is one in {weak} of {len(folds)} folds"
     return fitted["horizons"][str(horizon)]["weak"] if fitted else None
 
 
-def _benchmark(part: dict[str, Any], at: str, weak: str | None, *, chosen: bool) -> Conclusion:
+def _weak_benchmark(metrics: dict[str, Any], horizon: int) -> bool:
+    """Whether the benchmark is a LightGBM that is weak; of folds, in most of them."""
+    key = str(horizon)
+    if metrics["horizons"][key]["benchmark"] == "lightgbm":
+        return _weakness(metrics, horizon) is not None
+    folds = [fold for fold in metrics.get("folds", []) if fold.get("benchmark", {}).get(key) == "lightgbm"]
+    return 2 * sum(key in fold["weak"] for fold in folds) > len(metrics.get("folds", []))
+
+
+def _benchmark(part: dict[str, Any], at: str, weak: bool, *, chosen: bool) -> Conclusion:
     """The model against the best baseline of the validation days; being ahead of a weak one proves nothing."""
     name = part["benchmark"]
     title = ", the best baseline of the validation days," if chosen else ""
     found = _against(name, part["paired"][name], at, title)
-    if found.level == "good" and weak and name == "lightgbm":
+    if found.level == "good" and weak:
         return Conclusion("open", f"{found.text} It is a weak baseline: this is no finding.")
     return found
 
@@ -112,7 +125,7 @@ def _against(name: str, paired: dict[str, Any], at: str, title: str = "") -> Con
     return Conclusion(level, texts[level])
 
 
-def _incremental(name: str, gain: dict[str, Any] | None, at: str, weak: str | None) -> list[Conclusion]:
+def _incremental(name: str, gain: dict[str, Any] | None, at: str, weak: bool) -> list[Conclusion]:
     """Whether the model's ranking adds to the benchmark's; nothing where that is undefined."""
     if gain is None or gain["t"] is None:
         return []
@@ -121,8 +134,7 @@ def _incremental(name: str, gain: dict[str, Any] | None, at: str, weak: str | No
         f"{at} blending the model with {shown} adds {gain['rank_ic_difference']:+.4f} ± {gain['se']:.4f} RankIC "
         f"to {shown} alone, {gain['t']:+.1f} standard errors (95 % interval {_span(gain, '+.4f')})."
     )
-    sure = gain["t"] >= SURE and not (weak and name == "lightgbm")
-    return [Conclusion(_level(sure, gain["t"] <= -SURE), text)]
+    return [Conclusion(_level(gain["t"] >= SURE and not weak, gain["t"] <= -SURE), text)]
 
 
 def _alarm(part: dict[str, Any], at: str) -> list[Conclusion]:
