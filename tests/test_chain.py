@@ -102,7 +102,7 @@ def test_every_baseline_is_judged_on_the_rows_of_the_model(finished: tuple[Path,
     assert abs(scores["random"]["rank_ic"]["t"]) < 3
     assert scores["lightgbm"]["rank_ic"]["t"] > 10
     assert set(metrics["horizons"]["5"]["portfolios"]) == {"long_short", "top_k", "sector_neutral", "beta_neutral"}
-    card = json.loads(newest(project, "data/08_reporting/baselines.json").read_text())
+    card = json.loads(newest(project, "data/08_reporting/baseline_card.json").read_text())
     trees = card["lightgbm"]
     # Memory has room for all of the sample market.
     assert trees["training_rows"] == trees["available_rows"] < trees["row_limit"]
@@ -125,7 +125,7 @@ def test_every_artifact_of_the_run_is_there(finished: tuple[Path, str]) -> None:
         "data/07_model_output/predictions.parquet",
         "data/08_reporting/run_card.json",
         "data/08_reporting/evaluation.html",
-        "data/08_reporting/baselines.json",
+        "data/08_reporting/baseline_card.json",
         "data/08_reporting/backtests_figure.json",
     ]:
         assert newest(project, artifact).exists()
@@ -230,7 +230,7 @@ def test_a_model_is_not_tested_on_its_own_days_nor_asked_for_what_it_was_not_tra
     assert {path.parent.parent.name for path in set(after) - set(before)} <= {
         "newest_scores.parquet",
         "baseline_scores.parquet",
-        "baselines.json",
+        "baseline_card.json",
         "explanation.json",
         "feature_weights_figure.json",
         "lag_weights_figure.json",

@@ -32,7 +32,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 score_baselines,
                 inputs=["panel", "params:split", "params:batches", "params:targets", "params:evaluation"],
-                outputs=["baseline_scores", "baselines"],
+                outputs=["baseline_scores", "baseline_card"],
                 name="baselines",
             ),
             Node(
@@ -47,7 +47,7 @@ def create_pipeline() -> Pipeline:
                     "predictions",
                     "clean_prices",
                     "reference_scores",
-                    "baselines",
+                    "baseline_card",
                     "panel",
                     "model",
                     "newest_trial_returns",
