@@ -18,7 +18,7 @@ REMOVED: dict[str, str] = {
     "LightGBMConfig.feature_share": "it is the constant FEATURE_SHARE in baselines/lightgbm.py",
     "LightGBMConfig.row_share": "it is the constant ROW_SHARE in baselines/rounds.py",
     "LightGBMConfig.l2": "it is the constant L2 in baselines/lightgbm.py",
-    "LightGBMConfig.max_rows": "as many rows are taken as the available memory holds (baseline_card.json says how many)",
+    "LightGBMConfig.max_rows": "as many rows are taken as the available memory holds",
     "LightGBMConfig.min_rows": "a leaf holds LEAF_SHARE of a tree's rows, a constant in baselines/lightgbm.py",
     "LightGBMConfig.patience": "it is the constant PATIENCE in baselines/rounds.py",
     "LightGBMConfig.max_validation_rows": "every validation day counts",
