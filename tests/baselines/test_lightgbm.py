@@ -188,7 +188,7 @@ def test_days_are_thinned_to_the_row_budget() -> None:
 def test_rows_follow_the_memory() -> None:
     """What is binned at once stays within half of the memory: 864 bytes a row while three folds draw every row.
 
-    Of more rows the folds draw 900,000; each further row is binned once and takes 276 bytes.
+    Of more rows than 900,000 the folds draw so many; each further row is binned once and takes 276 bytes.
     """
 
     def limit(memory: int) -> int:
