@@ -181,6 +181,8 @@ def _refuse(hint: Any, value: Any, where: str) -> typing.NoReturn:
         for option in options
     ]
     msg = f"{where}: must be {' or '.join(filter(None, wanted))}, got {shown(value)}"
+    if isinstance(value, Mapping):
+        msg += f"; it is a single value and no group: {where}=<value>"
     raise ConfigError(msg)
 
 
@@ -212,7 +214,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 
 def _convert_union(hint: Any, value: Any, where: str) -> Any:
-    """Take the first option that a value fits; a group or a list speaks for itself."""
+    """Take the first option that a value fits; a group or a list is told what is wrong inside it."""
     if value is None and types.NoneType in typing.get_args(hint):
         return None
     options = [option for option in typing.get_args(hint) if option is not types.NoneType]

@@ -95,7 +95,7 @@ REMOVED: dict[str, str] = {
     "UniverseConfig.fund_pattern": "it is the constant FUNDS in prices/listings.py",
     "SampleMarketConfig.sectors": "it is the constant SECTORS in synthetic/market.py",
     "SampleMarketConfig.peers": "it is the constant PEERS in synthetic/market.py",
-    "PredictConfig.min_share": "it is called min_delivered, as that of ingest",
+    "PredictConfig.min_share": "it is called predict.min_delivered",
     "SampleMarketConfig.first_date": "it is the constant FIRST_DATE in synthetic/market.py",
     "SampleMarketConfig.partial_share": "it is the constant PARTIAL_FRACTION in synthetic/market.py",
     "SampleMarketConfig.dirt": "sample_market.noise multiplies the usual number of broken rows",

@@ -1,6 +1,7 @@
 """Whatever happens to a saved artifact ends in one line that names it and says what to do, or in the same contents."""
 
 import errno
+import json
 import os
 import resource
 import shutil
@@ -26,7 +27,9 @@ from atft_pipeline.datasets.contents import CONTENTS
 from atft_pipeline.datasets.raw import RawPathDataset
 from atft_pipeline.datasets.tables import FigureDataset, FrameDataset, JsonDataset, TextDataset
 from atft_pipeline.errors import ArtifactError
+from atft_pipeline.features.manifest import MANIFEST, read_manifest
 from atft_pipeline.lineage import hash_file
+from atft_pipeline.panel import arrow_file
 from atft_pipeline.training.checkpoint.model import load_model
 from tests.panel.market import write_features
 from tests.training.runs import market, run
@@ -417,3 +420,29 @@ def test_weights_that_are_not_finite_blame_the_file(artifacts: list[Artifact], t
         ArtifactError, match=f"model is damaged .*{name} holds weights that are not finite.*; train again"
     ):
         load_model(folder)
+
+
+def test_what_another_version_wrote_is_not_called_damaged(artifacts: list[Artifact], tmp_path: Path) -> None:
+    """The files are whole and their checksums agree; only their parameters are those of another version."""
+    folder = tmp_path / "model"
+    shutil.copytree(artifacts[-1].data, folder)
+    card = json.loads((folder / "model.json").read_text())
+    card["model"]["normaliser"]["slice_length"] = 5
+    del card["checksum"]
+    (folder / "model.json").write_text(json.dumps(card))
+    with pytest.raises(ArtifactError, match=r"^\S+model was trained by another version of the project; train again"):
+        load_model(folder)
+
+
+def test_features_and_panels_of_another_version_name_their_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps({"target": "beta_residual"}))
+    with pytest.raises(ArtifactError, match=r"another version of the project, or is damaged; .*kedro run --pipeline="):
+        read_manifest(tmp_path)
+    with arrow_file.open_writer(tmp_path / "panel.arrow", arrow_file.schema_of([], "panel", {})):
+        pass
+    monkeypatch.setattr(arrow_file, "FORMAT", 3)
+    line = r"another version of the project \(format 2, not 3\); make the panel again with: kedro run --pipeline=panel"
+    with pytest.raises(ArtifactError, match=line):
+        arrow_file.open_file(tmp_path / "panel.arrow", "panel")

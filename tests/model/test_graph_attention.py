@@ -93,11 +93,11 @@ def test_a_listing_reaches_others_only_along_edges() -> None:
     changed[4] += 1.0
     with torch.no_grad():
         difference = (stack(changed, *given_inputs[3:5]) - stack(x, *given_inputs[3:5])).abs().amax(dim=-1)
-    hears = (given_inputs.neighbors == 4).any(dim=-1)
-    hears[4] = True
-    assert 1 < int(hears.sum()) < 12
-    assert (difference[hears] > 0).all()
-    assert (difference[~hears] == 0).all()
+    has_neighbor = (given_inputs.neighbors == 4).any(dim=-1)
+    has_neighbor[4] = True
+    assert 1 < int(has_neighbor.sum()) < 12
+    assert (difference[has_neighbor] > 0).all()
+    assert (difference[~has_neighbor] == 0).all()
 
 
 def test_a_listing_without_neighbours_passes_unchanged() -> None:

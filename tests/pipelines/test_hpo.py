@@ -148,6 +148,14 @@ def test_a_damaged_winner_is_named_with_its_command(tmp_path: Path, text: str) -
         with_winner(asking("best"), {}, tmp_path)
 
 
+@pytest.mark.parametrize("text", ["loss: {listnet: 0.2}\n", "books: {top: 3}\n"])
+def test_a_winner_of_another_version_is_named_with_its_command(tmp_path: Path, text: str) -> None:
+    write_winner(tmp_path, text)
+    line = r"best_parameters .* was written by another version of the project .*; search again with: kedro run"
+    with pytest.raises(ArtifactError, match=line):
+        with_winner(asking("best"), {}, tmp_path)
+
+
 def test_the_winner_replaces_groups_and_the_command_line_stays(tmp_path: Path) -> None:
     write_winner(tmp_path, "training: {epochs: 5, seed: 3}\n")
     given = {"training": {"from_study": "best", "epochs": 9}}

@@ -103,6 +103,10 @@ def test_nested_values_become_typed_objects() -> None:
         ({"limit": "no"}, "limit: must be a number or null, got 'no'"),
         ({"switch": "yes"}, "switch: must be auto, on, off, 32, got 'yes'"),
         ({"active": 1}, "active: must be true or false, got 1"),
+        (
+            {"active": {"enabled": True}},
+            "active: must be true or false, got {'enabled': True}; it is a single value and no group: active=<value>",
+        ),
         ({"zzz": 1, "inner": {"width": 0}}, "zzz: unknown key; "),
         ({"zzz": 1, "inner": {"width": 0}}, "; inner.width: must be from"),
         ([], "must be a group of keys and values ({} takes the defaults), got []"),

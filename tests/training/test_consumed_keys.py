@@ -52,7 +52,7 @@ CLASSES = (
 )
 # Copying or checking a value is not reading it.
 COPIES = {"to_mapping", "__post_init__", "replace", "__eq__", "__hash__", "__repr__", "_replace", "_share", "<genexpr>"}
-# Read where the stage is wired; read where worker processes are started (tests/panel/test_loader.py).
+# Read where the stage is wired.
 ELSEWHERE = {("TrainingConfig", "from_study")}
 
 

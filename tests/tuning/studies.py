@@ -83,7 +83,7 @@ class Script:
         found = self.act(start.slot) if self.act else None
         return found or complete(-abs(float(start.point["training.optimizer.lr"]) - 0.01))
 
-    def tidy(self, number: int, *, keep: bool) -> None: ...
+    def delete_weights(self, number: int, *, keep: bool) -> None: ...
 
 
 def complete(value: float, **facts: Any) -> Outcome:

@@ -158,6 +158,8 @@ def test_the_origins_dimensions_are_in_the_production_space() -> None:
         ("training.seed", r"training\.seed belongs to the search itself"),
         ("loss.horizon_weights.5", r"loss\.horizon_weights\.5 weighs the validation RankIC too"),
         ("model.width.deep", "no parameter deep"),
+        ("loss.listnet", r"loss\.listnet: is no longer a parameter; use loss\.rank_ic"),
+        ("model.graph.edge_dropout", r"edge_dropout: is no longer a parameter; use model\.graph\.dropout"),
     ],
 )
 def test_a_path_that_leads_nowhere_is_refused(path: str, message: str) -> None:

@@ -55,9 +55,13 @@ def read_manifest(folder: Path) -> FeatureManifest:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         listed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
-        return FeatureManifest(**listed)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         msg = f"{path} is missing or damaged ({type(error).__name__}); {REMAKE}"
+        raise ArtifactError(msg) from error
+    try:
+        return FeatureManifest(**listed)
+    except TypeError as error:
+        msg = f"{path} was written by another version of the project, or is damaged; {REMAKE}"
         raise ArtifactError(msg) from error
 
 

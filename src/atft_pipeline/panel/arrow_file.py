@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from atft_pipeline.errors import ArtifactError
 
-FORMAT = 1
+# 2: targets are ranks of the returns; what they are neutral to is taken out where they are used.
+FORMAT = 2
 
 
 def schema_of(columns: Sequence[Any], name: str, document: Mapping[str, Any]) -> pa.Schema:
@@ -57,7 +58,7 @@ def open_file(path: Path, name: str) -> tuple[pa.ipc.RecordBatchFileReader, dict
         msg = f"{path} is not readable as {name} ({error}); {remedy}"
         raise ArtifactError(msg) from error
     if document["format"] != FORMAT:
-        msg = f"{path} has format {document['format']}, need {FORMAT}; {remedy}"
+        msg = f"{path} was made by another version of the project (format {document['format']}, not {FORMAT}); {remedy}"
         raise ArtifactError(msg)
     return reader, document
 

@@ -247,7 +247,7 @@ def save_epoch(trainer: Trainer, summary: RankICSummary) -> None:
             card = trainer.model_card(validation_numbers(summary))
             store.save_best(state, summary.average, trainer.weights_to_keep(), card)
         store.save(state, trainer.model, trainer.optimizer)
-        store.tidy(state)
+        store.delete_displaced(state)
     state.kept = trainer.processes.all_gather(state.kept)[0]
     trainer.last_save = time.monotonic()
 

@@ -152,7 +152,7 @@ class Objective:
             "sharpe": skill.sharpe,
         }
 
-    def tidy(self, number: int, *, keep: bool) -> None:
+    def delete_weights(self, number: int, *, keep: bool) -> None:
         """Drop what a finished trial need not keep: its states, and its weights unless it leads."""
         remove_trial(self.checkpoints(number), keep_best=keep)
 

@@ -5,9 +5,9 @@ dimensions may be chosen independently of each other (see :func:`fit`).
 """
 
 import copy
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass, replace
+from typing import Any, get_type_hints
 
 import numpy as np
 import optuna
@@ -23,6 +23,7 @@ from atft_pipeline.errors import ConfigError
 from atft_pipeline.losses.composite import TERMS, LossConfig
 from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.removed_parameters import advice
 from atft_pipeline.training.config import WITHOUT_EFFECT, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment
 from atft_pipeline.training.targets import TargetsConfig
@@ -118,12 +119,20 @@ def put(mapping: dict[str, Any], path: str, value: Any) -> None:
         if not known and not free:
             names = [str(name) for name in node] if isinstance(node, dict) else []
             hint = nearest(part, names, f"there are: {', '.join(names) or 'no parts'}")
-            msg = f"hpo.space: {path}: no parameter {part}; {hint}"
+            msg = f"hpo.space: {path}: {removed(parts[: place + 1]) or f'no parameter {part}; {hint}'}"
             raise ConfigError(msg)
         if place == len(parts) - 1:
             node[key] = value
         else:
             node = node[key]
+
+
+def removed(parts: Sequence[str]) -> str | None:
+    """What to do instead of a parameter of an earlier version; ``None`` for a path that never was one."""
+    group: Any = GROUPS.get(parts[0])
+    for part in parts[1:-1]:
+        group = get_type_hints(group).get(part) if is_dataclass(group) else None
+    return advice(group.__name__, parts[-1]) if is_dataclass(group) and isinstance(group, type) else None
 
 
 def fit(mapping: dict[str, Any]) -> None:

@@ -154,9 +154,9 @@ class Worker:
         for callback in self.callbacks:
             callback.on_outcome(start, outcome)
         with suppress(*BROKEN):
-            self._tidy(start.number)
+            self._delete_weights(start.number)
 
-    def _tidy(self, ended: int) -> None:
+    def _delete_weights(self, ended: int) -> None:
         trials = self.shared.study.get_trials(deepcopy=False)
         leaders = {trial.number for trial in best_trials(self.trials(), self.config.directions)}
         for folder in self.objective.folder.glob("trial-*"):
@@ -166,7 +166,7 @@ class Worker:
             other = int(digits)
             over = other < len(trials) and trials[other].state.is_finished()
             if other == ended or (other not in leaders and over):
-                self.objective.tidy(other, keep=other in leaders)
+                self.objective.delete_weights(other, keep=other in leaders)
 
     def trials(self) -> list[FrozenTrial]:
         """The last try of every slot, in order."""

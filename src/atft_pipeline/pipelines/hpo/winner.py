@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
-from atft_pipeline.config import overlay
+from atft_pipeline.config import from_mapping, overlay
 from atft_pipeline.datasets.contents import damage
 from atft_pipeline.datasets.raw import newest
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.tuning.report import DRY
+from atft_pipeline.tuning.space import GROUPS
 
 BEST = Path("data/06_models/best_parameters.yml")
 
@@ -63,4 +64,13 @@ def with_winner(parameters: dict[str, Any], given: Mapping[str, Any], project: P
             "write it again with: kedro run --pipeline=hpo"
         )
         raise ArtifactError(msg)
+    try:
+        for name, group in winner.items():
+            from_mapping(GROUPS[name], group, name)
+    except (ConfigError, KeyError) as error:
+        msg = (
+            f"training.from_study: best_parameters {path.parent.name} was written by another version of the project "
+            f"({error}); search again with: kedro run --pipeline=hpo"
+        )
+        raise ArtifactError(msg) from error
     return overlay({**parameters, **winner}, given)

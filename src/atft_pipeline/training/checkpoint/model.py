@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from atft_pipeline.config import from_mapping, to_mapping
-from atft_pipeline.errors import ArtifactError
+from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.files import atomic, saving, sweep
 from atft_pipeline.lineage import hash_file, hash_json, take_checksum, with_checksum
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
@@ -101,6 +101,10 @@ def load_model(folder: Path) -> tuple[ATFTGATFAN, ModelCard]:
         raise ArtifactError(msg)
     try:
         model, card = _build(document, load_file(path))
+    except ConfigError as error:
+        # The checksums agree: what was saved is whole, but its parameters are those of another version.
+        msg = f"{folder} was trained by another version of the project; train again with: kedro run --pipeline=train"
+        raise ArtifactError(msg) from error
     except BAD_CARD as error:
         told = " ".join(str(error).split())[:120]
         msg = f"{folder} is damaged ({type(error).__name__}: {told}); train again with: kedro run --pipeline=train"

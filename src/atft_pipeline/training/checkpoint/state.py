@@ -170,13 +170,13 @@ class StateStore:
         raise ArtifactError(msg)
 
     def save_best(self, state: TrainingState, value: float, weights: dict[str, Tensor], card: ModelCard) -> None:
-        """Keep the weights of an epoch that is among the best; :meth:`tidy` drops the one that it displaces."""
+        """Keep the weights of an epoch that is among the best; :meth:`delete_displaced` drops the displaced one."""
         kept = sorted([*state.kept, (state.epoch, value)], key=lambda entry: -entry[1])[:KEEP_BEST]
         if (state.epoch, value) in kept:
             save_model(self._best(state.epoch), weights, card)
             state.kept = kept
 
-    def tidy(self, state: TrainingState) -> None:
+    def delete_displaced(self, state: TrainingState) -> None:
         """Drop models that the saved state no longer counts among the best."""
         wanted = {self._best(epoch) for epoch, _ in state.kept}
         for old in set(self.folder.glob("best-*")) - wanted:
