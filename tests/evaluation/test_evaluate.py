@@ -98,6 +98,10 @@ def test_table_is_narrow_and_figures_draw_every_score() -> None:
     text = results_table(result.metrics)
     assert max(len(line) for line in text.splitlines()) <= 120
     assert "…" not in text
+    assert "oracle %" in text
+    real = results_table(evaluate(predictions().drop("oracle_1"), EvaluationConfig()).metrics)
+    assert "oracle" not in real
+    assert "paired (t)" in real
     figures = all_figures(result)
     names = {trace.name for trace in figures["cumulative_rank_ic"].data}
     assert {"model", "ridge", "oracle"} <= names
@@ -226,6 +230,22 @@ def test_the_first_conclusion_names_the_side_and_the_errors() -> None:
     assert conclusions(bad)[0].level == "bad"
     same = evaluate(predictions(skill=0.1), EvaluationConfig()).metrics
     assert conclusions(same)[0].level == "open"
+
+
+def test_what_is_clearly_below_zero_is_bad() -> None:
+    """Each conclusion that may be good may also be bad: what is left of the styles and the chance of a Sharpe ratio."""
+    metrics = evaluate(predictions(skill=0.3), EvaluationConfig()).metrics
+    part = metrics["horizons"]["1"]
+
+    def levels(t: float, probability: float) -> list[str]:
+        part["slices"]["style_neutral"] = {"styles": ["size"], "model": {"mean": 0.01 * t, "se": 0.01, "t": t}}
+        part["portfolios"]["long_short"]["model"]["deflated_sharpe"] |= {"probability": probability}
+        starts = ("Neutral to the styles size", "The probability that its true Sharpe ratio")
+        return [next(c.level for c in conclusions(metrics) if c.text.startswith(start)) for start in starts]
+
+    assert levels(-7.3, 0.0) == ["bad", "bad"]
+    assert levels(-1.0, 0.5) == ["open", "open"]
+    assert levels(7.3, 1.0) == ["good", "good"]
 
 
 def against(benchmark: str, table: pl.DataFrame, weak: str | None = None) -> list[Conclusion]:

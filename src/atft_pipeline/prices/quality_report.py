@@ -105,6 +105,7 @@ def _years(raw: pl.DataFrame, marked: pl.DataFrame) -> list[dict[str, Any]]:
         codes=pl.col("Code").n_unique(),
         sessions=pl.col("Date").n_unique(),
         universe_rows=pl.col("InUniverse").sum(),
+        universe_codes=pl.col("Code").filter("InUniverse").n_unique(),
     )
     return before.join(after, on="year", how="left").fill_null(0).sort("year").to_dicts()
 

@@ -189,7 +189,7 @@ def _luck(metrics: dict[str, Any], part: dict[str, Any]) -> list[Conclusion]:
         count = luck["trials"]
         null = "zero" if count == 1 else f"{luck['benchmark']:.2f}, the expected maximum of {count:,} null trials,"
         text = f"The probability that its true Sharpe ratio after costs exceeds {null} is {luck['probability']:.1%}."
-        found.append(Conclusion(_level(luck["probability"] >= 0.95), text))
+        found.append(Conclusion(_level(luck["probability"] >= 0.95, luck["probability"] <= 0.05), text))
     pbo = metrics["trials"]["probability_of_overfitting"]
     if pbo is not None:
         text = f"The probability that the search overfitted is {pbo['value']:.0%} ± {pbo['se']:.0%}."
@@ -205,7 +205,7 @@ def _styles(part: dict[str, Any]) -> list[Conclusion]:
     row = pure["model"]
     names = ", ".join(style.replace("_", " ") for style in pure["styles"])
     text = f"Neutral to the styles {names}, its RankIC is {row['mean']:.4f} ± {row['se']:.4f}."
-    return [Conclusion(_level(row["t"] >= SURE), text)]
+    return [Conclusion(_level(row["t"] >= SURE, row["t"] <= -SURE), text)]
 
 
 def _drift(part: dict[str, Any]) -> list[Conclusion]:
@@ -228,7 +228,7 @@ def _drift(part: dict[str, Any]) -> list[Conclusion]:
     return [Conclusion(_level(index < 0.1, index > 0.25), text)]
 
 
-def _level(good: bool, bad: bool = False) -> Level:
+def _level(good: bool, bad: bool) -> Level:
     return "good" if good else "bad" if bad else "open"
 
 

@@ -35,25 +35,28 @@ def results_table(metrics: dict[str, Any]) -> str:
 def _scores(metrics: dict[str, Any]) -> Table:
     """One row for each horizon and score; parts of the oracle are left to the report."""
     rows: list[list[str] | None] = []
+    # Real prices have none.
+    oracle = any(report.get("share_of_oracle") for report in metrics["horizons"].values())
     for horizon, report in metrics["horizons"].items():
         brief = horizon != str(metrics["headline"])
         names = [name for name in report["scores"] if name in BRIEF_SCORES or not (brief or name.startswith("oracle_"))]
         label = horizon
         for name in names:
-            rows.append([label, name, *_score_cells(name, report["scores"][name], report)])
+            rows.append([label, name, *_score_cells(name, report, oracle=oracle)])
             label = ""
         rows.append(None)
     return table(
-        ("horizon", "score", "RankIC", "IC", "ICIR", "spread bp", "oracle %", "paired (t)"),
+        ("horizon", "score", "RankIC", "IC", "ICIR", "spread bp", *(["oracle %"] if oracle else []), "paired (t)"),
         rows,
         left=("score",),
-        caption="± one Newey-West error; spread: top less bottom decile; oracle: share of the best possible; "
-        "paired: model less it; the other scores and horizons: see the report",
+        caption="± one Newey-West error; spread: top less bottom decile; "
+        f"{'oracle: share of the best possible; ' if oracle else ''}paired: model less it; the other scores and horizons: see the report",
     )
 
 
-def _score_cells(name: str, score: dict[str, Any], report: dict[str, Any]) -> list[str]:
-    """The cells of one score."""
+def _score_cells(name: str, report: dict[str, Any], *, oracle: bool) -> list[str]:
+    """The cells of one score; the share of the oracle is among them where there is one."""
+    score = report["scores"][name]
     share = report.get("share_of_oracle") if name == "model" else None
     paired = report["paired"].get(name)
     return [
@@ -61,7 +64,7 @@ def _score_cells(name: str, score: dict[str, Any], report: dict[str, Any]) -> li
         cell(score["ic"]),
         cell(score["icir"], digits=2),
         cell(score["decile_spread"], 1e4, 1),
-        cell(share, 100, 0) if share else "",
+        *([cell(share, 100, 0) if share else ""] if oracle else []),
         f"{fixed(paired['rank_ic_difference'], '+.4f')} ({fixed(paired['t'], '+.1f')})" if paired else "",
     ]
 

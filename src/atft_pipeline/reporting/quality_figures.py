@@ -28,7 +28,7 @@ def quality_figures(report: dict[str, Any]) -> dict[str, go.Figure]:
 
 
 def rows_and_codes(report: dict[str, Any]) -> go.Figure:
-    """Rows and codes a year, as they came and after cleaning."""
+    """Rows and codes a year: as they came, after cleaning, and those in the universe on one day or more."""
     years = report["years"]
     label = [str(row["year"]) for row in years]
     drawn = panels(rows=1, cols=2, subplot_titles=("rows", "codes"), height=380)
@@ -38,6 +38,7 @@ def rows_and_codes(report: dict[str, Any]) -> go.Figure:
         ("universe", "universe_rows", 1),
         ("raw", "raw_codes", 2),
         ("clean", "codes", 2),
+        ("universe", "universe_codes", 2),
     )
     for name, key, column in bars:
         look = {"marker_color": PRICES[name], "legendgroup": name, "showlegend": column == 1}
