@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 from atft_pipeline.reporting.run_card_page import card_page
@@ -21,6 +22,24 @@ def test_the_page_says_what_was_active_and_limits_in_red(tmp_path: Path) -> None
     page = card_page(limited.run_card, limited.history)
     assert '<p class="bad">training.max_batches: only 1 of' in page
     assert '<dd class="bad">yes</dd>' in page
+
+
+def test_every_rank_ic_bears_its_error_and_every_checkpoint_its_epoch(tmp_path: Path) -> None:
+    panel, graphs = market(tmp_path, days=80)
+    result = run(panel, graphs, tmp_path / "run", epochs=2)
+    card = result.run_card
+    page = card_page(card, result.history)
+    for record in result.history:
+        for name in (f"val_rank_ic{part}" for part in ("", *(f"_{h}" for h in panel.meta.horizons))):
+            assert f"<td>{record[name]:.4f} ± {record[f'{name}_se']:.4f}</td>" in page
+    best = result.history[card["result"]["best_epoch"] - 1]
+    shown = f"{best['val_rank_ic']:.4f} ± {best['val_rank_ic_se']:.4f}"
+    assert f"<dt>val_rank_ic</dt><dd>{shown}</dd>" in page
+    assert f"<dd>epoch {best['epoch']}: {shown}" in page
+    # One layer: no kernel for attention ran, and both places say why.
+    assert page.count("which needs no attention kernel") == 2
+    undefined = card_page({**card, "result": {**card["result"], "val_rank_ic": math.nan, "kept": []}}, [])
+    assert "<dt>val_rank_ic</dt><dd>–</dd>" in undefined
 
 
 def test_names_are_escaped() -> None:

@@ -109,3 +109,20 @@ def test_training_and_evaluation_give_a_mean_the_same_error() -> None:
     summary = summarise(daily, (1, 20), weights=(1, 3))
     assert summary.se == {horizon: estimate(daily[:, column], horizon).se for column, horizon in enumerate((1, 20))}
     assert summary.average == pytest.approx((daily[:, 0].mean() + 3 * daily[:, 1].mean()) / 4)
+    # Without gaps the error of the average is that of the daily average, at the lag of the longest horizon.
+    assert summary.average_se == pytest.approx(estimate((daily[:, 0] + 3 * daily[:, 1]) / 4, 20).se)
+
+
+def test_the_error_of_the_average_is_that_of_repeated_draws() -> None:
+    """The horizons rise and fall together, and the later days of the longer one are not known yet."""
+    rng = np.random.default_rng(1)
+    draws = []
+    for _ in range(400):
+        both = rng.standard_normal((200, 1)) + 0.3 * rng.standard_normal((200, 2))
+        both[120:, 1] = np.nan
+        draws.append(summarise(both, (1, 5)))
+    assert np.mean([draw.average_se for draw in draws]) == pytest.approx(
+        np.std([draw.average for draw in draws]), rel=0.15
+    )
+    unknown = summarise(np.where([True, False], both, np.nan), (1, 5))
+    assert np.isnan([unknown.average, unknown.average_se]).all()

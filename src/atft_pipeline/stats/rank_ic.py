@@ -6,6 +6,7 @@ Both give the same numbers: ties share their mean rank, absent cells take no par
 Legend: D days, N listings of an array, NaN where absent; B days of a batch, n listings padded, Q horizons.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -165,12 +166,14 @@ class RankICSummary:
         se: by horizon.
         days: days with a value.
         average: mean over the horizons by their weights; the one number that picks the best epoch.
+        average_se: its Newey-West standard error, which knows that the horizons share their days.
     """
 
     mean: dict[int, float]
     se: dict[int, float]
     days: int
     average: float
+    average_se: float
 
 
 def summarise(daily_DQ: Floats, horizons: tuple[int, ...], weights: Sequence[float] | None = None) -> RankICSummary:
@@ -188,4 +191,20 @@ def summarise(daily_DQ: Floats, horizons: tuple[int, ...], weights: Sequence[flo
         se={horizon: value.se for horizon, value in found.items()},
         days=int(np.isfinite(daily_DQ).any(axis=1).sum()),
         average=float(np.average(list(mean.values()), weights=weights)),
+        average_se=_average_se(daily_DQ, max(horizons), weights),
     )
+
+
+def _average_se(daily_DQ: Floats, longest: int, weights: Sequence[float] | None) -> float:
+    """Error of the weighted mean of the horizons' means, from the influence of each day on it.
+
+    The errors of the horizons do not add up to it: on one day they rise and fall together. A day on which a horizon is
+    undefined has no influence by that horizon, whose mean is over fewer days.
+    """
+    defined = np.isfinite(daily_DQ)
+    days, counts = defined.any(axis=1), defined.sum(axis=0)
+    if not counts.all():
+        return math.nan
+    filled = np.where(defined, daily_DQ, 0.0)
+    deviations = np.where(defined, daily_DQ - filled.sum(axis=0) / counts, 0.0) * (days.sum() / counts)
+    return estimate(np.average(deviations, axis=1, weights=weights)[days], longest).se

@@ -227,8 +227,8 @@ def exhausted(trainer: Trainer, first: int) -> bool:
 
 
 def validation_numbers(summary: RankICSummary) -> Record:
-    """The record's entries: RankIC over horizons by the loss's weights, and each horizon's with its error."""
-    numbers: Record = {"val_rank_ic": summary.average}
+    """The record's entries: RankIC over horizons by the loss's weights, and each horizon's, with their errors."""
+    numbers: Record = {"val_rank_ic": summary.average, "val_rank_ic_se": summary.average_se}
     for horizon, mean in summary.mean.items():
         numbers |= {f"val_rank_ic_{horizon}": mean, f"val_rank_ic_{horizon}_se": summary.se[horizon]}
     return numbers
@@ -272,11 +272,9 @@ def interruptible(trainer: Trainer) -> Iterator[None]:
 
 def epoch_line(record: Mapping[str, Any]) -> str:
     """One line of the log an epoch."""
-    horizons = [name.removeprefix("val_rank_ic_") for name in record if name.startswith("val_rank_ic_")]
+    found = (name.removeprefix("val_rank_ic_") for name in record if name.startswith("val_rank_ic_"))
     parts = " ".join(
-        f"{h}d {record[f'val_rank_ic_{h}']:+.4f}±{record[f'val_rank_ic_{h}_se']:.4f}"
-        for h in horizons
-        if not h.endswith("_se")
+        f"{h}d {record[f'val_rank_ic_{h}']:+.4f}±{record[f'val_rank_ic_{h}_se']:.4f}" for h in found if h.isdigit()
     )
     return (
         f"epoch {record['epoch']:3d} {record['phase']:<8} loss {record['loss']:.4f}  "

@@ -102,7 +102,8 @@ def _optimizer(trainer: Trainer) -> dict[str, Any]:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} CPU threads"
+    threads = torch.get_num_threads()
+    return f"{threads} CPU thread{'s' * (threads != 1)}"
 
 
 def _data(trainer: Trainer) -> dict[str, Any]:
