@@ -45,12 +45,13 @@ def _scores(metrics: dict[str, Any]) -> Table:
             rows.append([label, name, *_score_cells(name, report, oracle=oracle)])
             label = ""
         rows.append(None)
+    share = "oracle: share of the best possible; " if oracle else ""
     return table(
         ("horizon", "score", "RankIC", "IC", "ICIR", "spread bp", *(["oracle %"] if oracle else []), "paired (t)"),
         rows,
         left=("score",),
-        caption="± one Newey-West error; spread: top less bottom decile; "
-        f"{'oracle: share of the best possible; ' if oracle else ''}paired: model less it; the other scores and horizons: see the report",
+        caption=f"± one Newey-West error; spread: top less bottom decile; {share}"
+        "paired: model less it; the other scores and horizons: see the report",
     )
 
 
