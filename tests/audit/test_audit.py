@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -50,8 +51,12 @@ def leaks(result: Audit) -> set[str]:
     return {finding.artifact for finding in result.findings if not finding.passed}
 
 
-def test_the_real_chain_passes(market: SampleMarket) -> None:
-    result = run(market, steps(), replace(SETTINGS, dates=(), count=2, fingerprints=True))
+def test_the_real_chain_passes(market: SampleMarket, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "atft_pipeline"):
+        result = run(market, steps(), replace(SETTINGS, dates=(), count=2, fingerprints=True))
+    # What ingest says of the prices in use it must not say of those that the audit invents.
+    assert not [record for record in caplog.records if record.name.startswith("atft_pipeline.prices")]
+    assert logging.getLogger("atft_pipeline.prices").level == logging.NOTSET
     assert result.passed, audit_table(result.report())
     artifacts = {line["artifact"]: line for line in result.artifacts()}
     assert set(artifacts) == {"clean_prices", "features", "labels", "panel", "graphs", "fingerprints"}

@@ -36,7 +36,7 @@ def test_the_report_for_a_gpu_runs_on_a_cpu(tmp_path: Path, capsys: pytest.Captu
     path = tmp_path / "report.json"
     asked = ["--gpu-report", "--scale", "tiny", "--device", "cpu", "--steps", "3", "--json", str(path), "--only", *FEW]
     assert main(asked) == 0
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
     found = json.loads(path.read_text())
     assert [row["name"] for row in found["variants"]] == [v.name for v in (DEFAULT, *VARIANTS) if v.name in FEW]
     by_name = {row["name"]: row for row in found["variants"]}
@@ -55,6 +55,7 @@ def test_the_report_for_a_gpu_runs_on_a_cpu(tmp_path: Path, capsys: pytest.Captu
     assert any(check["name"] == "first losses against eager float32" for check in found["checks"])
     for word in ("not measured  attention flash", "passed  equal scores twice", " x eager", "measured whole"):
         assert word in printed
+    assert (printed + told).count("first losses against eager float32") == 1
 
 
 def test_what_time_does_not_allow_is_named() -> None:

@@ -36,6 +36,28 @@ def catalog(tmp_path: Path) -> DataCatalog:
     return catalog
 
 
+def test_a_version_is_told_once_and_a_folder_to_work_in_not_at_all(catalog: DataCatalog, tmp_path: Path) -> None:
+    """Scores and metrics were made from one panel, which was made from a raw file."""
+    raw = {"version": "", "fingerprint": "raw0"}
+    nothing = {"version": "", "fingerprint": ""}
+    panel = {"version": VERSION, "fingerprint": "c3d4"}
+    parents = {"panel": {"raw_prices": raw, "workspace": nothing}, "scores": {"panel": panel}}
+    for name, inputs in parents.items():
+        catalog[name] = JsonDataset(str(tmp_path / f"{name}.json"), Version(None, VERSION))
+        catalog.save(name, [1])
+        write_record(catalog, name, MADE | {"node": name, "inputs": inputs, "parameters": {f"params:{name}": "e5f6"}})
+    inputs = {"panel": panel, "scores": {"version": VERSION, "fingerprint": "a1b2"}}
+    write_record(catalog, "metrics", MADE | {"inputs": inputs})
+    tree = ancestry(catalog, "metrics", Tree("metrics"))
+    assert tree.label == f"metrics {VERSION}  node evaluate  code 0718"
+    own, first, scores = tree.children
+    assert own.label == "params:evaluation e5f6"
+    assert first.label == f"panel {VERSION}  node panel  code 0718"
+    assert [branch.label for branch in first.children] == ["params:panel e5f6", "raw_prices raw0"]
+    _, again = scores.children
+    assert (again.label, again.children) == (f"panel {VERSION} (see above)", [])
+
+
 def test_a_record_is_read_as_it_was_written(catalog: DataCatalog, tmp_path: Path) -> None:
     record = read_record(tmp_path / "metrics.json" / VERSION)
     assert record == {"artifact": "metrics", "version": VERSION, **MADE}

@@ -81,7 +81,7 @@ def test_how_many_codes_matched_is_said(tmp_path: Path, caplog: pytest.LogCaptur
     said = result.report["reading"]["listings"]
     assert (said["codes"], said["matched"]) == (2, 1)
     assert said["notes"][0] == "listings: 1 of 2 codes of the prices have a row"
-    for line in ("1 of 2 codes of the prices have a row", "1 codes have no row, such as B", "no market is known"):
+    for line in ("1 of 2 codes of the prices have a row", "1 code has no row, such as B", "no market is known"):
         assert line in caplog.text
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from markupsafe import escape
 
 from atft_pipeline.prices.ingest import IngestConfig, ingest
 from atft_pipeline.reporting.cells import leaves, number
@@ -43,6 +44,25 @@ def test_names_from_the_prices_are_escaped(tmp_path: Path) -> None:
     assert "<b>prices" not in page
 
 
+def test_what_was_read_is_no_remark_and_parameters_that_are_set_are_written_out(tmp_path: Path) -> None:
+    path = tmp_path / "prices.parquet"
+    raw_market(25, 90).write_parquet(path)
+    report = ingest(path, None, IngestConfig()).report
+    read = report["reading"]["notes"][0]
+    sound = without_scripts(quality_page({**report, "remarks": []}))
+    head, _, rest = sound.partition("<h2>Worth a look</h2>")
+    assert f"<li>{escape(read)}</li>" in head
+    assert rest.lstrip().startswith("<ul><li>nothing</li></ul>")
+    page = without_scripts(quality_page({**report, "remarks": ["No listing <is> there."]}))
+    assert (
+        page.partition("<h2>Worth a look</h2>")[2].lstrip().startswith("<ul><li>No listing &lt;is&gt; there.</li></ul>")
+    )
+    assert "<dt>universe.min_dollar_volume</dt><dd>500,000</dd>" in page
+    assert "<dt>prices.columns" not in page
+    assert "<dd></dd>" not in page
+    assert "<dd>–</dd>" not in page
+
+
 def test_names_of_a_prepared_table_are_escaped() -> None:
     page = quality_page(prepared(coverage={"<b>full": 1.0}, left_out=["<i>Name"], source="<u>table"))
     assert not re.search("<b>full|<i>|<u>", page)
@@ -69,6 +89,12 @@ def test_the_contents_lead_to_every_section_and_nowhere_else() -> None:
 def test_values_are_written_for_people() -> None:
     given = (None, True, False, 1234567, 0.123456789, 1e-5, "a", [1, 0.5])
     assert [number(value) for value in given] == ["–", "yes", "no", "1,234,567", "0.12346", "1e-05", "a", "1, 0.5"]
+    assert [number(value) for value in (5e5, 1.5e6, 99_999.0, -2e9)] == [
+        "500,000",
+        "1,500,000",
+        "99,999",
+        "-2,000,000,000",
+    ]
     assert leaves({"a": {"b": 1, "c": {}}, "d": 2}) == {"a.b": 1, "d": 2}
     assert leaves(3) == {"value": 3}
 

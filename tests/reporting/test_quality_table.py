@@ -62,7 +62,7 @@ def test_large_moves_that_stay_are_named(tmp_path: Path) -> None:
     frame = scaled(FRAME, (pl.col("Code") == "C05") & (pl.col("Date") >= days[80]), 6.0)
     frame = scaled(frame, (pl.col("Code") == "C05") & (pl.col("Date") == days[80]), 1.0, 90.0)
     (remark,) = [line for line in report(frame, tmp_path)["remarks"] if "The universe keeps" in line]
-    assert f"The universe keeps 1 moves by a factor of 4 on large volume: C05 on {days[80]} (+" in remark
+    assert f"The universe keeps 1 move by a factor of 4 on large volume: C05 on {days[80]} (+" in remark
 
 
 def test_a_last_session_that_has_not_arrived_is_told(tmp_path: Path) -> None:

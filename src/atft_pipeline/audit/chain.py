@@ -1,6 +1,7 @@
 """The chain from raw prices to scores as replaceable steps, and one run of it."""
 
 import datetime as dt
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -108,9 +109,7 @@ def real_steps(
         )
 
     return Steps(
-        ingest=partial(_prepared, config.prices)
-        if config.prepared.returns
-        else lambda prices, listings: ingest(prices, listings, config),
+        ingest=partial(_prepared, config.prices) if config.prepared.returns else partial(_ingest, config),
         features=write_features,
         panel=write_panel,
         graphs=write_graphs,
@@ -148,6 +147,17 @@ def build_world(
         wanted = np.flatnonzero(panel.dates <= last)[-days:]
         scores = steps.score(panel, graphs, wanted.tolist())
     return World(result.prices, pl.read_parquet(folder / "features" / "*.parquet"), panel, graphs, scores)
+
+
+def _ingest(config: IngestConfig, prices: Path, listings: Path | None) -> IngestResult:
+    """Ingest without its information, which would tell of codes that only the scrambled prices have."""
+    log = logging.getLogger(ingest.__module__.rpartition(".")[0])
+    before = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        return ingest(prices, listings, config)
+    finally:
+        log.setLevel(before)
 
 
 def _prepared(config: PricesConfig, table: Path, listings: Path | None) -> IngestResult:

@@ -106,11 +106,11 @@ def run_benchmark(
     tiny = workload if settings.scale == "tiny" else build_workload(SCALES["tiny"], here)
     small = SCALES["tiny"].experiment(runtime)
     if full:
-        _note(report, check_no_waits(tiny, small))
+        report.checks.append(check_no_waits(tiny, small))
         for check in check_scores(tiny, small):
-            _note(report, check)
+            report.checks.append(check)
         if checkout is not None and here.type == "cuda":
-            _note(report, run_tests(checkout, max(min(0.3 * left(), 150), 1)))
+            report.checks.append(run_tests(checkout, max(min(0.3 * left(), 150), 1)))
     report.flops_per_sample = flops_per_sample(workload, experiment, Variant("flops", EAGER))
     wanted = [variant for variant in (DEFAULT, *VARIANTS) if _is_wanted(variant, settings, here)]
     for variant in wanted:
@@ -127,7 +127,7 @@ def run_benchmark(
                 log.info("an epoch takes %.1f s by the measured steps", report.epoch["extrapolated_seconds"])
                 report.kernels = _kernels(trainer)
     if any(row.name == PLAIN.name and not row.error for row in report.variants):
-        _note(report, _check_losses(report.variants))
+        report.checks.append(_check_losses(report.variants))
     report.seconds = _since(began)
     return asdict(report)
 
@@ -235,11 +235,6 @@ def _sizes(workload: Workload) -> dict[str, Any]:
         "windows": workload.windows,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
-
-
-def _note(report: Report, check: Check) -> None:
-    report.checks.append(check)
-    log.info("%s  %s: %s", "passed" if check.passed else "FAILED", check.name, check.detail)
 
 
 def _since(start: float) -> float:

@@ -185,14 +185,13 @@ def write_record(catalog: CatalogProtocol[Any, Any], name: str, record: Mapping[
         replace_text(folder / LINEAGE, json.dumps(document, indent=2) + "\n")
 
 
-def ancestry(catalog: CatalogProtocol[Any, Any], name: str, tree: Tree, version: str | None = None) -> Tree:
-    """Fill a tree with the recorded inputs of a version and theirs.
+def ancestry(catalog: CatalogProtocol[Any, Any], name: str, tree: Tree) -> Tree:
+    """Fill a tree with the recorded inputs of the newest version and theirs, those of each version once.
 
     Args:
         catalog: of the project.
         name: of the artifact.
         tree: node that stands for it; its label is completed.
-        version: which one; ``None`` = the newest.
 
     Raises:
         ArtifactError: the artifact is unknown or was never saved.
@@ -207,28 +206,39 @@ def ancestry(catalog: CatalogProtocol[Any, Any], name: str, tree: Tree, version:
     if newest is None:
         msg = f"{name} was never saved ({dataset.shown_path})"
         raise ArtifactError(msg)
-    folder = newest if version is None else newest.parent / version
-    record = read_record(folder)
-    if not record:
-        tree.label = f"{name} {folder.name}"
-        tree.add("no lineage was recorded")
-        return tree
-    tree.label = f"{name} {folder.name}  node {record['node']}  code {record['code'][:10]}"
-    _grow(catalog, record, tree)
+    _grow(catalog, name, newest, tree, set())
     return tree
 
 
-def _grow(catalog: CatalogProtocol[Any, Any], record: Mapping[str, Any], tree: Tree) -> None:
-    """Add the parameters and inputs of a record to a tree."""
+def _grow(catalog: CatalogProtocol[Any, Any], name: str, folder: Path, tree: Tree, told: set[Path]) -> None:
+    """Add what the lineage of a version says to a tree, unless that version was told already."""
+    tree.label = f"{name} {folder.name}"
+    if folder in told:
+        tree.label += " (see above)"
+        return
+    told.add(folder)
+    record = read_record(folder)
+    if not record:
+        tree.add("no lineage was recorded")
+        return
+    tree.label += f"  node {record['node']}  code {record['code'][:10]}"
+    _grow_inputs(catalog, record, tree, told)
+
+
+def _grow_inputs(catalog: CatalogProtocol[Any, Any], record: Mapping[str, Any], tree: Tree, told: set[Path]) -> None:
+    """Add the parameters and inputs of a record to a tree; a folder to work in has no contents and is no input."""
     for parameter, fingerprint in record["parameters"].items():
         tree.add(f"{parameter} {fingerprint[:10]}")
     for key, entry in record["inputs"].items():
-        branch = tree.add(f"{key} {entry['fingerprint'][:10]}")
-        if entry["version"]:
-            ancestry(catalog, key, branch, entry["version"])
+        dataset = catalog.get(key)
+        if entry["version"] and isinstance(dataset, AtomicDataset):
+            _grow(catalog, key, dataset.folder_of(entry["version"]), tree.add(key), told)
         elif "made" in entry:
-            branch.label = f"{key} (in memory)  node {entry['made']['node']}  code {entry['made']['code'][:10]}"
-            _grow(catalog, entry["made"], branch)
+            made = entry["made"]
+            branch = tree.add(f"{key} (in memory)  node {made['node']}  code {made['code'][:10]}")
+            _grow_inputs(catalog, made, branch, told)
+        elif entry["fingerprint"]:
+            tree.add(f"{key} {entry['fingerprint'][:10]}")
 
 
 def check(

@@ -11,7 +11,7 @@ from atft_pipeline.prices.reading.config import PricesConfig
 from atft_pipeline.prices.reading.dates import parse_dates
 from atft_pipeline.prices.reading.files import Table, find_files, one_line, open_tables
 from atft_pipeline.prices.reading.names import key
-from atft_pipeline.prices.reading.record import Matching
+from atft_pipeline.prices.reading.record import Matching, counted
 
 # What calls itself a fund in its sector or market.
 FUNDS = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b"
@@ -133,10 +133,12 @@ def match_listings(table: pl.DataFrame, codes: pl.Series) -> tuple[pl.DataFrame,
         prices = prices.filter(~pl.col("Code").is_in([code for code, _ in pairs]))
         if pairs:
             what = "but for case, zeros or punctuation" if form == "plain" else "but for the market"
-            notes.append(f"{len(pairs)} codes match {what}, such as {pairs[0][0]} and {pairs[0][1]}")
+            matching = counted(len(pairs), "code matches", "codes match")
+            notes.append(f"{matching} {what}, such as {pairs[0][0]} and {pairs[0][1]}")
     if prices.height and table.height:
         shown = ", ".join(prices["Code"].head(3))
-        notes.append(f"{prices.height} codes have no row, such as {shown}; their sector and market are unknown")
+        without = counted(prices.height, "code has no row", "codes have no row")
+        notes.append(f"{without}, such as {shown}; sector and market are unknown there")
     empty = [name for name in ("sector", "market") if table.height and table[name].null_count() == table.height]
     notes += [f"no {name} is known: the listings have no column of it" for name in empty]
     matched = table.with_columns(pl.col("Code").replace(renamed))

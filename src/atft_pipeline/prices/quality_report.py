@@ -8,6 +8,7 @@ import polars as pl
 
 from atft_pipeline.config import to_mapping
 from atft_pipeline.prices.cleaning.clean import Cleaned
+from atft_pipeline.prices.reading.record import counted
 from atft_pipeline.prices.tails import SIZES, one_day_returns, tail_counts
 from atft_pipeline.prices.universe import DOLLAR_VOLUME_WINDOW, REASONS
 
@@ -185,8 +186,8 @@ def _calendar(sessions: pl.DataFrame) -> dict[str, Any]:
 
 
 def _at_least(large: list[Any]) -> str:
-    """Say how many, of a list that is cut off."""
-    return f"{len(large)} or more" if len(large) == EXTREMES else str(len(large))
+    """Say how many moves, of a list that is cut off."""
+    return f"{len(large)} or more moves" if len(large) == EXTREMES else counted(len(large), "move", "moves")
 
 
 def _remarks(report: dict[str, Any]) -> list[str]:
@@ -221,10 +222,11 @@ def _remarks(report: dict[str, Any]) -> list[str]:
     large = [found for found in report["returns"]["largest_in_universe"] if not 1 / LARGE < 1 + found["move"] < LARGE]
     if large:
         told = ", ".join(f"{found['Listing']} on {found['Date']} ({found['move']:+.0%})" for found in large[:3])
-        remarks.append(f"The universe keeps {_at_least(large)} moves by a factor of {LARGE:g} on large volume: {told}.")
+        remarks.append(f"The universe keeps {_at_least(large)} by a factor of {LARGE:g} on large volume: {told}.")
     calendar = report["calendar"]
     if calendar["hole_count"]:
-        remarks.append(f"The calendar has {calendar['hole_count']} gaps longer than {LONG_WEEKEND} days.")
+        holes = counted(calendar["hole_count"], "gap", "gaps")
+        remarks.append(f"The calendar has {holes} longer than {LONG_WEEKEND} days.")
     for last in calendar["last"]:
         if last["usual"] is not None and last["rows"] < report["settings"]["min_delivered"] * last["usual"]:
             remarks.append(
@@ -232,7 +234,8 @@ def _remarks(report: dict[str, Any]) -> list[str]:
                 f"{last['usual']:,.0f}: its prices look unfinished; ingest again when they are complete."
             )
     if calendar["thin_count"]:
-        remarks.append(f"{calendar['thin_count']} sessions have less than {THIN_SHARE:.0%} of the usual rows.")
+        thin = counted(calendar["thin_count"], "session has", "sessions have")
+        remarks.append(f"{thin} less than {THIN_SHARE:.0%} of the usual rows.")
     if sum(calendar["weekdays"][5:]):
-        remarks.append(f"{sum(calendar['weekdays'][5:])} sessions fall on a weekend.")
+        remarks.append(f"{counted(sum(calendar['weekdays'][5:]), 'session falls', 'sessions fall')} on a weekend.")
     return remarks

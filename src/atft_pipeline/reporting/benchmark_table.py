@@ -19,7 +19,7 @@ def benchmark_table(found: dict[str, Any]) -> str:
     machine, sizes = found["machine"], found["workload"]
     head = (
         f"{machine['device']}, torch {machine['torch']}; {machine['matmul_dtype']} products "
-        f"{machine['matmul_flops'] / 1e12:,.1f} TFLOP/s, copies {machine['copy_bytes'] / 1e9:,.0f} GB/s; "
+        f"{digits(machine['matmul_flops'] / 1e12)} TFLOP/s, copies {digits(machine['copy_bytes'] / 1e9)} GB/s; "
         f"{found['scale']}: {sizes['windows']:,} windows, {sizes['parameters']:,} parameters"
     )
     checks = [
@@ -31,6 +31,11 @@ def benchmark_table(found: dict[str, Any]) -> str:
     if found["left_out"]:
         below.append(f"no time was left for: {', '.join(found['left_out'])}")
     return terminal_text([head, *checks, _variants_table(found), *below])
+
+
+def digits(value: float) -> str:
+    """Write a number with three digits at least."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _variants_table(found: dict[str, Any]) -> Table:

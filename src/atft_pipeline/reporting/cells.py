@@ -1,13 +1,15 @@
 """Numbers as they stand in the cells of pages and tables."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 UNDEFINED = "–"
+WHOLE = 99_999.5
 
 
 def number(value: Any) -> str:
-    """Write any value: five digits of a fraction, thousands apart, yes and no, a dash for nothing."""
+    """Write any value: five digits, all of a large number, thousands apart, yes and no, a dash for nothing."""
     if value is None:
         return UNDEFINED
     if isinstance(value, bool):
@@ -16,7 +18,10 @@ def number(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, list | tuple):
         return ", ".join(number(item) for item in value)
-    return f"{value:,.5g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    # From here on the general form has exponents.
+    return f"{value:,.0f}" if WHOLE <= abs(value) < math.inf else f"{value:,.5g}"
 
 
 def fixed(value: float | None, form: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from atft_pipeline.reporting.cells import leaves
 from atft_pipeline.reporting.page import render
 from atft_pipeline.reporting.quality_figures import quality_figures
 
@@ -21,5 +22,6 @@ def quality_page(report: dict[str, Any]) -> str:
         "quality",
         quality_figures(report),
         report=report,
-        remarks=[*reading["notes"], *(reading["listings"] or {"notes": []})["notes"], *report["remarks"]],
+        settings={name: value for name, value in leaves(report["settings"]).items() if value not in (None, "", [])},
+        read=[*reading["notes"], *(reading["listings"] or {"notes": []})["notes"]],
     )

@@ -6,6 +6,11 @@ from typing import Any
 import polars as pl
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Write a number with the words of one, or of several: ``1 code has``, ``2 codes have``."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
 @dataclass(frozen=True)
 class Reading:
     """How prices were read.
@@ -28,9 +33,7 @@ class Reading:
 
     def line(self) -> str:
         """Say in one line what was read."""
-        return (
-            f"prices: {self.files} file{'s' * (self.files != 1)}, columns as of {self.preset}, Close from {self.close}"
-        )
+        return f"prices: {counted(self.files, 'file', 'files')}, columns as of {self.preset}, Close from {self.close}"
 
 
 class Notes:
