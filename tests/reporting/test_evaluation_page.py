@@ -1,6 +1,8 @@
 import re
+from pathlib import Path
 
 import polars as pl
+import pytest
 
 from atft_pipeline.config import to_mapping
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
@@ -8,6 +10,7 @@ from atft_pipeline.reporting.cells import estimate, money
 from atft_pipeline.reporting.evaluation_figures import all_figures
 from atft_pipeline.reporting.evaluation_page import report_page
 from atft_pipeline.reporting.evaluation_table import results_table
+from tests.browser import open_page
 from tests.evaluation.test_evaluate import predictions
 
 
@@ -78,3 +81,16 @@ def test_cells() -> None:
     assert estimate(None) == "–"
     assert money({"mean": 3.2e6, "se": 2e5}) == "3.2 ± 0.2 M"
     assert money({"mean": 4.5e4, "se": None}) == "45.0 k"
+
+
+@pytest.mark.slow
+def test_all_metrics_of_a_horizon_fit_a_window_of_1280_pixels(tmp_path: Path) -> None:
+    text = page(predictions().with_columns(lightgbm_1=-pl.col("ridge_1")))
+    assert "model+lightgbm" in text
+    measure = (
+        'const w=document.querySelector(".dense").parentNode;document.body.id=`${w.scrollWidth-w.clientWidth} over`'
+    )
+    path = tmp_path / "page.html"
+    path.write_text(text.replace("</body>", f"<script>{measure}</script></body>"), encoding="utf-8")
+    shown, _ = open_page(path.as_uri(), tmp_path / "browser", "--window-size=1280,900")
+    assert '<body id="0 over">' in shown
