@@ -16,7 +16,7 @@ from atft_pipeline.benchmark.workload import PRODUCTION, SCALES, build_workload
 from atft_pipeline.config import from_mapping
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.model.config import ModelConfig
-from atft_pipeline.reporting.benchmark_table import benchmark_table
+from atft_pipeline.reporting.benchmark_table import benchmark_table, digits
 from atft_pipeline.training.config import RuntimeConfig
 
 CPU = torch.device("cpu")
@@ -56,6 +56,16 @@ def test_the_report_for_a_gpu_runs_on_a_cpu(tmp_path: Path, capsys: pytest.Captu
     for word in ("not measured  attention flash", "passed  equal scores twice", " x eager", "measured whole"):
         assert word in printed
     assert (printed + told).count("first losses against eager float32") == 1
+
+
+def test_small_and_large_rates_have_digits() -> None:
+    assert [digits(value) for value in (0.00312, 0.25, 12.34, 781.2, 4261.0)] == [
+        "0.00312",
+        "0.25",
+        "12.3",
+        "781",
+        "4,261",
+    ]
 
 
 def test_what_time_does_not_allow_is_named() -> None:

@@ -37,7 +37,7 @@ def test_the_table_tells_rows_rules_reasons_and_every_remark(tmp_path: Path) -> 
     assert f"duplicate_keys 1 1 C04 {last_day}" in words
     assert f"impossible_moves 1 1 C03 {last_day}" in words
     assert "out: history too short 1,475" in words
-    assert "look: Prices of 1 codes moved as no stock did: 1 days voided, 0 new listings begun; the largest" in words
+    assert "look: Prices of 1 code moved as no stock did: 1 day voided, 0 new listings begun; the largest" in words
     assert len(found["remarks"]) == text.count("look: ")
 
 

@@ -43,7 +43,7 @@ def test_a_print_no_stock_made_is_voided_on_any_volume(factor: float, volume: fl
     assert cleaned.prices.filter(at(day))["Close"].item() is None
     assert "C01@2" not in cleaned.prices["Listing"].to_list()
     assert worst(cleaned) < 1.5
-    assert note(cleaned).startswith("Prices of 1 codes moved as no stock did: 1 days voided, 0 new listings begun; ")
+    assert note(cleaned).startswith("Prices of 1 code moved as no stock did: 1 day voided, 0 new listings begun; ")
     assert f"C01 on {DAYS[day]}" in note(cleaned)
 
 
@@ -116,4 +116,4 @@ def test_a_price_far_from_the_close_of_its_day_is_voided_alone(name: str, factor
     row = cleaned.prices.filter(at(120)).row(0, named=True)
     assert row[name] is None
     assert row["Close"] == FRAME.filter(at(120))["Close"].item()
-    assert "1 days were off their Close by a factor of 20" in note(cleaned)
+    assert "1 day was off its Close by a factor of 20" in note(cleaned)

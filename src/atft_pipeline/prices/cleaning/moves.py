@@ -20,6 +20,7 @@ from atft_pipeline.prices.cleaning.rules import (
     is_off,
 )
 from atft_pipeline.prices.reading.names import PRICE_COLUMNS
+from atft_pipeline.prices.reading.record import counted
 
 # A move by this factor is believed only on so many times the usual volume (up), the usual turnover in money (down).
 LARGE = 2.8
@@ -45,8 +46,8 @@ def impossible_moves(frame: pl.DataFrame) -> Touched:
     found = _judge(far.frame)
     note = ""
     if far.rows.height:
-        days = far.rows.height
-        note = f"Open, High or Low of {days:,} days were off their Close by a factor of {IMPOSSIBLE:g} or more."
+        days = counted(far.rows.height, "day was off its", "days were off their")
+        note = f"Open, High or Low of {days} Close by a factor of {IMPOSSIBLE:g} or more."
     if found.is_empty():
         return Touched(far.frame, far.rows, note)
     marked = far.frame.with_row_index("_row").join(found, on="_row", how="left", maintain_order="left").drop("_row")
@@ -142,6 +143,7 @@ def _told(named: pl.DataFrame) -> str:
     told = ", ".join(f"{code} on {day} (x{moved:.4g})" for code, day, moved in worst)
     voided = named.filter(pl.col("_what") == VOID).height
     return (
-        f"Prices of {named['Code'].n_unique():,} codes moved as no stock did: {voided:,} days voided, "
-        f"{named.height - voided:,} new listings begun; the largest: {told}."
+        f"Prices of {counted(named['Code'].n_unique(), 'code', 'codes')} moved as no stock did: "
+        f"{counted(voided, 'day', 'days')} voided, {counted(named.height - voided, 'new listing', 'new listings')} "
+        f"begun; the largest: {told}."
     )
