@@ -15,7 +15,7 @@ from atft_pipeline.pipelines.hpo.nodes import FinishedStudy, report_study, tabul
 from atft_pipeline.pipelines.hpo.pipeline import create_pipeline
 from atft_pipeline.pipelines.hpo.winner import with_winner
 from atft_pipeline.pipelines.parameters import Params
-from atft_pipeline.tuning.callbacks import Outcome
+from atft_pipeline.tuning.callbacks import TrialOutcome
 from atft_pipeline.tuning.report import DRY
 from tests.project import kedro, kedro_ok, make_project, newest
 from tests.tuning.postgres import server
@@ -180,7 +180,7 @@ def write_winner(project: Path, text: str) -> None:
 def test_the_table_is_saved_though_no_trial_completed(tmp_path: Path) -> None:
     """It belongs to a node of its own, which the report, and its one line, come after."""
     url, config = f"sqlite:///{tmp_path}/optuna.db", search_config(2)
-    failing = Script(tmp_path, act=lambda slot: Outcome("FAILED", f"epoch 1: the loss is nan in slot {slot}"))
+    failing = Script(tmp_path, act=lambda slot: TrialOutcome("FAILED", f"epoch 1: the loss is nan in slot {slot}"))
     scripted(url, config, tmp_path, failing).run()
     finished = FinishedStudy("study", "fingerprint", tmp_path)
     table, returns = tabulate_study(finished, url, Params(config))

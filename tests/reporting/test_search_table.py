@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from atft_pipeline.reporting.search_table import LiveTable, duration
-from atft_pipeline.tuning.callbacks import Outcome, TrialStart
+from atft_pipeline.tuning.callbacks import TrialOutcome, TrialStart
 from tests.tuning.studies import complete
 
 
@@ -21,7 +21,7 @@ def test_the_live_table_shows_state_value_epoch_eta_and_best() -> None:
         half = draw(table)
         table.on_outcome(begun(0), complete(0.15))
         table.on_trial(begun(1))
-        table.on_outcome(begun(1), Outcome("FAILED", "epoch 1: the loss is nan"))
+        table.on_outcome(begun(1), TrialOutcome("FAILED", "epoch 1: the loss is nan"))
     done = draw(table)
     for expected in ["0 default", "RUNNING", "+0.1200", "1/3", "2:02", "none yet"]:
         assert expected in half

@@ -15,7 +15,7 @@ from atft_pipeline.splits.split import Split, single_split
 from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.targets import TargetsConfig
-from atft_pipeline.tuning.callbacks import Outcome, StudyCallback
+from atft_pipeline.tuning.callbacks import StudyCallback, TrialOutcome
 from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
 from atft_pipeline.tuning.database import open_storage
 from atft_pipeline.tuning.guard import blank_test_days, without_test
@@ -74,10 +74,12 @@ def worker(
 class Script:
     """An objective without training: every epoch sleeps; what a point is worth is a function of it."""
 
-    def __init__(self, folder: Path, seconds: float = 0.0, act: Callable[[int], Outcome | None] | None = None) -> None:
+    def __init__(
+        self, folder: Path, seconds: float = 0.0, act: Callable[[int], TrialOutcome | None] | None = None
+    ) -> None:
         self.folder, self.seconds, self.act = folder, seconds, act
 
-    def __call__(self, _trial: Any, start: Any, _experiment: Experiment, _slowest: float | None) -> Outcome:
+    def __call__(self, _trial: Any, start: Any, _experiment: Experiment, _slowest: float | None) -> TrialOutcome:
         for _ in range(start.epochs):
             time.sleep(self.seconds)
         found = self.act(start.slot) if self.act else None
@@ -86,9 +88,9 @@ class Script:
     def delete_weights(self, number: int, *, keep: bool) -> None: ...
 
 
-def complete(value: float, **facts: Any) -> Outcome:
+def complete(value: float, **facts: Any) -> TrialOutcome:
     known = {"best_rank_ic": value, "best_epoch": 1, "epochs": 2, "daily_rank_ic": [value, value / 2, 0.0]}
-    return Outcome("COMPLETE", "", (value,), (), {**known, **facts}, {})
+    return TrialOutcome("COMPLETE", "", (value,), (), {**known, **facts}, {})
 
 
 def scripted(

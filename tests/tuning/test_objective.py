@@ -14,7 +14,7 @@ from atft_pipeline.errors import ConfigError, Interrupted, TrainingError
 from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, TrainingConfig
 from atft_pipeline.training.loop import fit
 from atft_pipeline.tuning import samplers
-from atft_pipeline.tuning.callbacks import Outcome, TrialStart
+from atft_pipeline.tuning.callbacks import TrialOutcome, TrialStart
 from atft_pipeline.tuning.config import DimensionConfig
 from atft_pipeline.tuning.limits import Deadline, TimeLimitError
 from atft_pipeline.tuning.objective import MARKER, SharedData, mark, planned, remove_trial
@@ -37,14 +37,14 @@ class Recorder:
 
     def __init__(self) -> None:
         self.epochs: list[tuple[int, int]] = []
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[TrialOutcome] = []
 
     def on_trial(self, _trial: TrialStart, /) -> None: ...
 
     def on_epoch(self, trial: TrialStart, record: Mapping[str, Any], /) -> None:
         self.epochs.append((trial.number, record["epoch"]))
 
-    def on_outcome(self, _trial: TrialStart, outcome: Outcome, /) -> None:
+    def on_outcome(self, _trial: TrialStart, outcome: TrialOutcome, /) -> None:
         self.outcomes.append(outcome)
 
 
@@ -158,7 +158,7 @@ def test_a_programming_error_stops_the_study_loudly(shared_data: SharedData, tmp
     [(KeyboardInterrupt(), "^$"), (Interrupted("resume the training"), "go on with the same kedro run")],
 )
 def test_an_interrupted_trial_is_tried_again(tmp_path: Path, stop: BaseException, line: str) -> None:
-    def interrupt(slot: int) -> Outcome | None:
+    def interrupt(slot: int) -> TrialOutcome | None:
         if slot == 1:
             raise stop
         return None

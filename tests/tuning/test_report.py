@@ -10,7 +10,7 @@ from atft_pipeline.errors import ArtifactError
 from atft_pipeline.reporting.search_table import checks_table
 from atft_pipeline.reporting.study_figures import FIGURES, study_figures
 from atft_pipeline.tuning.acceptance import acceptance_checks
-from atft_pipeline.tuning.callbacks import Outcome
+from atft_pipeline.tuning.callbacks import TrialOutcome
 from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
 from atft_pipeline.tuning.report import (
     DRY,
@@ -31,12 +31,12 @@ VALUES = [0.10, 0.30, -0.20, 0.20, 0.0]
 def finished(folder: Path) -> tuple[Worker, HpoConfig]:
     """Slot 2 is pruned after one epoch of two, slot 4 fails; slot 1 wins."""
 
-    def act(slot: int) -> Outcome:
+    def act(slot: int) -> TrialOutcome:
         if slot == 2:
             facts = {"epochs": 1, "best_rank_ic": -0.2, "best_epoch": 1, "daily_rank_ic": [-0.1, -0.3, -0.2]}
-            return Outcome("PRUNED", "pruned after epoch 1", (), (), facts)
+            return TrialOutcome("PRUNED", "pruned after epoch 1", (), (), facts)
         if slot == 4:
-            return Outcome("FAILED", "epoch 1: the loss is nan", (), (), {"epochs": 1})
+            return TrialOutcome("FAILED", "epoch 1: the loss is nan", (), (), {"epochs": 1})
         series = [VALUES[slot] + 0.1, VALUES[slot] - 0.1, VALUES[slot]]
         return complete(VALUES[slot], daily_rank_ic=series, batch_size=32, accumulation=2)
 
@@ -59,9 +59,9 @@ def test_the_table_holds_every_trial_with_its_state_and_point(tmp_path: Path) ->
 def test_the_returns_of_the_trials_stand_side_by_side(tmp_path: Path) -> None:
     days = ["2020-01-02", "2020-01-03"]
 
-    def act(slot: int) -> Outcome:
+    def act(slot: int) -> TrialOutcome:
         if slot == 1:
-            return Outcome("FAILED", "epoch 1: the loss is nan", (), (), {"epochs": 1})
+            return TrialOutcome("FAILED", "epoch 1: the loss is nan", (), (), {"epochs": 1})
         return complete(0.1, portfolio_days=days, portfolio_returns=[0.01 * slot, -0.02])
 
     config = search_config(3)
@@ -109,7 +109,7 @@ def test_the_winners_yaml_is_a_whole_configuration_of_training(tmp_path: Path) -
 
 def test_a_study_without_a_completed_trial_has_no_winner(tmp_path: Path) -> None:
     config = search_config(1)
-    script = Script(tmp_path, act=lambda _: Outcome("FAILED", "collapsed"))
+    script = Script(tmp_path, act=lambda _: TrialOutcome("FAILED", "collapsed"))
     made = scripted(f"sqlite:///{tmp_path}/optuna.db", config, tmp_path, script)
     made.run()
     with pytest.raises(

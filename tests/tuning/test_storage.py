@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.reporting.search_table import TrialLog
 from atft_pipeline.tuning import database, study
-from atft_pipeline.tuning.callbacks import Outcome
+from atft_pipeline.tuning.callbacks import TrialOutcome
 from atft_pipeline.tuning.database import BROKEN, explained, open_storage
 from atft_pipeline.tuning.report import trial_table
 from atft_pipeline.tuning.samplers import quiet
@@ -233,7 +233,7 @@ def test_a_worker_that_slept_past_its_grace_drops_its_result_and_goes_on(
     other = scripted(sqlite(tmp_path), search_config(3), tmp_path)
     woken: list[int] = []
 
-    def sleep(slot: int) -> Outcome | None:
+    def sleep(slot: int) -> TrialOutcome | None:
         if slot == 1 and not woken:
             woken.append(slot)
             with quiet():
@@ -256,7 +256,7 @@ def test_a_callback_of_a_trial_that_was_taken_over_ends_the_training(tmp_path: P
     made = scripted(sqlite(tmp_path), search_config(2), tmp_path)
 
     class Slept(Script):
-        def __call__(self, trial: Any, start: Any, settings: Any, slowest: float | None) -> Outcome:
+        def __call__(self, trial: Any, start: Any, settings: Any, slowest: float | None) -> TrialOutcome:
             if not start.retry and start.slot == 0:
                 with quiet():
                     made.shared.study.tell(trial.number, state=TrialState.FAIL)
@@ -272,7 +272,7 @@ def test_interrupts_exhaust_no_slot_and_kills_leave_a_reason(tmp_path: Path) -> 
     config = search_config(1)  # two retries
     stops = iter(range(5))
 
-    def interrupt(_: int) -> Outcome | None:
+    def interrupt(_: int) -> TrialOutcome | None:
         if next(stops, None) is not None:
             raise KeyboardInterrupt
         return None
@@ -316,7 +316,7 @@ def test_a_server_that_stays_away_ends_the_worker_and_the_study_goes_on(
     monkeypatch.setattr(study, "ATTEMPTS", 1)
     with cluster() as made:
 
-        def stop(slot: int) -> Outcome | None:
+        def stop(slot: int) -> TrialOutcome | None:
             if slot == 1:
                 made.stop()
             return None

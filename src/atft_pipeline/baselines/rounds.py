@@ -86,13 +86,13 @@ class TreeFold:
     of_all: float
     laid: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
-    def set_targets(self, targets: npt.NDArray[np.float32]) -> "Outcome":
+    def set_targets(self, targets: npt.NDArray[np.float32]) -> "FoldOutcome":
         """Learn one horizon's targets [n] from here on, and rank those of the held-out days."""
         label_rows(self.train, targets[self.kept_rows])
         laid = self.lay(targets[self.held_rows].astype(np.float64))
         known = np.isfinite(laid)
         known &= (known.sum(axis=1) >= MIN_LISTINGS)[:, None]
-        return Outcome(known, ranked(np.where(known, laid, np.nan)))
+        return FoldOutcome(known, ranked(np.where(known, laid, np.nan)))
 
     def lay(self, values: Floats) -> Floats:
         """Values of the held-out rows as days by listings; NaN elsewhere."""
@@ -101,7 +101,7 @@ class TreeFold:
         return plane
 
 
-class Outcome(NamedTuple):
+class FoldOutcome(NamedTuple):
     """Targets of held-out days: which cells are known, and their ranks within each day."""
 
     known: Booleans
@@ -145,7 +145,9 @@ def _part(binned: lgb.Dataset, rows: npt.NDArray[np.int32]) -> lgb.Dataset:
     return binned.subset(rows.tolist()).construct()
 
 
-def grow(folds: Sequence[TreeFold], outcomes: Sequence[Outcome], parameters: dict[str, Any], rounds: int) -> list[Size]:
+def grow(
+    folds: Sequence[TreeFold], outcomes: Sequence[FoldOutcome], parameters: dict[str, Any], rounds: int
+) -> list[Size]:
     """Grow every fold's trees side by side, until the held-out days have not ranked better for a while.
 
     Args:
@@ -179,7 +181,7 @@ def grow(folds: Sequence[TreeFold], outcomes: Sequence[Outcome], parameters: dic
     return found
 
 
-def _judge(booster: lgb.Booster, fold: TreeFold, outcome: Outcome) -> Floats:
+def _judge(booster: lgb.Booster, fold: TreeFold, outcome: FoldOutcome) -> Floats:
     """Daily RankIC of the trees so far on the fold's held-out days."""
     found: list[Floats] = []
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from atft_pipeline.progress import hidden_bars
 from atft_pipeline.reporting.console import table
 from atft_pipeline.tuning.acceptance import Check
-from atft_pipeline.tuning.callbacks import Outcome, TrialStart
+from atft_pipeline.tuning.callbacks import TrialOutcome, TrialStart
 
 log = logging.getLogger(__name__)
 COLOURS = {"RUNNING": "cyan", "COMPLETE": "green", "PRUNED": "yellow", "FAILED": "red"}
@@ -53,7 +53,7 @@ class TrialLog:
     def on_epoch(self, _trial: TrialStart, _record: Mapping[str, Any], /) -> None:
         """Leave epochs to the training's own line."""
 
-    def on_outcome(self, trial: TrialStart, outcome: Outcome) -> None:
+    def on_outcome(self, trial: TrialStart, outcome: TrialOutcome) -> None:
         """Say how the trial ended and which one leads."""
         if outcome.values and (self._best is None or outcome.values[0] > self._best[0]):
             self._best = (outcome.values[0], trial.number)
@@ -111,7 +111,7 @@ class LiveTable:
         line.value = max(float(record["val_rank_ic"]), -1.0 if line.value is None else line.value)
         self._draw()
 
-    def on_outcome(self, _trial: TrialStart, outcome: Outcome, /) -> None:
+    def on_outcome(self, _trial: TrialStart, outcome: TrialOutcome, /) -> None:
         """End a line."""
         line = self._lines[-1]
         line.state, line.note = outcome.state, outcome.reason

@@ -31,7 +31,7 @@ class TrialStart:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """How a trial ended.
 
     Attributes:
@@ -60,5 +60,5 @@ class StudyCallback(Protocol):
     def on_epoch(self, trial: TrialStart, record: Mapping[str, Any], /) -> None:
         """An epoch of a trial ended, with its numbers."""
 
-    def on_outcome(self, trial: TrialStart, outcome: Outcome, /) -> None:
+    def on_outcome(self, trial: TrialStart, outcome: TrialOutcome, /) -> None:
         """A trial ended."""

@@ -18,7 +18,7 @@ from atft_pipeline.lineage import hash_json
 from atft_pipeline.splits.split import Split
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.loop import fit
-from atft_pipeline.tuning.callbacks import Outcome, StudyCallback, TrialStart
+from atft_pipeline.tuning.callbacks import StudyCallback, TrialOutcome, TrialStart
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.limits import Deadline
 from atft_pipeline.tuning.skill import daily_skill
@@ -72,7 +72,7 @@ class Objective:
 
     def __call__(
         self, trial: optuna.trial.Trial, start: TrialStart, experiment: Experiment, slowest: float | None
-    ) -> Outcome:
+    ) -> TrialOutcome:
         """Train a trial.
 
         Args:
@@ -114,7 +114,7 @@ class Objective:
         """Folder of a trial's checkpoints."""
         return self.folder / f"trial-{number:04d}"
 
-    def _complete(self, checkpoint: Path, experiment: Experiment, callback: "TrialCallback") -> Outcome:
+    def _complete(self, checkpoint: Path, experiment: Experiment, callback: "TrialCallback") -> TrialOutcome:
         facts = callback.facts(experiment) | self._skill(checkpoint, experiment)
         facts[WEIGHTS] = f"{checkpoint.parent.name}/{checkpoint.name}"
         best = max(callback.history, key=lambda record: record[METRIC])
@@ -128,18 +128,18 @@ class Objective:
         values = tuple(float(known[name]) for name in names if name != "none")
         if not all(math.isfinite(value) for value in values):
             reason = f"the objective is undefined: {dict(zip(names, values, strict=False))}"
-            return Outcome("FAILED", reason, (), tuple(callback.history), facts, callback.card)
-        return Outcome("COMPLETE", "", values, tuple(callback.history), facts, callback.card)
+            return TrialOutcome("FAILED", reason, (), tuple(callback.history), facts, callback.card)
+        return TrialOutcome("COMPLETE", "", values, tuple(callback.history), facts, callback.card)
 
     def _ended(
         self, state: Any, reason: str, experiment: Experiment, start: TrialStart, callback: "TrialCallback"
-    ) -> Outcome:
+    ) -> TrialOutcome:
         """An outcome without a value; what its epochs showed is kept beside it."""
         facts = callback.facts(experiment)
         best = sorted(self.checkpoints(start.number).glob("*/best-*"))
         if state == "PRUNED" and best:
             facts |= self._skill(best[-1], experiment)
-        return Outcome(state, reason, (), tuple(callback.history), facts, callback.card)
+        return TrialOutcome(state, reason, (), tuple(callback.history), facts, callback.card)
 
     def _skill(self, checkpoint: Path, experiment: Experiment) -> dict[str, Any]:
         """Skill of the kept weights by validation day."""

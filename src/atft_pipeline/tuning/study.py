@@ -16,7 +16,7 @@ from atft_pipeline.errors import AtftError, Interrupted, TrainingError
 from atft_pipeline.lineage import hash_json
 from atft_pipeline.training.experiment import Experiment
 from atft_pipeline.tuning import database
-from atft_pipeline.tuning.callbacks import Outcome, StudyCallback, TrialStart
+from atft_pipeline.tuning.callbacks import StudyCallback, TrialOutcome, TrialStart
 from atft_pipeline.tuning.config import HpoConfig
 from atft_pipeline.tuning.database import BROKEN
 from atft_pipeline.tuning.objective import Objective, SharedData, planned
@@ -126,18 +126,18 @@ class Worker:
     ) -> None:
         """Let no trial stay open when an error or an interrupt ends it; the error goes on."""
         if isinstance(error, UpdateFinishedTrialError):
-            self._notify(start, Outcome("FAILED", TAKEN.format(database.GRACE)))
+            self._notify(start, TrialOutcome("FAILED", TAKEN.format(database.GRACE)))
         elif isinstance(error, BROKEN):
             # Nothing can be told now. Without signs of life the slot comes back.
-            self._notify(start, Outcome("FAILED", "the database broke off; the trial is tried again"))
+            self._notify(start, TrialOutcome("FAILED", "the database broke off; the trial is tried again"))
         elif isinstance(error, Exception):
             with suppress(UpdateFinishedTrialError, *BROKEN):
-                self.tell(start, Outcome("FAILED", stop_reason(error)))
+                self.tell(start, TrialOutcome("FAILED", stop_reason(error)))
         elif error is not None:
             with suppress(*BROKEN):
                 self.shared.give_back(start.number)
 
-    def tell(self, start: TrialStart, outcome: Outcome) -> None:
+    def tell(self, start: TrialStart, outcome: TrialOutcome) -> None:
         """Write an outcome into the study, tell the callbacks, and drop weights that do not lead.
 
         Raises:
@@ -150,7 +150,7 @@ class Worker:
             self.shared.study.tell(number, values, state=OPTUNA_STATE[outcome.state])
         self._notify(start, outcome)
 
-    def _notify(self, start: TrialStart, outcome: Outcome) -> None:
+    def _notify(self, start: TrialStart, outcome: TrialOutcome) -> None:
         for callback in self.callbacks:
             callback.on_outcome(start, outcome)
         with suppress(*BROKEN):
@@ -173,7 +173,7 @@ class Worker:
         return [trial for _, trial in slots(self.shared.study.get_trials(deepcopy=False))]
 
 
-def write_facts(shared: SharedStudy, number: int, outcome: Outcome) -> None:
+def write_facts(shared: SharedStudy, number: int, outcome: TrialOutcome) -> None:
     """Keep reason and facts beside a running trial."""
     facts: Mapping[str, Any] = {**outcome.facts, "run_card": dict(outcome.run_card)}
     trial_id = shared.storage.get_trial_id_from_study_id_trial_number(

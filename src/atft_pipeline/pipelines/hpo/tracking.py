@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from atft_pipeline.pipelines.tracking import tracked
 from atft_pipeline.pipelines.train.tracking import flatten, log_flat, numbers
-from atft_pipeline.tuning.callbacks import Outcome, TrialStart
+from atft_pipeline.tuning.callbacks import TrialOutcome, TrialStart
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
 
@@ -36,7 +36,7 @@ class MlflowTrials:
             mlflow.log_metrics(numbers(record), step=int(record["epoch"]))
 
     @tracked
-    def on_outcome(self, _trial: TrialStart, outcome: Outcome, /) -> None:
+    def on_outcome(self, _trial: TrialStart, outcome: TrialOutcome, /) -> None:
         """Log how the trial ended, and its run card."""
         if not self._open:
             return
