@@ -9,6 +9,7 @@ from markupsafe import escape
 
 from atft_pipeline.prices.ingest import IngestConfig, ingest
 from atft_pipeline.reporting.cells import leaves, number
+from atft_pipeline.reporting.quality_figures import rows_and_codes
 from atft_pipeline.reporting.quality_page import quality_page
 from atft_pipeline.reporting.run_card_page import card_page
 from tests.browser import browser, open_page
@@ -61,6 +62,15 @@ def test_what_was_read_is_no_remark_and_parameters_that_are_set_are_written_out(
     assert "<dt>prices.columns" not in page
     assert "<dd></dd>" not in page
     assert "<dd>–</dd>" not in page
+
+
+def test_codes_of_the_universe_are_drawn_beside_their_rows(tmp_path: Path) -> None:
+    path = tmp_path / "prices.parquet"
+    last = pl.col("Code") == "C24"
+    raw_market(25, 90).with_columns(Volume=pl.when(last).then(1.0).otherwise("Volume")).write_parquet(path)
+    drawn = rows_and_codes(ingest(path, None, IngestConfig()).report)
+    codes = {bar.name: list(bar.y) for bar in drawn.data[3:]}
+    assert codes == {"raw": [25], "clean": [25], "universe": [24]}
 
 
 def test_names_of_a_prepared_table_are_escaped() -> None:
