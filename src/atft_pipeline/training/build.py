@@ -75,17 +75,10 @@ def build_trainer(
     resident = data.resident or ResidentPanel.load(panel, experiment.residency, device)
     fingerprint = run_fingerprint(experiment, data, panel.meta, split, initial)
     store = StateStore(checkpoint_dir / fingerprint[:12], fingerprint)
-    shape = store.batch_shape if training.resume else None
-    if shape is not None:
-        experiment = experiment.with_batch_size(*shape)
-    elif experiment.batches.batch_size == "auto":
-        probe = BatchSizeProbe(network, module, fabric, runtime, resident, data.aligned, split.train, experiment.loss)
-        # Every process takes the first one's measurement.
-        experiment = experiment.with_batch_size(processes.all_gather(measured_batch_size(probe, experiment.batches))[0])
-    experiment = halved(experiment, halvings)
-    batches_of = partial(
-        DayBatches, resident, data.aligned, config=experiment.batches, fixed=runtime.compile.value != "none"
-    )
+    probe = BatchSizeProbe(network, module, fabric, runtime, resident, data.aligned, split.train, experiment.loss)
+    experiment = halved(sized(experiment, store, probe, processes), halvings)
+    fixed = runtime.compile.value != "none"
+    batches_of = partial(DayBatches, resident, data.aligned, config=experiment.batches, fixed=fixed)
     train_batches = batches_of(split.train, shuffle=True, seed=training.seed)
     validation_batches = batches_of(split.validation, shuffle=False, seed=0)
     check_accumulation(experiment.training, len(train_batches))
@@ -105,11 +98,7 @@ def build_trainer(
         optimizer_reason=built.reason,
         store=store,
         descent=Descent(panel, split, data.graphs_fingerprint),
-        state=TrainingState(
-            batch_size=experiment.batches.size,
-            accumulation=experiment.training.accumulation,
-            ema=_copies(network) if training.ema_decay else {},
-        ),
+        state=first_state(experiment, network),
         timer=PartTimer(device),
         processes=processes,
         began=began,
@@ -117,6 +106,26 @@ def build_trainer(
     trainer.sampler = _sampler(trainer)
     restore_or_clear(trainer)
     return trainer
+
+
+def sized(experiment: Experiment, store: StateStore, probe: BatchSizeProbe, processes: ProcessGroup) -> Experiment:
+    """The experiment with the batches of the run that it continues, or with measured ones where it asks for them."""
+    shape = store.batch_shape if experiment.training.resume else None
+    if shape is not None:
+        return experiment.with_batch_size(*shape)
+    if experiment.batches.batch_size == "auto":
+        # Every process takes the first one's measurement.
+        return experiment.with_batch_size(processes.all_gather(measured_batch_size(probe, experiment.batches))[0])
+    return experiment
+
+
+def first_state(experiment: Experiment, network: ATFTGATFAN) -> TrainingState:
+    """The state of a run before its first step."""
+    return TrainingState(
+        batch_size=experiment.batches.size,
+        accumulation=experiment.training.accumulation,
+        ema=_copies(network) if experiment.training.ema_decay else {},
+    )
 
 
 def build_network(
