@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import shlex
 import socket
@@ -10,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -182,12 +183,19 @@ def test_a_target_of_make_would_run_what_is_said(command: str) -> None:
     assert SHOWN[command] in shown.stdout
 
 
+def quiet_port() -> int:
+    """A free port below those that the system gives to connections: kedro-viz tries five by connecting to them."""
+    for port in random.sample(range(20_000, 30_000, 10), 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    pytest.fail("no free port from 20000 to 30000")
+
+
 @contextmanager
 def viz(project: Path) -> Iterator[str]:
     """Start ``kedro viz run`` on a free port of this machine; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = quiet_port()
     program = "from kedro.framework.cli import main; main()"
     command = [sys.executable, "-c", program, "viz", "run", "--no-browser", "--host=127.0.0.1", f"--port={port}"]
     log = project / "viz.log"
@@ -207,7 +215,8 @@ def viz(project: Path) -> Iterator[str]:
         yield address
     finally:
         # The server is a child of the command; both are of a group of their own.
-        os.killpg(server.pid, 15)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, 15)
         server.wait(timeout=30)
 
 
