@@ -15,7 +15,7 @@ from atft_pipeline.lineage import hash_bytes
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import train_epoch
-from atft_pipeline.training.experiment import Experiment
+from atft_pipeline.training.experiment import Experiment, TrainingRun
 from atft_pipeline.training.trainer import Trainer
 from atft_pipeline.tuning.config import DimensionConfig
 from atft_pipeline.tuning.objective import SharedData
@@ -62,7 +62,7 @@ def points(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 def trainer_of(settings_: Experiment, data: SharedData, folder: Path, batches: int) -> Trainer:
     training = replace(settings_.training, max_batches=batches).with_epochs(3)
     experiment = replace(settings_, training=training)
-    made = build_trainer(experiment, data.market, data.split, folder)
+    made = build_trainer(TrainingRun(experiment, data.market, data.split, folder))
     assert not made.store.folder.exists()
     return made
 

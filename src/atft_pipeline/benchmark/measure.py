@@ -20,7 +20,7 @@ from atft_pipeline.errors import AtftError
 from atft_pipeline.training.accumulator import MetricAccumulator
 from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import Clock, forward, train_group
-from atft_pipeline.training.experiment import Experiment
+from atft_pipeline.training.experiment import Experiment, TrainingRun
 from atft_pipeline.training.trainer import Trainer
 
 GIB = 2**30
@@ -60,7 +60,7 @@ def trainer_of(workload: Workload, base: Experiment, variant: Variant) -> Iterat
     """The objects of a training of a variant, in a folder that goes afterwards."""
     data = workload.data(variant.change.get("residency", "device"))
     with tempfile.TemporaryDirectory() as folder:
-        yield build_trainer(variant.of(base), data, workload.split, Path(folder))
+        yield build_trainer(TrainingRun(variant.of(base), data, workload.split, Path(folder)))
 
 
 def steps_of(trainer: Trainer, count: int) -> Iterator[tuple[float, int]]:

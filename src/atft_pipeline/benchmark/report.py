@@ -17,6 +17,7 @@ from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
 from atft_pipeline.config import config, require, within
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.epoch import train_epoch, validate
+from atft_pipeline.training.experiment import Experiment
 from atft_pipeline.training.runtime.runtime import choose_runtime
 from atft_pipeline.training.trainer import Trainer
 
@@ -103,17 +104,16 @@ def run_benchmark(
     workload = build_workload(SCALES[settings.scale], here)
     log.info("workload %s: %s windows, built in %.1f s", settings.scale, f"{workload.windows:,}", _since(began))
     report = Report(settings.scale, _sizes(workload), describe(here))
-    tiny = workload if settings.scale == "tiny" else build_workload(SCALES["tiny"], here)
-    small = SCALES["tiny"].experiment(runtime)
     if full:
-        report.checks.append(check_no_waits(tiny, small))
-        for check in check_scores(tiny, small):
-            report.checks.append(check)
+        tiny = workload if settings.scale == "tiny" else build_workload(SCALES["tiny"], here)
+        small = SCALES["tiny"].experiment(runtime)
+        report.checks += [check_no_waits(tiny, small), *check_scores(tiny, small)]
         if checkout is not None and here.type == "cuda":
             report.checks.append(run_tests(checkout, max(min(0.3 * left(), 150), 1)))
     report.flops_per_sample = flops_per_sample(workload, experiment, Variant("flops", EAGER))
-    wanted = [variant for variant in (DEFAULT, *VARIANTS) if _is_wanted(variant, settings, here)]
-    for variant in wanted:
+    for variant in (DEFAULT, *VARIANTS):
+        if not _is_wanted(variant, settings, here):
+            continue
         if report.variants and left() < _expected(variant, report.variants):
             report.left_out.append(variant.name)
             continue
@@ -121,15 +121,20 @@ def run_benchmark(
         report.variants.append(measure(workload, experiment, variant, warm=2, steps=measured))
         log.info("%s", _line(report.variants[-1]))
         if full and variant is DEFAULT:
-            # Compiled once more, from the cache: what that takes is a warm start.
-            with trainer_of(workload, experiment, DEFAULT) as trainer:
-                report.epoch = _epoch(trainer, workload, report.variants[0], left())
-                log.info("an epoch takes %.1f s by the measured steps", report.epoch["extrapolated_seconds"])
-                report.kernels = _kernels(trainer)
+            _measure_epoch(report, workload, experiment, left())
     if any(row.name == PLAIN.name and not row.error for row in report.variants):
         report.checks.append(_check_losses(report.variants))
     report.seconds = _since(began)
     return asdict(report)
+
+
+def _measure_epoch(report: Report, workload: Workload, experiment: Experiment, seconds: float) -> None:
+    """Add an epoch of the default variant, whole where the seconds allow it, and its top kernels to the report."""
+    # Compiled once more, from the cache: what that takes is a warm start.
+    with trainer_of(workload, experiment, DEFAULT) as trainer:
+        report.epoch = _epoch(trainer, workload, report.variants[0], seconds)
+        log.info("an epoch takes %.1f s by the measured steps", report.epoch["extrapolated_seconds"])
+        report.kernels = _kernels(trainer)
 
 
 def _check_losses(rows: Sequence[Measurement]) -> Check:

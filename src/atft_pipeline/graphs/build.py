@@ -101,12 +101,11 @@ def build_graphs(
     earlier, schema = _reusable(previous, out, meta, document), graphs_schema(meta)
     with open_writer(out, schema) as writer:
         for period, entry in track(list(zip(periods, entries, strict=True)), "graphs"):
-            batch = earlier.get(entry.fingerprint)
-            if batch is None:
-                neighbors, edge_attr = connect(month_input(returns, period, config), sector, market, config, device)
-                batch = _to_batch(period[0], neighbors, edge_attr, schema)
+            if entry.fingerprint in earlier:
+                batch = earlier[entry.fingerprint].replace_schema_metadata(schema.metadata)
             else:
-                batch = batch.replace_schema_metadata(schema.metadata)
+                edges = connect(month_input(returns, period, config), sector, market, config, device)
+                batch = _to_batch(period[0], *edges, schema)
             writer.write_batch(batch)
     return meta
 

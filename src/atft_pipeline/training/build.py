@@ -23,7 +23,7 @@ from atft_pipeline.training.checkpoint.model import MODEL_TENSORS, start_from
 from atft_pipeline.training.checkpoint.origin import Descent
 from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
 from atft_pipeline.training.config import WITHOUT_EFFECT, TrainingConfig, loss_of
-from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.experiment import Experiment, MarketData, TrainingRun
 from atft_pipeline.training.memory import halved
 from atft_pipeline.training.optim.optimizers import build_optimizer
 from atft_pipeline.training.runtime.distributed import ProcessGroup, build_fabric
@@ -37,26 +37,12 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 
-def build_trainer(
-    experiment: Experiment,
-    data: MarketData,
-    split: Split,
-    checkpoint_dir: Path,
-    *,
-    initial: Path | None = None,
-    fabric: "Fabric | None" = None,
-    halvings: int = 0,
-) -> Trainer:
+def build_trainer(run: TrainingRun, fabric: "Fabric | None" = None) -> Trainer:
     """Build the objects of a training; requests that cannot be met raise before the data are loaded.
 
     Args:
-        experiment: what is to be trained.
-        data: panel, graphs, and the panel in memory where it is loaded already.
-        split: days of training and validation.
-        checkpoint_dir: states and best weights of all runs.
-        initial: model folder whose weights training starts from; ``None`` = fresh ones.
+        run: what is to be trained, on which days, and where its states lie.
         fabric: of a process that was started already.
-        halvings: how often the batches are halved, and the accumulation doubled, because memory ran out before.
 
     Raises:
         UnavailableError: an explicit request that this machine cannot meet.
@@ -64,19 +50,20 @@ def build_trainer(
         ArtifactError: graphs of another panel, nothing to resume from, or initial weights of another model.
         TrainingError: the batches cannot be halved so often.
     """
-    began, asked = time.perf_counter(), experiment
+    began, asked = time.perf_counter(), run.experiment
+    experiment, data, split = run.experiment, run.data, run.split
     runtime = choose_runtime(experiment.runtime)
     fabric = fabric or build_fabric(runtime.torch_device.type, experiment.runtime.devices, runtime.fabric_precision)
     panel, training = checked(experiment, data), experiment.training
     device, processes = fabric.device, ProcessGroup(fabric.global_rank, fabric.world_size)
-    network = build_network(experiment, panel.meta, runtime, device, initial)
+    network = build_network(experiment, panel.meta, runtime, device, run.initial)
     built = build_optimizer(network, training.optimizer, scaled=runtime.precision.value == "16-mixed")
     module, optimizer = fabric.setup(network, built.optimizer)
     resident = data.resident or ResidentPanel.load(panel, experiment.residency, device)
-    fingerprint = run_fingerprint(experiment, data, panel.meta, split, initial)
-    store = StateStore(checkpoint_dir / fingerprint[:12], fingerprint)
+    fingerprint = run_fingerprint(experiment, data, panel.meta, split, run.initial)
+    store = StateStore(run.checkpoint_dir / fingerprint[:12], fingerprint)
     probe = BatchSizeProbe(network, module, fabric, runtime, resident, data.aligned, split.train, experiment.loss)
-    experiment = halved(sized(experiment, store, probe, processes), halvings)
+    experiment = halved(sized(experiment, store, probe, processes), run.halvings)
     fixed = runtime.compile.value != "none"
     batches_of = partial(DayBatches, resident, data.aligned, config=experiment.batches, fixed=fixed)
     train_batches = batches_of(split.train, shuffle=True, seed=training.seed)

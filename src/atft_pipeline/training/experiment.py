@@ -1,7 +1,8 @@
-"""What is trained, and on which data: the two objects that every training, fold, trial and benchmark is given whole."""
+"""What is trained, and on which data: the objects that every training, fold, trial and benchmark is given whole."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from atft_pipeline.config import config
 from atft_pipeline.graphs.graphs import MonthlyGraphs
@@ -11,6 +12,7 @@ from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.day_graphs import NeighborSource
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.splits.split import Split
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.targets import TargetsConfig
 
@@ -66,3 +68,24 @@ class MarketData:
     def graphs_fingerprint(self) -> str:
         """Fingerprint of the graphs, empty without."""
         return self.graphs.meta.fingerprint if self.graphs is not None else ""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One training, as it is handed to the processes that are started for it.
+
+    Attributes:
+        experiment: what is to be trained.
+        data: panel, graphs, and the panel in memory where it is loaded already.
+        split: days of training and validation.
+        checkpoint_dir: states and best weights of this run.
+        initial: model folder whose weights training starts from; ``None`` = fresh ones.
+        halvings: how often the batches are halved because memory ran out before.
+    """
+
+    experiment: Experiment
+    data: MarketData
+    split: Split
+    checkpoint_dir: Path
+    initial: Path | None = None
+    halvings: int = 0

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from atft_pipeline.stats.rank_ic import RankICSummary
 from atft_pipeline.training.accumulator import Record
 from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import train_epoch, validate
-from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.experiment import Experiment, MarketData, TrainingRun
 from atft_pipeline.training.health import refuse_collapse, refuse_divergence, refuse_standstill, weight_sums
 from atft_pipeline.training.memory import HALVINGS, is_out_of_memory, out_of_memory_line, release_memory
 from atft_pipeline.training.run_card.card import build_run_card
@@ -93,61 +93,44 @@ def fit(
     """
     # States were saved in batches that fit, and one process under torchrun cannot begin again alone.
     allowed = 0 if experiment.training.resume or under_torchrun() else HALVINGS
-    halvings = 0
+    run = TrainingRun(experiment, data, split, checkpoint_dir, initial)
     while True:
         try:
-            return _fit(experiment, data, split, checkpoint_dir, initial, halvings, callback, interrupt)
+            return _fit(run, callback, interrupt)
         except OutOfMemoryError as error:
-            if halvings == allowed:
+            if run.halvings == allowed:
                 raise
             log.warning("%s; trying half of it with twice training.accumulation, the same step", error)
         # Here, where the error, which holds on to the tensors of the step, is gone.
         release_memory()
-        halvings += 1
+        run = replace(run, halvings=run.halvings + 1)
         if callback is not None:
             callback.on_restart()
 
 
-def _fit(
-    experiment: Experiment,
-    data: MarketData,
-    split: Split,
-    checkpoint_dir: Path,
-    initial: Path | None,
-    halvings: int,
-    callback: Callback | None,
-    interrupt: Callable[[], None] | None,
-) -> TrainingResult:
+def _fit(run: TrainingRun, callback: Callback | None, interrupt: Callable[[], None] | None) -> TrainingResult:
     """Train once: here, as one of the processes of torchrun, or in processes that are started now."""
-    fabric = None
-    if experiment.runtime.devices > 1 or under_torchrun():
-        runtime = choose_runtime(experiment.runtime)
-        fabric = build_fabric(runtime.torch_device.type, experiment.runtime.devices, runtime.fabric_precision)
+    fabric, asked = None, run.experiment.runtime
+    if asked.devices > 1 or under_torchrun():
+        runtime = choose_runtime(asked)
+        fabric = build_fabric(runtime.torch_device.type, asked.devices, runtime.fabric_precision)
     if fabric is not None and not under_torchrun():
-        on_disk = MarketData(data.panel, data.graphs)
-        result = launch(fabric, _train, experiment, on_disk, split, checkpoint_dir, initial, halvings)
+        on_disk = MarketData(run.data.panel, run.data.graphs)
+        result = launch(fabric, _train, replace(run, data=on_disk))
         if callback is not None:
             for record in result.history:
                 callback.on_epoch(record)
     else:
         if fabric is not None:
             fabric.launch()
-        result = _train(fabric, experiment, data, split, checkpoint_dir, initial, halvings, callback, interrupt)
+        result = _train(fabric, run, callback, interrupt)
     if callback is not None:
         callback.on_run_card(result.run_card)
     return result
 
 
 def _train(
-    fabric: Any,
-    experiment: Experiment,
-    data: MarketData,
-    split: Split,
-    checkpoint_dir: Path,
-    initial: Path | None,
-    halvings: int,
-    callback: Callback | None = None,
-    interrupt: Callable[[], None] | None = None,
+    fabric: Any, run: TrainingRun, callback: Callback | None = None, interrupt: Callable[[], None] | None = None
 ) -> TrainingResult:
     """Train in this process.
 
@@ -156,20 +139,18 @@ def _train(
     """
     if fabric is not None:
         configure_logging(logging.INFO if fabric.global_rank == 0 else logging.ERROR)
-    tried = experiment
+    tried = run.experiment
     try:
-        trainer = build_trainer(
-            experiment, data, split, checkpoint_dir, initial=initial, fabric=fabric, halvings=halvings
-        )
+        trainer = build_trainer(run, fabric)
         tried, trainer.interrupt = trainer.experiment, interrupt
-        return run(trainer, callback)
+        return train(trainer, callback)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise OutOfMemoryError(out_of_memory_line(tried, experiment)) from error
+        raise OutOfMemoryError(out_of_memory_line(tried, run.experiment)) from error
 
 
-def run(trainer: Trainer, callback: Callback | None) -> TrainingResult:
+def train(trainer: Trainer, callback: Callback | None) -> TrainingResult:
     """Train what a trainer describes, to its end."""
     began = time.perf_counter()
     with interruptible(trainer), sampling(trainer.sampler), closing(trainer.store):
