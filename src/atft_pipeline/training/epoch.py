@@ -66,7 +66,6 @@ def train_epoch(trainer: Trainer, loss: CompositeLoss) -> Record:
     trainer.timer.collect()
     sums.gather(trainer.processes.all_gather(sums.pack()))
     trainer.terms_seen = sums.terms()
-    trainer.last_lr = lr
     return {**sums.means(), "lr": lr, **clock.numbers()}
 
 
@@ -185,7 +184,6 @@ class Clock:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
-        self._steps = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -195,7 +193,6 @@ class Clock:
 
     def step(self) -> None:
         """Count a step; a process's first steps, which also compile, are left out where more follow."""
-        self._steps += 1
         if self._trainer.steps_here < WARM_UP < self._trainer.epoch_steps:
             self._trainer.steps_here += 1
             self._begin()

@@ -81,7 +81,6 @@ class Trainer:
         phase: the running phase.
         stop: Ctrl-C: end after the running step.
         steps_here: steps of this process, counted up to its warm-up.
-        last_lr: learning rate of the last step.
         last_save: when the state was last saved, by the monotonic clock.
         began: when the building of these objects began, by the performance clock.
         first_step_seconds: from then to the end of the first step, ``None`` before it.
@@ -112,7 +111,6 @@ class Trainer:
     phase: PhaseConfig = field(default_factory=PhaseConfig)
     stop: bool = False
     steps_here: int = 0
-    last_lr: float = 0.0
     last_save: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=time.perf_counter)
     first_step_seconds: float | None = None

@@ -11,8 +11,6 @@ Direction = Literal["maximize", "minimize"]
 PRESETS = {"quick": (5, 5), "medium": (10, 10), "full": (20, 20), "dry_run": (1, 2)}
 """Trials and epochs by name."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-MOST = 1_000_000
-"""Upper bound of counts: beyond it a search never ends."""
 LARGEST = 2**31
 """Numbers beyond it are no setting, and strain the samplers."""
 

@@ -69,6 +69,7 @@ def test_copies_that_disagree_leave_no_price_and_are_told(factor: float) -> None
     assert cleaned.prices.filter(~KEY).equals(truth(FRAME).filter(~KEY))
     (note,) = [count.note for count in cleaned.rules if count.note]
     assert "2 rows are copies of a code and a day that disagree, such as C01" in note
+    assert note.endswith("; 1 day has no price for it.")
 
 
 def test_two_that_agree_do_not_outvote_a_third() -> None:

@@ -4,6 +4,7 @@ import polars as pl
 
 from atft_pipeline.prices.cleaning.rules import Touched
 from atft_pipeline.prices.reading.names import PRICE_COLUMNS
+from atft_pipeline.prices.reading.record import counted
 
 # Two quotes of one price differ by rounding and by how an adjustment was rounded, not by more.
 SAME = 0.002
@@ -41,7 +42,7 @@ def conflicting_keys(frame: pl.DataFrame) -> Touched:
     told = " and ".join("nothing" if close is None else f"{close:g}" for _, _, close in example)
     note = (
         f"{copies:,} rows are copies of a code and a day that disagree, such as {example[0][0]} on {example[0][1]} "
-        f"with Close {told}; these {rows.height:,} days have no price."
+        f"with Close {told}; {counted(rows.height, 'day has', 'days have')} no price for it."
     )
     return Touched(voided.drop("_hit"), rows, note)
 
