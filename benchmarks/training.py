@@ -30,7 +30,7 @@ from atft_pipeline.splits.split import Split
 from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.config import OptimizerConfig, TrainingConfig
 from atft_pipeline.training.epoch import train_epoch, validate
-from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.experiment import Experiment, MarketData, TrainingRun
 from atft_pipeline.training.trainer import Trainer
 
 
@@ -61,7 +61,7 @@ def open_trainer(folder: Path, options: argparse.Namespace, optimizer: str) -> T
         model=ModelConfig(width=options.hidden, graph=GraphAttentionConfig(layers=2, heads=8)),
         training=TrainingConfig(epochs=100, optimizer=OptimizerConfig(name=optimizer)),  # type: ignore[arg-type]
     )
-    return build_trainer(experiment, MarketData(panel, graphs), split, folder / "states" / optimizer)
+    return build_trainer(TrainingRun(experiment, MarketData(panel, graphs), split, folder / "states" / optimizer))
 
 
 def bare(trainer: Trainer) -> float:
@@ -127,6 +127,7 @@ def report(folder: Path, options: argparse.Namespace) -> None:
     print(f"data-wait share            {100 * wait:10.2f} %")
     print(f"loop beside model, loss and optimiser {100 * overhead:6.2f} %   (single runs {listed(whole, alone)})")
     print(f"validation a row, against training    {ratio:6.2f}")
+    trainer.store.close()
     for optimizer in ("adamw", "adabelief"):
         other = open_trainer(folder, options, optimizer)
         share = part_share(other, "optimizer")
