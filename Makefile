@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint types layers tests fast test
+.PHONY: help install demo lint types layers tests fast test docs
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -37,5 +37,9 @@ tests: install  ## all tests, slow ones too
 
 fast: install  ## the tests that take under a minute together
 	$(BIN)/python -m pytest -m "not slow"
+
+docs: install  ## build the documentation site; a warning or a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -W ignore -m mkdocs build
+	@echo "look at:  build/docs/index.html"
 
 test: lint types layers tests  ## what CI runs

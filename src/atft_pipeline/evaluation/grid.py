@@ -26,8 +26,8 @@ class Grid:
     """Where each row of a prediction table lies on the plane of days and listings.
 
     Attributes:
-        days: datetime64[D] [D], ascending.
-        listings: names [N], ascending.
+        days: the D days, ascending.
+        listings: names of the N listings, ascending.
         day: position of each row among the days [R].
         listing: position of each row among the listings [R].
     """

@@ -1,0 +1,81 @@
+"""Hooks of the site: pages made from the code, and links from every parameter that a page names to its reference.
+
+A code span such as ``training.epochs`` becomes a link where that parameter exists. One that begins with the name of a
+group but is no parameter stops the build, so no page can name a parameter that is gone.
+"""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from generate import api, catalog, configuration, errors
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
+
+from atft_pipeline.pipeline_registry import register_pipelines
+
+ROOT = Path(__file__).resolve().parents[1]
+log = logging.getLogger("mkdocs.hooks.pages")
+
+PIPELINES = register_pipelines()
+PARAMETERS = configuration.names(PIPELINES)
+GROUPS = {name for name in PARAMETERS if "." not in name}
+# Files and modules that begin as a group does.
+FILES = re.compile(r"\.(json|html|arrow|parquet|yml|py|md)$")
+SPAN = re.compile(r"(?<![\[`])`([a-z_]+\.[\w.\[\]]+)(=[^`]*)?`(?![`\]])")
+FENCE = re.compile(r"(^```.*?^```|^#.*?$|\[[^\]]*\]\([^)]*\))", re.DOTALL | re.MULTILINE)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made from the code."""
+    pages = {
+        configuration.PAGE: configuration.reference(PIPELINES),
+        "reference/catalog.md": catalog.reference(PIPELINES),
+        "reference/errors.md": errors.reference(errors.Reader().messages()),
+        "reference/api.md": api.index(),
+        **api.pages(),
+        "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+    }
+    for path, content in pages.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Link the first mention of each parameter to its reference."""
+    # The log and the decisions speak of what was.
+    if page.file.src_uri == configuration.PAGE or page.file.src_uri.startswith(("log", "decisions/")):
+        return markdown
+    seen: set[str] = set()
+    parts = FENCE.split(markdown)
+    # Every second part is a block of code, a heading or a link: it stays as it is.
+    parts[::2] = [SPAN.sub(lambda span: _linked(span, page, seen), part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def on_post_page(output: str, page: Page, **_: Any) -> str:
+    """Search from the disk with the project's own shim in place of one that would be fetched."""
+    return output.replace("https://unpkg.com/iframe-worker/shim", get_relative_url("worker_from_disk.js", page.url))
+
+
+def _linked(span: re.Match[str], page: Page, seen: set[str]) -> str:
+    name = re.sub(r"\[\d*\]|\.\d+(?=\.|$)", "", span[1])
+    if name.split(".")[0] not in GROUPS or FILES.search(name):
+        return span[0]
+    if name not in PARAMETERS:
+        if _opens_mapping(name):
+            return span[0]
+        log.warning("%s: `%s` is no parameter of the configuration", page.file.src_uri, span[1])
+    if name in seen:
+        return span[0]
+    seen.add(name)
+    target = get_relative_url(configuration.PAGE, page.file.src_uri)
+    return f"[{span[0]}]({target}#{name})"
+
+
+def _opens_mapping(name: str) -> bool:
+    """Tell whether a name is a key inside of a parameter that is a mapping, such as ``loss.horizon_weights.5``."""
+    return name.rpartition(".")[0] in PARAMETERS - GROUPS
