@@ -23,6 +23,7 @@ log = logging.getLogger("mkdocs.hooks.pages")
 PIPELINES = register_pipelines()
 PARAMETERS = configuration.names(PIPELINES)
 GROUPS = {name for name in PARAMETERS if "." not in name}
+SHIM = "https://unpkg.com/iframe-worker/shim"
 # Files and modules that begin as a group does.
 FILES = re.compile(r"\.(json|html|arrow|parquet|yml|py|md)$")
 SPAN = re.compile(r"(?<![\[`])`([a-z_]+\.[\w.\[\]]+)(=[^`]*)?`(?![`\]])")
@@ -58,7 +59,12 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:
     """Search from the disk with the project's own shim in place of one that would be fetched."""
-    return output.replace("https://unpkg.com/iframe-worker/shim", get_relative_url("worker_from_disk.js", page.url))
+    return output.replace(SHIM, get_relative_url("worker_from_disk.js", page.url))
+
+
+def on_post_template(output_content: str, **_: Any) -> str:
+    """The page of a dead address likewise."""
+    return output_content.replace(SHIM, "worker_from_disk.js")
 
 
 def _linked(span: re.Match[str], page: Page, seen: set[str]) -> str:

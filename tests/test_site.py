@@ -25,6 +25,8 @@ from tests import ACTIVATED
 from tests.browser import browser, open_page
 from tests.project import ROOT
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*register_new_resolver:UserWarning")
+
 PIPELINES = register_pipelines()
 
 
@@ -84,7 +86,7 @@ def test_the_configuration_reference_has_every_parameter_that_conf_sets() -> Non
     for values in configuration.configured_values().values():
         for name in leaves(values):
             # Keys of a mapping, such as the weight of a horizon, belong to the parameter that holds it.
-            assert name in known or name.rpartition(".")[0] in known, name
+            assert {name, name.rpartition(".")[0]} & (known | configuration.names(PIPELINES)), name
 
 
 def test_the_reference_tells_type_default_limits_and_the_value_of_each_environment() -> None:
@@ -155,7 +157,7 @@ def test_every_kind_of_error_is_told_with_what_to_do() -> None:
     [
         ("Set `training.epochs=3`.", "Set [`training.epochs=3`](reference/configuration.html#training.epochs).", False),
         ("`training.epoch` is gone", "[`training.epoch`](reference/configuration.html#training.epoch) is gone", True),
-        ("`loss.horizon_weights.5` and `model.json` and `np.mean`", None, False),
+        ("`loss.regime_weights.MARKET_VOL20` and `model.json` and `np.mean`", None, False),
         ("```\n`training.epoch`\n```", None, False),
         ("## `training.epochs`", None, False),
     ],
