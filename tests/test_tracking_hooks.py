@@ -47,8 +47,8 @@ def run(hooks: TrackingHooks, pipeline: str = "train") -> None:
     """All that a run of one node does to the store."""
     hooks.before_pipeline_run({"tags": None, "pipeline_names": [pipeline]})
     hooks.before_node_run({"params:rate": 0.5})
-    callback = MlflowCallback()
-    callback.on_epoch({"epoch": 1, "loss": 0.25})
+    callback = MlflowCallback(1)
+    callback.on_epoch({"epoch": 1, "seed": 1, "loss": 0.25})
     callback.on_run_card({"seed": 1})
     hooks.after_pipeline_run()
 
@@ -176,9 +176,9 @@ def test_a_store_that_breaks_under_a_run_is_told_once(
     hooks.before_pipeline_run({"pipeline_names": ["train"]})
     assert mlflow.active_run() is not None
     (tmp_path / "mlflow.db").write_bytes(b"gone" * 5000)
-    callback = MlflowCallback()
+    callback = MlflowCallback(1)
     for epoch in (1, 2):
-        callback.on_epoch({"epoch": epoch, "loss": 0.5})
+        callback.on_epoch({"epoch": epoch, "seed": 1, "loss": 0.5})
     hooks.before_node_run({"params:rate": 0.5})
     hooks.after_pipeline_run()
     assert len([line for line in warnings(caplog) if "goes on without MLflow" in line]) == 1

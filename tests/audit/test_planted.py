@@ -24,6 +24,7 @@ from atft_pipeline.graphs import build as graph_build
 from atft_pipeline.graphs.graphs import AlignedGraphs
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import ModelConfig
+from atft_pipeline.model.ensemble import Ensemble
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.build import PanelConfig
 from atft_pipeline.panel.panel import Panel
@@ -35,7 +36,7 @@ from atft_pipeline.prices.reading.read import read_prices
 from atft_pipeline.reporting.audit_table import audit_table
 from atft_pipeline.synthetic.market import SampleMarket, SampleMarketConfig, generate
 from atft_pipeline.training.build import input_spec
-from atft_pipeline.training.checkpoint.model import ModelCard, columns_hash
+from atft_pipeline.training.checkpoint.model import Member, ModelCard, columns_hash
 from atft_pipeline.training.config import RuntimeConfig
 from tests.audit.planted import (
     CLOSE,
@@ -377,14 +378,13 @@ def scoring(monkeypatch: pytest.MonkeyPatch, panel: Panel, steps: Steps) -> Step
         model=network.config,
         spec=network.spec,
         batches=batches,
-        switches=network.switches,
         panel=meta.fingerprint,
         origin=None,  # type: ignore[arg-type]  only a check reads it that this audit leaves out
-        training={},
+        members=(Member(network.switches, {}),),
         columns=columns_hash(meta),
         **{name: getattr(meta, name) for name in ("horizons", "label", "sectors", "markets")},
     )
-    monkeypatch.setattr(chain, "load_model", lambda _: (network, made))
+    monkeypatch.setattr(chain, "load_model", lambda _: (Ensemble([network]), made))
     return replace(steps, score=lambda *args: chain._score(Path(), RuntimeConfig(device="cpu"), *args))
 
 

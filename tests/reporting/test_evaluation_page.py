@@ -29,6 +29,14 @@ def test_conclusions_stand_first_and_the_run_last() -> None:
     assert text.index("run-17") > places[-1]
 
 
+def test_the_page_says_that_several_models_scored() -> None:
+    result = evaluate(predictions(), EvaluationConfig())
+    base = {**result.metrics, "config": to_mapping(EvaluationConfig())}
+    for seeds, told in (([7], False), ([7, 8, 9], True)):
+        text = report_page({**base, "run": {"id": "run-17", "seeds": seeds}}, all_figures(result))
+        assert ("mean of those of 3 models, trained with the seeds 7, 8, 9" in " ".join(text.split())) is told
+
+
 def test_page_needs_no_network() -> None:
     text = page(predictions())
     assert text.count("plotly.js v") == 1

@@ -86,7 +86,7 @@ def test_best_weights_are_kept_and_reproduce_their_validation(
     result = run(panel, graphs, tmp_path, epochs=4)
     best = max(result.history, key=lambda record: record["val_rank_ic"])
     network, card = load_model(result.checkpoint)
-    assert card.training["epoch"] == best["epoch"] == result.run_card["result"]["best_epoch"]
+    assert card.members[0].training["epoch"] == best["epoch"] == result.run_card["result"]["best_epoch"]
     resident = ResidentPanel.load(panel, ResidencyConfig())
     days = single_split(panel.dates, SPLIT, panel.meta.label_span).validation
     runtime = choose_runtime(RuntimeConfig(device="cpu"))

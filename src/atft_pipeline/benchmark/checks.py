@@ -12,6 +12,7 @@ from atft_pipeline.benchmark.measure import steps_of, trainer_of
 from atft_pipeline.benchmark.switches import EAGER, Variant
 from atft_pipeline.benchmark.workload import Workload
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
+from atft_pipeline.model.ensemble import Ensemble
 from atft_pipeline.scoring.inference import score_days
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.experiment import Experiment
@@ -80,7 +81,7 @@ def _scores(trainer: Trainer, workload: Workload, device: str, precision: Any, d
     resident = workload.data("host" if device == "cpu" else "device").resident
     assert resident is not None
     graphs = trainer.train_batches.graphs
-    scores = score_days(model.eval(), resident, graphs, days, trainer.experiment.batches, runtime)
+    scores = score_days(Ensemble([model]).eval(), resident, graphs, days, trainer.experiment.batches, runtime)
     return scores.score[:, 0]
 
 

@@ -59,6 +59,7 @@ _PREDICTED = {
     "Listing": pa.Column(pl.String),
     "Code": pa.Column(pl.String),
     r"^(score|(ridge\+)?lightgbm|ridge|benchmark)_\d+$": pa.Column(None, pa.Check.in_range(-1e6, 1e6), regex=True),
+    r"^disagreement_\d+$": pa.Column(None, pa.Check.ge(0.0), regex=True, required=False),
     r"^return_\d+$": pa.Column(None, pa.Check.ge(-1.0), nullable=True, regex=True),
 }
 

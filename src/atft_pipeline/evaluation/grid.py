@@ -18,7 +18,7 @@ Buckets = npt.NDArray[np.int8]
 Dates = npt.NDArray[np.datetime64]
 
 _SUFFIX = re.compile(r"^(?P<name>.+)_(?P<horizon>\d+)$")
-_NOT_SCORES = ("return", "target", "quantile_")
+_NOT_SCORES = ("return", "target", "disagreement", "quantile_")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,11 @@ def card_page(card: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
         sections["attention"] = {**card["attention"], "active": NO_KERNEL}
         sections["probe"] = {**card["probe"], "attention_kernel": NO_KERNEL}
     if "result" in card:
-        sections["result"] = _result(card["result"], history)
+        # The result of an ensemble's card is that of its first model.
+        own = [record for record in history if record.get("seed", card.get("seed")) == card.get("seed")]
+        sections["result"] = _result(card["result"], own)
+    if "ensemble" in card:
+        sections["ensemble"] = {f"seed {model['seed']}": _member(model, history) for model in card["ensemble"]}
     total = max(sum(blocks.values()), 1)
     shares = [{"block": name, "parameters": count, "share of all": count / total} for name, count in blocks.items()]
     epochs = [_with_errors(record) for record in history]
@@ -51,6 +55,13 @@ def _result(result: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
         "checkpoints kept, by validation RankIC": kept,
         "checkpoint": result["checkpoint"],
     }
+
+
+def _member(model: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
+    """What one model of an ensemble reached."""
+    own = {record["epoch"]: record for record in history if record["seed"] == model["seed"]}
+    reached = _rank_ic(own.get(model["best_epoch"], {}), "val_rank_ic", model["val_rank_ic"])
+    return f"epoch {model['best_epoch']} of {model['epochs']}: {reached}"
 
 
 def _with_errors(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class FoldRecord:
         rank_ic: by horizon, then by score: mean, se, n_days.
         benchmark: name of the best baseline on the validation days, by horizon.
         weak: why LightGBM is a weak baseline, by horizon; those where it is not are left out.
-        best_epoch: epoch whose weights were kept.
+        best_epoch: epoch whose weights were kept, of an ensemble's first model.
         warm: it began with the weights of the fold before.
         seconds: of training and scoring.
         code: fingerprint of the code that trained it.

@@ -24,8 +24,8 @@ from atft_pipeline.splits.split import Fold
 from atft_pipeline.stats.rank_ic import rank_ic
 from atft_pipeline.stats.report import number
 from atft_pipeline.stats.significance import estimate
+from atft_pipeline.training.ensemble import fit_ensemble
 from atft_pipeline.training.experiment import Experiment, MarketData
-from atft_pipeline.training.loop import fit
 from atft_pipeline.training.runtime.runtime import choose_runtime
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class _Runner:
 
     def __init__(self, experiment: Experiment, data: MarketData, evaluation: EvaluationConfig) -> None:
         self.experiment, self.data, self.evaluation = experiment, data, evaluation
-        self.code = code_fingerprint("atft_pipeline.training.loop")
+        self.code = code_fingerprint("atft_pipeline.training.ensemble")
 
     @cached_property
     def loaded(self) -> MarketData:
@@ -168,7 +168,7 @@ class _Runner:
         """Train, score and keep one fold."""
         began = time.perf_counter()
         training = replace(self.experiment.training, resume=store.started)
-        trained = fit(
+        trained = fit_ensemble(
             replace(self.experiment, training=training),
             self.loaded,
             fold.split,
@@ -193,7 +193,7 @@ class _Runner:
             rank_ic=rank_ics(predictions, self.evaluation.min_listings),
             benchmark=baselines.card["benchmark"],
             weak=weak_fits(baselines.card),
-            best_epoch=int(scorer.card.training["epoch"]),
+            best_epoch=int(scorer.card.members[0].training["epoch"]),
             warm=initial is not None,
             seconds=time.perf_counter() - began,
             code=self.code,

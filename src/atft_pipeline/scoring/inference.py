@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
+from atft_pipeline.model.ensemble import Combined, Ensemble, combine
+from atft_pipeline.model.output import Explanation
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.day_graphs import NeighborSource
 from atft_pipeline.panel.prefetch import source_of
 from atft_pipeline.panel.resident import ResidentPanel
@@ -28,18 +30,20 @@ class Scores:
         day: int64 [R] day index of the panel.
         listing: int64 [R] listing index of the panel.
         score: float32 [R, Q].
+        disagreement: deviation of the scores of an ensemble's members, float32 [R, Q], or ``None`` for a single model.
         quantiles: float32 [R, Q, P], or ``None`` for a model without them.
     """
 
     day: npt.NDArray[np.int64]
     listing: npt.NDArray[np.int64]
     score: npt.NDArray[np.float32]
+    disagreement: npt.NDArray[np.float32] | None
     quantiles: npt.NDArray[np.float32] | None
 
 
 @torch.inference_mode()
 def explain_days(
-    model: ATFTGATFAN,
+    model: Ensemble,
     resident: ResidentPanel,
     graphs: NeighborSource | None,
     days: Sequence[int],
@@ -53,7 +57,8 @@ def explain_days(
     Returns:
         ``features`` {name: mean selection weight, 1 = an equal share}; ``lags`` [L] attention from the oldest step on;
         ``gate`` mean openness of the graph's gates; ``edges`` [k] attention on the nearest neighbour, the next one and
-        so on; each with ``<name>_sd``, the deviation of the days' means; ``days``, how many were read.
+        so on; each with ``<name>_sd``, the deviation of the days' means; ``days``, how many were read. Of an ensemble
+        the mean over its members.
     """
     device = runtime.torch_device
     model = model.to(device).eval()
@@ -61,15 +66,14 @@ def explain_days(
     rows: dict[str, list[torch.Tensor]] = {}
     for batch in track(batches.epoch(), "explain days", total=len(batches)):
         here = batch.to(device)
-        with runtime.computing():
-            found = model.explain(here.inputs(), here.mask, *here.context())
-        read = {"features": found.features.mean(dim=0), "lags": found.lags.mean(dim=0)}
-        if found.gates is not None and found.edges is not None:
-            has_neighbors = (here.neighbors >= 0).any(dim=-1)
-            read["gate"] = found.gates[has_neighbors].mean()
-            read["edges"] = found.edges[has_neighbors].mean(dim=0)
-        for name, value in read.items():
-            rows.setdefault(name, []).append(value.float().cpu())
+        read: dict[str, list[torch.Tensor]] = {}
+        for member in model:
+            with runtime.computing():
+                found = member.explain(here.inputs(), here.mask, *here.context())
+            for name, value in _means(found, here).items():
+                read.setdefault(name, []).append(value.float().cpu())
+        for name, values in read.items():
+            rows.setdefault(name, []).append(torch.stack(values).mean(dim=0))
     mean = {name: torch.stack(values).mean(dim=0) for name, values in rows.items()}
     deviation = {name: torch.stack(values).std(dim=0, correction=0) for name, values in rows.items()}
     document: dict[str, Any] = {"days": len(batches)}
@@ -80,9 +84,19 @@ def explain_days(
     return document
 
 
+def _means(found: Explanation, batch: DayBatch) -> dict[str, torch.Tensor]:
+    """Means over the samples of a day."""
+    read = {"features": found.features.mean(dim=0), "lags": found.lags.mean(dim=0)}
+    if found.gates is not None and found.edges is not None:
+        has_neighbors = (batch.neighbors >= 0).any(dim=-1)
+        read["gate"] = found.gates[has_neighbors].mean()
+        read["edges"] = found.edges[has_neighbors].mean(dim=0)
+    return read
+
+
 @torch.inference_mode()
 def score_days(
-    model: ATFTGATFAN,
+    model: Ensemble,
     resident: ResidentPanel,
     graphs: NeighborSource | None,
     days: Sequence[int],
@@ -92,7 +106,7 @@ def score_days(
     """Score every sample of some days.
 
     Args:
-        model: in evaluation mode.
+        model: in evaluation mode; the scores of an ensemble's members are averaged, see :func:`combine`.
         resident: the panel in memory.
         graphs: aligned with the panel, ``None`` for a model without graph.
         days: day indices; those without enough history or samples are left out.
@@ -110,27 +124,29 @@ def score_days(
         raise RuntimeError(msg)
     device = runtime.torch_device
     model = model.to(device)
-    use_attention(model, runtime)
+    for member in model:
+        use_attention(member, runtime)
     batches = _day_by_day(resident, graphs, days, config)
-    parts: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], torch.Tensor, torch.Tensor | None]] = []
+    parts: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Combined]] = []
     plans = batches.plan()
     built = source_of(batches, device).build_all(plans)
     for plan, batch in zip(plans, track(built, "score days", total=len(plans)), strict=True):
         here = batch.to(device)
         with runtime.computing():
-            output = model(here.inputs(), here.mask, *here.context())
+            outputs = [member(here.inputs(), here.mask, *here.context()) for member in model]
         listing = here.listing.cpu().numpy()
         day = np.full(len(listing), plan.days[0], dtype=np.int64)
-        quantiles = None if output.quantiles is None else output.quantiles.float().cpu()
-        parts.append((day, listing, output.score.float().cpu(), quantiles))
+        parts.append((day, listing, combine(outputs).cpu()))
     order = np.argsort([int(part[0][0]) for part in parts], kind="stable")
     parts = [parts[place] for place in order]
-    with_quantiles = [part[3] for part in parts if part[3] is not None]
+    disagreement = [part[2].disagreement for part in parts if part[2].disagreement is not None]
+    quantiles = [part[2].quantiles for part in parts if part[2].quantiles is not None]
     return Scores(
         day=np.concatenate([part[0] for part in parts]),
         listing=np.concatenate([part[1] for part in parts]),
-        score=torch.cat([part[2] for part in parts]).numpy(),
-        quantiles=torch.cat(with_quantiles).numpy() if with_quantiles else None,
+        score=torch.cat([part[2].score for part in parts]).numpy(),
+        disagreement=torch.cat(disagreement).numpy() if disagreement else None,
+        quantiles=torch.cat(quantiles).numpy() if quantiles else None,
     )
 
 

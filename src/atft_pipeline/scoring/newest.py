@@ -60,9 +60,10 @@ def score_newest(
         runtime: device and precision.
 
     Returns:
-        Date, Code, Listing; ``score_{h}`` and ``rank_{h}`` (1 = best of its day) by horizon; quantiles where the model
-        has them; and the lineage, equal on all rows: ``model_version`` (of the training run), ``model`` (hash of its
-        weights), ``trained_on`` (fingerprint of its panel), ``panel``, ``graphs``.
+        Date, Code, Listing; ``score_{h}`` and ``rank_{h}`` (1 = best of its day) by horizon; the disagreement of an
+        ensemble's members, quantiles where the model has them; and the lineage, equal on all rows: ``model_version``
+        (of the training run), ``model`` (hash of its weights), ``trained_on`` (fingerprint of its panel), ``panel``,
+        ``graphs``.
 
     Raises:
         ArtifactError: model, panel and graphs do not belong together, or graphs that end too early.
@@ -98,7 +99,7 @@ def score_newest(
     table = frame.join(codes, on="Listing", how="left", maintain_order="left").with_columns(*ranks)
     ordered = [f"{kind}_{h}" for h in card.horizons for kind in ("score", "rank")]
     return (
-        table.select("Date", "Code", "Listing", *ordered, pl.selectors.starts_with("quantile_"))
+        table.select("Date", "Code", "Listing", *ordered, pl.selectors.starts_with("disagreement_", "quantile_"))
         .with_columns(pl.lit(value).alias(name) for name, value in lineage.items())
         .sort("Date", f"rank_{card.horizons[0]}")
     )

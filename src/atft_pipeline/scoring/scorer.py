@@ -10,7 +10,7 @@ import polars as pl
 
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.graphs.compat import check_compatible
-from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
+from atft_pipeline.model.ensemble import Ensemble
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
 from atft_pipeline.scoring.inference import Scores, explain_days, score_days
@@ -29,13 +29,13 @@ class Scorer:
     """A trained model and the panel that it scores.
 
     Attributes:
-        network: the model in evaluation mode.
+        network: the model, or the ensemble of them, in evaluation mode.
         card: what it was trained on.
         data: the panel with the model's features, its graphs, and where its values lie.
         runtime: device and precision, as the training has them.
     """
 
-    network: ATFTGATFAN
+    network: Ensemble
     card: ModelCard
     data: MarketData
     runtime: RuntimeConfig
@@ -65,7 +65,7 @@ class Scorer:
     @classmethod
     def on(
         cls,
-        network: ATFTGATFAN,
+        network: Ensemble,
         card: ModelCard,
         data: MarketData,
         runtime: RuntimeConfig,
@@ -101,8 +101,8 @@ class Scorer:
             quantiles: with the quantiles of a model that has them.
 
         Returns:
-            Date, Listing, ``score_{h}``, ``quantile_{h}_{level}``, ``return_{h}`` and ``target_{h}``, by day and
-            listing.
+            Date, Listing, ``score_{h}``, ``disagreement_{h}`` of an ensemble, ``quantile_{h}_{level}``, ``return_{h}``
+            and ``target_{h}``, by day and listing.
         """
         scores, panel = self.scores(days), self.data.panel
         values = {"return": self.resident.returns, "target": self.resident.targets}
@@ -123,7 +123,8 @@ def score_frame(scores: Scores, panel: Panel, levels: Sequence[float]) -> pl.Dat
         levels: quantile levels to show, where the model has quantiles.
 
     Returns:
-        Date, Listing, ``score_{h}`` and ``quantile_{h}_{level}``, one row a sample, by day and listing.
+        Date, Listing, ``score_{h}``, ``disagreement_{h}`` of an ensemble and ``quantile_{h}_{level}``, one row a
+        sample, by day and listing.
     """
     columns: dict[str, object] = {
         "Date": panel.dates[scores.day],
@@ -131,6 +132,8 @@ def score_frame(scores: Scores, panel: Panel, levels: Sequence[float]) -> pl.Dat
     }
     for place, horizon in enumerate(panel.meta.horizons):
         columns[f"score_{horizon}"] = scores.score[:, place]
+        if scores.disagreement is not None:
+            columns[f"disagreement_{horizon}"] = scores.disagreement[:, place]
         if scores.quantiles is not None:
             for number, level in enumerate(levels):
                 columns[f"quantile_{horizon}_{level:g}"] = scores.quantiles[:, place, number]

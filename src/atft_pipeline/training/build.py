@@ -22,7 +22,7 @@ from atft_pipeline.training.batch_size import BatchSizeProbe, measured_batch_siz
 from atft_pipeline.training.checkpoint.model import MODEL_TENSORS, start_from
 from atft_pipeline.training.checkpoint.origin import Descent
 from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
-from atft_pipeline.training.config import WITHOUT_EFFECT, TrainingConfig, loss_of
+from atft_pipeline.training.config import OF_THE_ENSEMBLE, WITHOUT_EFFECT, TrainingConfig, loss_of
 from atft_pipeline.training.experiment import Experiment, MarketData, TrainingRun
 from atft_pipeline.training.memory import halved
 from atft_pipeline.training.optim.optimizers import build_optimizer
@@ -60,8 +60,7 @@ def build_trainer(run: TrainingRun, fabric: "Fabric | None" = None) -> Trainer:
     built = build_optimizer(network, training.optimizer, scaled=runtime.precision.value == "16-mixed")
     module, optimizer = fabric.setup(network, built.optimizer)
     resident = data.resident or ResidentPanel.load(panel, experiment.residency, device)
-    fingerprint = run_fingerprint(experiment, data, panel.meta, split, run.initial)
-    store = StateStore(run.checkpoint_dir / fingerprint[:12], fingerprint)
+    store = state_store(experiment, data, split, run.checkpoint_dir, run.initial)
     probe = BatchSizeProbe(network, module, fabric, runtime, resident, data.aligned, split.train, experiment.loss)
     experiment = halved(sized(experiment, store, probe, processes), run.halvings)
     fixed = runtime.compile.value != "none"
@@ -122,7 +121,7 @@ def build_network(
     torch.manual_seed(experiment.training.seed)
     network = ATFTGATFAN(experiment.model, input_spec(meta, experiment.batches.window)).to(device)
     if initial is not None:
-        start_from(network, initial)
+        start_from(network, initial, experiment.training.seed)
     use_attention(network, runtime)
     compile_module(network, runtime)
     return network
@@ -227,13 +226,21 @@ def input_spec(meta: PanelMeta, window: int) -> InputSpec:
     )
 
 
+def state_store(
+    experiment: Experiment, data: MarketData, split: Split, checkpoint_dir: Path, initial: Path | None
+) -> StateStore:
+    """Where the states of a training lie; arguments as those of :func:`build_trainer`."""
+    meta = data.panel.select(experiment.batches.features).meta
+    fingerprint = run_fingerprint(experiment, data, meta, split, initial)
+    return StateStore(checkpoint_dir / fingerprint[:12], fingerprint)
+
+
 def run_fingerprint(
     experiment: Experiment, data: MarketData, meta: PanelMeta, split: Split, initial: Path | None
 ) -> str:
     """Hash of all that decides the weights; how often they are saved, watched and resumed does not."""
-    training = {
-        name: to_mapping(value) for name, value in vars(experiment.training).items() if name not in WITHOUT_EFFECT
-    }
+    left_out = WITHOUT_EFFECT | OF_THE_ENSEMBLE
+    training = {name: to_mapping(value) for name, value in vars(experiment.training).items() if name not in left_out}
     days = [list(split.train), list(split.validation)]
     groups = (experiment.targets, experiment.model, experiment.loss, experiment.batches, experiment.runtime)
     start = hash_file(initial / MODEL_TENSORS) if initial is not None else ""

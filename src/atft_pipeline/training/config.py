@@ -11,6 +11,8 @@ from atft_pipeline.removed_parameters import advice
 
 # Parameters of the training that change no weight: how often it is saved, watched and resumed.
 WITHOUT_EFFECT = frozenset({"resume", "profile_steps", "from_study"})
+# How many models are trained changes no weight of any of them.
+OF_THE_ENSEMBLE = frozenset({"seeds"})
 
 
 @config
@@ -138,6 +140,8 @@ class TrainingConfig:
 
     Attributes:
         seed: of weights, order of days, dropout; the same seed on the same machine gives the same weights on a CPU.
+        seeds: models, trained one after the other with the seeds ``seed``, ``seed + 1`` and so on; their scores are
+            averaged.
         epochs: epochs of the single phase; ``null`` where ``phases`` lists them.
         augmentation: of the single phase; ``phases`` name their own.
         phases: phases one after the other; empty for a single one.
@@ -155,6 +159,7 @@ class TrainingConfig:
     """
 
     seed: int = within(1, 0, 2**32 - 1)
+    seeds: int = within(1, 1, 100)
     epochs: int | None = within(10, 1, 10_000)
     augmentation: AugmentationConfig = AugmentationConfig()
     phases: tuple[PhaseConfig, ...] = ()
@@ -182,6 +187,11 @@ class TrainingConfig:
             self.schedule.name == "constant" or self.schedule.eta_min <= self.optimizer.lr,
             f"schedule.eta_min: must not exceed optimizer.lr {self.optimizer.lr}, got {self.schedule.eta_min}",
         )
+
+    @property
+    def members(self) -> "tuple[TrainingConfig, ...]":
+        """The training of each model of the ensemble; one model is an ensemble of one."""
+        return tuple(replace(self, seed=self.seed + place, seeds=1) for place in range(self.seeds))
 
     @property
     def plan(self) -> tuple[PhaseConfig, ...]:

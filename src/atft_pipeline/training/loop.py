@@ -69,7 +69,7 @@ def fit(
     initial: Path | None = None,
     interrupt: Callable[[], None] | None = None,
 ) -> TrainingResult:
-    """Train a model on the days of a fold and keep its best weights by validation RankIC.
+    """Train one model on the days of a fold and keep its best weights by validation RankIC.
 
     Args:
         experiment: what is to be trained.
@@ -188,6 +188,7 @@ def run_epochs(trainer: Trainer) -> Iterator[Record]:
             state.done, state.sums, state.loss_memory = 0, {}, None
             record = {
                 "epoch": state.epoch,
+                "seed": trainer.experiment.training.seed,
                 "phase": phase.name,
                 **numbers,
                 **validation_numbers(summary),

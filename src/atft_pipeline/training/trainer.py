@@ -23,7 +23,7 @@ from atft_pipeline.panel.panel import PanelMeta
 from atft_pipeline.panel.prefetch import BatchSource
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.training.accumulator import MetricAccumulator
-from atft_pipeline.training.checkpoint.model import ModelCard, columns_hash
+from atft_pipeline.training.checkpoint.model import Member, ModelCard, columns_hash
 from atft_pipeline.training.checkpoint.origin import Descent
 from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
 from atft_pipeline.training.config import PhaseConfig, loss_of
@@ -244,11 +244,16 @@ class Trainer:
 
     def model_card(self, numbers: Mapping[str, Any]) -> ModelCard:
         """Card of the weights as they are now."""
+        training = {
+            "epoch": self.state.epoch,
+            "seed": self.experiment.training.seed,
+            "from_study": self.experiment.training.from_study,
+            **numbers,
+        }
         return ModelCard(
             model=self.model.config,
             spec=self.model.spec,
             batches=self.experiment.batches,
-            switches=self.model.switches,
             horizons=self.meta.horizons,
             label=self.meta.label,
             panel=self.meta.fingerprint,
@@ -256,12 +261,7 @@ class Trainer:
             sectors=self.meta.sectors,
             markets=self.meta.markets,
             origin=self.descent.origin(self.state.read["train"], self.state.read["validation"]),
-            training={
-                "epoch": self.state.epoch,
-                "seed": self.experiment.training.seed,
-                "from_study": self.experiment.training.from_study,
-                **numbers,
-            },
+            members=(Member(self.model.switches, training),),
         )
 
 

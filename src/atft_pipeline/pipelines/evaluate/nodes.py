@@ -143,11 +143,12 @@ def evaluate_scores(
         label=panel.meta.label,
         reference=reference,
         # A model that no search chose is not the best of the trials of one.
-        trials=pl.read_parquet(trials) if trials is not None and card.training.get("from_study") else None,
+        trials=pl.read_parquet(trials) if trials is not None and card.members[0].training.get("from_study") else None,
         baselines=baselines,
     )
     result = evaluate(predictions, evaluation, extras)
-    run = {"id": run_id(), "model": model_hash, "panel": panel.meta.fingerprint}
+    seeds = [member.training.get("seed") for member in card.members]
+    run = {"id": run_id(), "model": model_hash, "panel": panel.meta.fingerprint, "seeds": seeds}
     return {**result.metrics, "run": run, "config": to_mapping(evaluation)}, all_figures(result)
 
 

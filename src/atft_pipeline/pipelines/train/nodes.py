@@ -15,8 +15,8 @@ from atft_pipeline.pipelines.train.tracking import MlflowCallback
 from atft_pipeline.reporting.run_card_page import card_page
 from atft_pipeline.reporting.training_figures import training_curves
 from atft_pipeline.splits.split import SplitConfig, single_split
+from atft_pipeline.training.ensemble import fit_ensemble
 from atft_pipeline.training.experiment import Experiment, MarketData
-from atft_pipeline.training.loop import fit
 from atft_pipeline.training.optim.schedules import planned_rates
 
 log = logging.getLogger(__name__)
@@ -43,9 +43,9 @@ def train_model(
         experiment.training.from_study is None or tuned is not None,
         "training.from_study: give it on the command line, as in kedro run --params training.from_study=best",
     )
-    callback = MlflowCallback()
+    callback = MlflowCallback(experiment.training.seed)
     days = single_split(panel.dates, split, panel.meta.label_span)
-    result = fit(experiment, MarketData(panel, graphs), days, checkpoints, callback=callback)
+    result = fit_ensemble(experiment, MarketData(panel, graphs), days, checkpoints, callback=callback)
     for text in result.run_card["warnings"]:
         log.warning("run card: %s", text)
     page = card_page(result.run_card, result.history)

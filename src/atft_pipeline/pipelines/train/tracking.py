@@ -52,12 +52,21 @@ def log_flat(flat: Mapping[str, Any]) -> None:
 
 
 class MlflowCallback:
-    """Logs each epoch and the run card to the active MLflow run; without a run it does nothing."""
+    """Logs each epoch and the run card to the active MLflow run; without a run it does nothing.
+
+    Args:
+        first_seed: of the first model, whose numbers go by their plain names.
+    """
+
+    def __init__(self, first_seed: int) -> None:
+        self.first_seed = first_seed
 
     @tracked
     def on_epoch(self, record: Mapping[str, Any]) -> None:
-        """Log one epoch's numbers at its step."""
-        mlflow.log_metrics(numbers(record), step=int(record["epoch"]))
+        """Log one epoch's numbers at its step; those of an ensemble's later models bear their seed."""
+        prefix = "" if record["seed"] == self.first_seed else f"seed_{record['seed']}_"
+        found = {f"{prefix}{name}": value for name, value in numbers(record).items() if name != "seed"}
+        mlflow.log_metrics(found, step=int(record["epoch"]))
 
     @tracked
     def on_restart(self) -> None:

@@ -1,12 +1,14 @@
 """Checkpoints: safetensors for tensors, JSON for everything else, written under another name and renamed.
 
-* A **model** checkpoint (``model.safetensors``, ``model.json``) is all that evaluation and prediction need.
+* A **model** checkpoint (``model.safetensors``, ``model.json``) is all that evaluation and prediction need. It holds
+  one model or several of the same shape: an ensemble of seeds, the tensors of whose second model begin with ``1/``,
+  those of the third with ``2/`` and so on.
 * A **state** checkpoint also holds optimiser, averaged weights and random states: a killed run continues bit for bit.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,28 @@ from atft_pipeline.files import atomic, saving, sweep
 from atft_pipeline.lineage import hash_file, hash_json, take_checksum, with_checksum
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import InputSpec, ModelConfig
+from atft_pipeline.model.ensemble import Ensemble
 from atft_pipeline.panel.batches import BatchConfig
 from atft_pipeline.panel.panel import Panel, PanelMeta
-from atft_pipeline.training.checkpoint.origin import Origin
+from atft_pipeline.training.checkpoint.origin import Origin, joined_spans
 
 MODEL_TENSORS = "model.safetensors"
 MODEL_CARD = "model.json"
 # What building a model raises where its card and its weights are not what was saved.
 BAD_CARD = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of an ensemble.
+
+    Attributes:
+        switches: which blocks were on, see :meth:`ATFTGATFAN.switch`.
+        training: seed, epoch, validation RankIC and the like.
+    """
+
+    switches: Mapping[str, bool]
+    training: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,6 @@ class ModelCard:
         model: configuration of the model.
         spec: its inputs.
         batches: window and sample rules.
-        switches: which blocks were on, see :meth:`ATFTGATFAN.switch`.
         horizons: sessions ahead of each score.
         label: ``close_to_close`` or ``open_to_open``.
         panel: fingerprint of the panel.
@@ -47,13 +62,12 @@ class ModelCard:
         sectors: names by id.
         markets: names by id.
         origin: days, market and artifacts of the training.
-        training: epoch, validation RankIC and the like.
+        members: the models, one for an ordinary training; the first one's seed is that of the parameters.
     """
 
     model: ModelConfig
     spec: InputSpec
     batches: BatchConfig
-    switches: Mapping[str, bool]
     horizons: tuple[int, ...]
     label: str
     panel: str
@@ -61,7 +75,7 @@ class ModelCard:
     sectors: tuple[str, ...]
     markets: tuple[str, ...]
     origin: Origin
-    training: Mapping[str, Any]
+    members: tuple[Member, ...]
 
 
 def columns_hash(meta: PanelMeta) -> str:
@@ -69,11 +83,18 @@ def columns_hash(meta: PanelMeta) -> str:
     return hash_json([list(meta.feature_names), list(meta.market_features)])
 
 
-def save_model(folder: Path, weights: Mapping[str, Tensor], card: ModelCard) -> None:
-    """Write a model checkpoint; ``folder`` appears complete or not at all."""
+def save_model(folder: Path, weights: Sequence[Mapping[str, Tensor]], card: ModelCard) -> None:
+    """Write a model checkpoint; ``folder`` appears complete or not at all.
+
+    Args:
+        folder: of the checkpoint.
+        weights: of each member, by name.
+        card: of them.
+    """
+    tensors = {_key(place, name): value for place, own in enumerate(weights) for name, value in own.items()}
 
     def fill(path: Path) -> None:
-        save_file(_plain(weights), path / MODEL_TENSORS)
+        save_file(_plain(tensors), path / MODEL_TENSORS)
         document = {name: to_mapping(value) for name, value in vars(card).items()}
         document["weights"] = hash_file(path / MODEL_TENSORS)
         write_card(path / MODEL_CARD, document)
@@ -81,11 +102,28 @@ def save_model(folder: Path, weights: Mapping[str, Tensor], card: ModelCard) -> 
     write_folder(folder, fill)
 
 
-def load_model(folder: Path) -> tuple[ATFTGATFAN, ModelCard]:
+def join_models(folder: Path, members: Sequence[Path]) -> None:
+    """Write the models of several checkpoints, alike but for their seeds, as one checkpoint.
+
+    Raises:
+        ArtifactError: one of them is damaged.
+    """
+    loaded = [load_model(member) for member in members]
+    cards = [card for _, card in loaded]
+    origin = replace(
+        cards[0].origin,
+        read_train=joined_spans(card.origin.read_train for card in cards),
+        read_validation=joined_spans(card.origin.read_validation for card in cards),
+    )
+    card = replace(cards[0], origin=origin, members=tuple(one for card in cards for one in card.members))
+    save_model(folder, [model.state_dict() for ensemble, _ in loaded for model in ensemble], card)
+
+
+def load_model(folder: Path) -> tuple[Ensemble, ModelCard]:
     """Read a model checkpoint.
 
     Returns:
-        The model in evaluation mode on the CPU, and its card.
+        The models in evaluation mode on the CPU, and their card.
 
     Raises:
         ArtifactError: a file is missing, cut short, or does not fit the other.
@@ -112,13 +150,14 @@ def load_model(folder: Path) -> tuple[ATFTGATFAN, ModelCard]:
     return model.eval(), card
 
 
-def _build(document: Mapping[str, Any], weights: Mapping[str, Tensor]) -> tuple[ATFTGATFAN, ModelCard]:
-    """Build a model from what its two files hold."""
+def _build(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Ensemble, ModelCard]:
+    """Build the models from what their two files hold."""
+    # A card of earlier versions describes its only model itself.
+    members = document.get("members") or [document]
     card = ModelCard(
         model=from_mapping(ModelConfig, document["model"]),
         spec=from_mapping(InputSpec, document["spec"]),
         batches=from_mapping(BatchConfig, document["batches"]),
-        switches=document["switches"],
         horizons=tuple(document["horizons"]),
         label=document["label"],
         panel=document["panel"],
@@ -126,13 +165,27 @@ def _build(document: Mapping[str, Any], weights: Mapping[str, Tensor]) -> tuple[
         sectors=tuple(document["sectors"]),
         markets=tuple(document["markets"]),
         origin=from_mapping(Origin, document["origin"]),
-        training=document["training"],
+        members=tuple(Member(member["switches"], member["training"]) for member in members),
     )
-    refuse_infinite(weights)
-    model = ATFTGATFAN(card.model, card.spec)
-    model.load_state_dict(weights)
-    model.switch(**card.switches)
-    return model, card
+    refuse_infinite(tensors)
+    models = []
+    for place, member in enumerate(card.members):
+        model = ATFTGATFAN(card.model, card.spec)
+        model.load_state_dict(_weights_of(place, tensors))
+        model.switch(**member.switches)
+        models.append(model)
+    return Ensemble(models), card
+
+
+def _key(place: int, name: str) -> str:
+    """Name of a tensor of a member in the file; the first member's are as they were when there was only one."""
+    return f"{place}/{name}" if place else name
+
+
+def _weights_of(place: int, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one member."""
+    parts = ((key.rpartition("/"), tensor) for key, tensor in tensors.items())
+    return {name: tensor for (prefix, _, name), tensor in parts if int(prefix or 0) == place}
 
 
 def refuse_infinite(weights: Mapping[str, Tensor]) -> None:
@@ -147,8 +200,13 @@ def refuse_infinite(weights: Mapping[str, Tensor]) -> None:
             raise ValueError(msg)
 
 
-def start_from(network: ATFTGATFAN, folder: Path) -> None:
+def start_from(network: ATFTGATFAN, folder: Path, seed: int) -> None:
     """Give a new model the weights of an earlier one of the same shape.
+
+    Args:
+        network: the new model.
+        folder: of the earlier one; of an ensemble the member with the same seed is taken, or the first.
+        seed: of the new model.
 
     Raises:
         ArtifactError: the earlier model has other parameters or inputs.
@@ -157,7 +215,8 @@ def start_from(network: ATFTGATFAN, folder: Path) -> None:
     if (card.model, card.spec) != (network.config, network.spec):
         msg = f"{folder}: its model parameters or inputs differ from those of this training; start without its weights"
         raise ArtifactError(msg)
-    network.load_state_dict(earlier.state_dict())
+    seeds = [member.training.get("seed") for member in card.members]
+    network.load_state_dict(earlier[seeds.index(seed) if seed in seeds else 0].state_dict())
 
 
 def panel_for(card: ModelCard, panel: Panel) -> Panel:

@@ -170,6 +170,11 @@ def spans(panel: Panel, days: Iterable[int]) -> tuple[Span, ...]:
     return tuple((panel.index.dates[first], panel.index.dates[last]) for first, last in zip(starts, ends, strict=True))
 
 
+def joined_spans(parts: Iterable[Iterable[Span]]) -> tuple[Span, ...]:
+    """All spans of several trainings on the same days, each once."""
+    return tuple(sorted({span for part in parts for span in part}))
+
+
 def witness(panel: Panel, days: Sequence[int]) -> tuple[tuple[str, str, float], ...]:
     """Returns of the shortest horizon of rows spread over the days and over the listings of each."""
     rows: list[tuple[str, str, float]] = []

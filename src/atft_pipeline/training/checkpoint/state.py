@@ -101,6 +101,16 @@ class StateStore:
             )
             raise TrainingError(msg)
 
+    def discard(self) -> None:
+        """Forget earlier states of a run that will begin later.
+
+        Raises:
+            TrainingError: another process is training the same.
+        """
+        self.claim()
+        self.clear()
+        self.close()
+
     def close(self) -> None:
         """Let other processes into the folder."""
         self._lock.release()
@@ -173,7 +183,7 @@ class StateStore:
         """Keep the weights of an epoch that is among the best; :meth:`delete_displaced` drops the displaced one."""
         kept = sorted([*state.kept, (state.epoch, value)], key=lambda entry: -entry[1])[:KEEP_BEST]
         if (state.epoch, value) in kept:
-            save_model(self._best(state.epoch), weights, card)
+            save_model(self._best(state.epoch), [weights], card)
             state.kept = kept
 
     def delete_displaced(self, state: TrainingState) -> None:

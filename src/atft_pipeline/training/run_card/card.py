@@ -35,6 +35,7 @@ def build_run_card(trainer: Trainer, seconds: float, *, probed: bool = True) -> 
     state, runtime = trainer.state, trainer.runtime
     parameters = list(trainer.model.parameters())
     card = {
+        "seed": trainer.experiment.training.seed,
         "device": {
             **_choice(runtime.device),
             "name": _device_name(trainer.device),
