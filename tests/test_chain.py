@@ -171,6 +171,11 @@ def test_predict_scores_the_newest_day(finished: tuple[Path, str]) -> None:
     prices = pl.read_parquet(newest(project, "data/02_intermediate/clean_prices.parquet"), columns=["Date"])
     assert scores["Date"].unique().to_list() == [prices["Date"].max()]
     assert scores.height > 50
+    # The evaluation was of this model: its benchmark stands beside it, under its name.
+    card = json.loads(newest(project, "data/08_reporting/baseline_card.json").read_text())
+    assert scores["benchmark_name_5"].unique().to_list() == [card["benchmark"]["5"]]
+    for column in ("benchmark_5", "model+benchmark_5"):
+        assert scores[column].is_finite().all()
 
 
 def test_only_missing_outputs_runs_what_is_missing(finished: tuple[Path, str]) -> None:

@@ -64,6 +64,8 @@ WHAT = {
     "reference_scores": "its scores of some training days, for the drift",
     "baseline_scores": "scores of ridge, LightGBM and the factors on the same rows",
     "baseline_card": "validation RankIC of each baseline, and which one is the benchmark",
+    "fitted_baselines": "ridge and LightGBM as they were fitted, as JSON",
+    "newest_baselines": "path of the newest of them: predict scores with the benchmark too",
     "predictions": "all scores, targets and returns of the test rows in one table",
     "metrics": "every number of the evaluation with its error or interval",
     "evaluation_figures": "the figures of the page, in memory",

@@ -14,8 +14,8 @@ import torch
 
 from atft_pipeline.baselines.binned import DayTable, row_limit, thin_days
 from atft_pipeline.baselines.factors import FACTORS
-from atft_pipeline.baselines.lightgbm import LightGBMConfig, Predict, fit_trees
-from atft_pipeline.baselines.ridge import Block, choose_ridge, rank_ic_columns
+from atft_pipeline.baselines.lightgbm import LightGBMConfig, Predict, TreeModel, fit_trees
+from atft_pipeline.baselines.ridge import Block, LinearModel, choose_ridge, rank_ic_columns
 from atft_pipeline.baselines.rounds import FOLD_ROWS, FOLDS
 from atft_pipeline.panel.batches import BatchConfig, DayBatches
 from atft_pipeline.panel.panel import Panel
@@ -92,7 +92,7 @@ class Rows:
         targets = [y.astype(np.float32) for _, y in self.fitted_on(batches, "lightgbm", days)]
 
         def read(day: int) -> npt.NDArray[np.floating]:
-            return _last_step(self.resident.panel, day, batches.samples_of(day))
+            return last_step(self.resident.panel, day, batches.samples_of(day))
 
         return DayTable(
             days, [sizes[day] for day in days], len(meta.feature_names), np.concatenate(targets), read
@@ -104,15 +104,23 @@ class Baselines:
     """What the model is compared with.
 
     Attributes:
-        ridge: its scores.
-        trees: those of LightGBM; ``None`` where it is left out.
+        ridge: the linear model.
+        trees: LightGBM; ``None`` where it is left out.
         card: validation RankIC of each by horizon, the best of them (the benchmark), and how LightGBM was fitted;
             plain JSON.
     """
 
-    ridge: Predict
-    trees: Predict | None
+    ridge: LinearModel
+    trees: TreeModel | None
     card: dict[str, Any]
+
+    def scores(self, features: npt.NDArray[np.floating], panel: Panel) -> dict[str, Floats]:
+        """Scores [n, Q] of all features of a day's rows [n, F], by the name of the baseline, and ``benchmark``."""
+        trees = None if self.trees is None else self.trees.predict
+        scores = score_rows(features, panel, self.ridge.predict, trees)
+        chosen = [self.card["benchmark"][str(horizon)] for horizon in panel.meta.horizons]
+        best = [scores[name][:, place] for place, name in enumerate(chosen)]
+        return {**scores, "benchmark": np.stack(best, axis=1)}
 
     def frame(self, batches: DayBatches, *, benchmark: bool = False) -> pl.DataFrame:
         """Score days.
@@ -130,12 +138,9 @@ class Baselines:
         parts = []
         for day in batches.days:
             listing = batches.samples_of(day)
-            scores = score_rows(_last_step(panel, day, listing), panel, self.ridge, self.trees)
-            shown = {name: values for name, values in scores.items() if name not in FACTORS}
-            if benchmark:
-                chosen = [self.card["benchmark"][str(horizon)] for horizon in panel.meta.horizons]
-                best = [scores[name][:, place] for place, name in enumerate(chosen)]
-                shown["benchmark"] = np.stack(best, axis=1)
+            left_out = {*FACTORS} if benchmark else {*FACTORS, "benchmark"}
+            scores = self.scores(last_step(panel, day, listing), panel)
+            shown = {name: values for name, values in scores.items() if name not in left_out}
             keys = {"Date": np.repeat(panel.dates[day], len(listing)), "Listing": names[listing]}
             columns = {
                 f"{name}_{horizon}": values[:, place].astype(np.float32)
@@ -154,7 +159,7 @@ def fit_baselines(rows: Rows, settings: LightGBMConfig) -> Baselines:
     training, validation, _ = rows.parts
     panel = rows.resident.panel
     horizons = panel.meta.horizons
-    ridge = choose_ridge(rows.fitted_on(training, "ridge"), _values(validation, "ridge validation")).predict
+    ridge = choose_ridge(rows.fitted_on(training, "ridge"), _values(validation, "ridge validation"))
 
     def judge(predict: Predict) -> Floats:
         blocks = _values(validation, "validation")
@@ -163,11 +168,12 @@ def fit_baselines(rows: Rows, settings: LightGBMConfig) -> Baselines:
     trees, card = None, None
     if settings.enabled:
         table, limit = rows.table(training)
-        fitted = fit_trees(table, judge, judge(ridge), horizons, panel.meta.label_span + rows.split.embargo, settings)
-        trees, card = fitted.predict, {**fitted.card, "available_rows": training.samples, "row_limit": limit}
+        gap = panel.meta.label_span + rows.split.embargo
+        trees = fit_trees(table, judge, judge(ridge.predict), horizons, gap, settings)
+        card = {**trees.card, "available_rows": training.samples, "row_limit": limit}
     daily: dict[str, list[Floats]] = {}
     for features, targets in _values(validation, "baselines validation"):
-        for name, scores in score_rows(features, panel, ridge, trees).items():
+        for name, scores in score_rows(features, panel, ridge.predict, trees.predict if trees else None).items():
             daily.setdefault(name, []).append(rank_ic_columns(scores, targets))
     found = {
         str(horizon): {name: mean_report(np.stack(days)[:, place], horizon) for name, days in daily.items()}
@@ -231,7 +237,7 @@ def _blocks(batches: DayBatches, label: str, days: Sequence[int] | None = None) 
     for day in track(batches.days if days is None else days, label):
         listing = batches.samples_of(day)
         targets = batches.resident.targets[day].cpu().numpy()[listing]
-        yield day, (_last_step(batches.resident.panel, day, listing), targets)
+        yield day, (last_step(batches.resident.panel, day, listing), targets)
 
 
 def _values(batches: DayBatches, label: str) -> Iterator[Block]:
@@ -239,7 +245,7 @@ def _values(batches: DayBatches, label: str) -> Iterator[Block]:
     return (block for _, block in _blocks(batches, label))
 
 
-def _last_step(panel: Panel, day: int, listing: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def last_step(panel: Panel, day: int, listing: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Features [n, F] of some listings on a day."""
     view = panel.day(day)
     features: npt.NDArray[np.float32] = view.features[np.searchsorted(view.listing, listing)].astype(np.float32)

@@ -11,8 +11,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from atft_pipeline.baselines.frames import last_step
+from atft_pipeline.baselines.saved import AGAIN, FittedBaselines
 from atft_pipeline.config import config, within
 from atft_pipeline.errors import ArtifactError, DataError
 from atft_pipeline.graphs.compat import check_compatible
@@ -22,7 +25,7 @@ from atft_pipeline.panel.panel import Panel
 from atft_pipeline.prices.reading.config import PricesConfig
 from atft_pipeline.prices.reading.read import date_range
 from atft_pipeline.scoring.scorer import Scorer, listing_details
-from atft_pipeline.training.checkpoint.model import MODEL_CARD, load_model, panel_for
+from atft_pipeline.training.checkpoint.model import MODEL_CARD, ModelCard, load_model, panel_for
 from atft_pipeline.training.checkpoint.origin import check_market
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.experiment import MarketData
@@ -48,7 +51,12 @@ class PredictConfig:
 
 
 def score_newest(
-    model: Path, panel: Panel, graphs: MonthlyGraphs, settings: PredictConfig, runtime: RuntimeConfig
+    model: Path,
+    panel: Panel,
+    graphs: MonthlyGraphs,
+    settings: PredictConfig,
+    runtime: RuntimeConfig,
+    fitted: FittedBaselines | None = None,
 ) -> pl.DataFrame:
     """Score and rank the newest days.
 
@@ -58,19 +66,20 @@ def score_newest(
         graphs: of the same panel.
         settings: how many days.
         runtime: device and precision.
+        fitted: baselines of an evaluation; those that were not fitted on what the model was trained on are left out.
 
     Returns:
         Date, Code, Listing; ``score_{h}`` and ``rank_{h}`` (1 = best of its day) by horizon; the disagreement of an
-        ensemble's members, quantiles where the model has them; and the lineage, equal on all rows: ``model_version``
-        (of the training run), ``model`` (hash of its weights), ``trained_on`` (fingerprint of its panel), ``panel``,
-        ``graphs``.
+        ensemble's members, quantiles where the model has them; with baselines what :func:`beside` adds; and the
+        lineage, equal on all rows: ``model_version`` (of the training run), ``model`` (hash of its weights),
+        ``trained_on`` (fingerprint of its panel), ``panel``, ``graphs``.
 
     Raises:
         ArtifactError: model, panel and graphs do not belong together, or graphs that end too early.
         DataError: a day with too few listings.
     """
     network, card = load_model(model)
-    panel = panel_for(card, panel)
+    whole, panel = panel, panel_for(card, panel)
     check_graphs(panel, graphs)
     check_market(card.origin, card.panel, panel)
     check_listings(panel, settings)
@@ -97,12 +106,63 @@ def score_newest(
     }
     codes = listing_details(panel).select("Listing", "Code")
     table = frame.join(codes, on="Listing", how="left", maintain_order="left").with_columns(*ranks)
+    benchmark = () if fitted is None else beside(table, whole, card, fitted)
+    table = table.with_columns(*benchmark)
     ordered = [f"{kind}_{h}" for h in card.horizons for kind in ("score", "rank")]
     return (
-        table.select("Date", "Code", "Listing", *ordered, pl.selectors.starts_with("disagreement_", "quantile_"))
+        table.select(
+            "Date",
+            "Code",
+            "Listing",
+            *ordered,
+            pl.selectors.starts_with("disagreement_", "quantile_"),
+            *(column.name for column in benchmark),
+        )
         .with_columns(pl.lit(value).alias(name) for name, value in lineage.items())
         .sort("Date", f"rank_{card.horizons[0]}")
     )
+
+
+def beside(table: pl.DataFrame, panel: Panel, card: ModelCard, fitted: FittedBaselines) -> tuple[pl.Series, ...]:
+    """Scores of the best baseline, as the evaluation chose it on its validation days, and its mean with the model.
+
+    Args:
+        table: Date, Listing and ``score_{h}`` of the model.
+        panel: with all features.
+        card: of the model.
+        fitted: the baselines.
+
+    Returns:
+        For each horizon ``benchmark_{h}``; ``benchmark_name_{h}``, which one it is; and ``model+benchmark_{h}``, the
+        mean of both ranks of the day, from 0 (worst) to 1. Nothing where the baselines do not belong to the model.
+    """
+    if (fitted.panel, fitted.train) != (card.panel, card.origin.train):
+        log.warning("the benchmark is left out: the newest evaluation was of another training; %s", AGAIN)
+        return ()
+    if (fitted.features, fitted.horizons) != (panel.meta.feature_names, panel.meta.horizons):
+        log.warning("the benchmark is left out: it was fitted on other features than the panel has; %s", AGAIN)
+        return ()
+    place = {name: number for number, name in enumerate(panel.listings)}
+    rows = table.select("Date", pl.col("Listing").replace_strict(place, return_dtype=pl.Int64))
+    parts = []
+    for (date,), listings in rows.group_by("Date", maintain_order=True):
+        day = int(np.searchsorted(panel.dates, np.datetime64(str(date))))
+        features = last_step(panel, day, listings["Listing"].to_numpy())
+        parts.append(fitted.baselines.scores(features, panel)["benchmark"])
+    scores = np.concatenate(parts)
+    found = []
+    for number, horizon in enumerate(panel.meta.horizons):
+        benchmark = pl.Series(f"benchmark_{horizon}", scores[:, number])
+        name = fitted.baselines.card["benchmark"][str(horizon)]
+        both = table.select("Date", model=f"score_{horizon}", benchmark=benchmark).select(
+            pl.mean_horizontal(
+                (pl.col(column).rank().over("Date") - 1) / (pl.len().over("Date") - 1).clip(lower_bound=1)
+                for column in ("model", "benchmark")
+            )
+        )
+        names = pl.Series(f"benchmark_name_{horizon}", [name] * len(table))
+        found += [benchmark, names, both.to_series().alias(f"model+benchmark_{horizon}")]
+    return tuple(found)
 
 
 def check_graphs(panel: Panel, graphs: MonthlyGraphs) -> None:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from atft_pipeline.baselines.frames import Rows, fit_baselines
+from atft_pipeline.baselines.saved import to_document
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.evaluation.characteristics import characteristics_of
@@ -92,17 +93,18 @@ def spread(days: Sequence[int], count: int) -> list[int]:
 @configured
 def score_baselines(
     panel: Panel, split: SplitConfig, batches: BatchConfig, targets: TargetsConfig, evaluation: EvaluationConfig
-) -> tuple[pl.DataFrame, dict[str, Any]]:
+) -> tuple[pl.DataFrame, dict[str, Any], dict[str, Any]]:
     """Fit ridge and LightGBM on the model's rows, days and targets; score the test days.
 
     Returns:
         Date, Listing, ``ridge_{h}``, and ``lightgbm_{h}`` and ``ridge+lightgbm_{h}`` unless LightGBM is switched off;
-        and how they were fitted, with the validation RankIC of each baseline and the best of them.
+        how they were fitted, with the validation RankIC of each baseline and the best of them; and what they are, for
+        later predictions.
     """
     days = single_split(panel.dates, split, panel.meta.label_span)
     rows = Rows(ResidentPanel.load(panel, STREAMED), days, batches, targets)
     fitted = fit_baselines(rows, evaluation.lightgbm)
-    return fitted.frame(rows.parts[2]), fitted.card
+    return fitted.frame(rows.parts[2]), fitted.card, to_document(fitted, panel, days)
 
 
 def collect_scores(

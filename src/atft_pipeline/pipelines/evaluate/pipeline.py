@@ -32,7 +32,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 score_baselines,
                 inputs=["panel", "params:split", "params:batches", "params:targets", "params:evaluation"],
-                outputs=["baseline_scores", "baseline_card"],
+                outputs=["baseline_scores", "baseline_card", "fitted_baselines"],
                 name="baselines",
             ),
             Node(

@@ -1,10 +1,12 @@
 """Node of the stage ``predict``."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from atft_pipeline.baselines.saved import from_document
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import configured
@@ -19,6 +21,7 @@ def predict_newest(
     panel: Panel,
     graphs: MonthlyGraphs,
     quality: dict[str, Any],
+    baselines: Path | None,
     prices: Path | None,
     predict: PredictConfig,
     ingest: IngestConfig,
@@ -26,4 +29,5 @@ def predict_newest(
 ) -> pl.DataFrame:
     """Refuse stale inputs, then score and rank the newest days; see :func:`score_newest`."""
     check_prices(panel, quality, prices, ingest.prices)
-    return score_newest(model, panel, graphs, predict, runtime)
+    fitted = None if baselines is None else from_document(json.loads(baselines.read_text(encoding="utf-8")))
+    return score_newest(model, panel, graphs, predict, runtime, fitted)

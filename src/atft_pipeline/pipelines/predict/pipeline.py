@@ -6,7 +6,10 @@ from atft_pipeline.pipelines.predict.nodes import predict_newest
 
 
 def create_pipeline() -> Pipeline:
-    """Model, panel, graphs -> scores and ranks of the newest days; refused where newer prices are there."""
+    """Model, panel, graphs -> scores and ranks of the newest days, beside them the benchmark of the evaluation.
+
+    Refused where newer prices are there.
+    """
     return Pipeline(
         [
             Node(
@@ -16,6 +19,7 @@ def create_pipeline() -> Pipeline:
                     "panel": "panel",
                     "graphs": "graphs",
                     "quality": "data_quality",
+                    "baselines": "newest_baselines",
                     "prices": "given_prices",
                     "predict": "params:predict",
                     "ingest": "params:ingest",
