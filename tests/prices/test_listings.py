@@ -19,7 +19,7 @@ def test_prices_that_name_the_exchange_are_a_table_of_listings(tmp_path: Path) -
     good(Exchange=["NYSE"] * 6).write_parquet(tmp_path / "2023.parquet")
     good(Exchange=["NYSE"] * 5 + ["NASDAQ"]).write_parquet(tmp_path / "2024.parquet")
     table = read_listings(tmp_path, PricesConfig())
-    assert table.rows() == [("A", None, "NYSE"), ("B", None, "NASDAQ")]
+    assert table.rows() == [("A", None, "NYSE", None), ("B", None, "NASDAQ", None)]
 
 
 def test_a_table_without_codes_is_named(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_how_many_codes_matched_is_said(tmp_path: Path, caplog: pytest.LogCaptur
 @pytest.mark.parametrize("sector", ["GICS Sector", "Sector", "SECTOR ", "industry", "Sector33CodeName"])
 def test_names_of_columns(name: str, sector: str, tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text(f"{name};Name;{sector}\nA;Alpha;Energy\n")
-    assert read_listings(tmp_path / "l.csv", PricesConfig()).rows() == [("A", "Energy", None)]
+    assert read_listings(tmp_path / "l.csv", PricesConfig()).rows() == [("A", "Energy", None, None)]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from atft_pipeline.prices.universe import UniverseConfig, add_universe
 from tests.features.market import raw_market
 from tests.prices.frames import weekdays
 
-OPEN = UniverseConfig(min_price=0, min_dollar_volume=0, min_history=1, exclude_funds=False)
+OPEN = UniverseConfig(min_price=0, min_dollar_volume=0, min_history=1, stocks=None)
 NONE = pl.Series([], dtype=pl.String)
 
 
@@ -46,15 +46,6 @@ def test_price_volume_and_history() -> None:
     assert not thin["InUniverse"].any()
 
 
-def test_funds_are_recognised_by_how_they_move_and_by_name() -> None:
-    marked = add_universe(prices(), pl.Series(["L07"]), replace(OPEN, exclude_funds=True))
-    last = marked.group_by("Listing", maintain_order=True).agg(pl.col("InUniverse").last())
-    assert last.filter(~pl.col("InUniverse"))["Listing"].to_list() == ["L00", "L01", "L07"]
-    # Not before the window is complete: nothing is known of a fund on its first day.
-    first = marked.filter(pl.col("Listing") == "L00")["InUniverse"].to_list()
-    assert all(first[:100])
-
-
 def test_the_mask_of_a_day_does_not_change_when_days_are_added() -> None:
     frame = prices()
     day = weekdays(150)[-1]
@@ -75,7 +66,7 @@ def test_days_without_trade_are_out_and_weigh_on_the_turnover(volume: float | st
         new = {name: carried[name] for name in new}
     cells = [pl.when(closed).then(pl.lit(value)).otherwise(name).alias(name) for name, value in new.items()]
     frame = frame.with_columns(cells)
-    marked = add_universe(frame, NONE, UniverseConfig(exclude_funds=False))
+    marked = add_universe(frame, NONE, UniverseConfig(stocks=None))
     assert marked.filter(closed)["_idle"].to_list() == [True] * 15
     assert not marked.filter(closed)["InUniverse"].any()
     # Ten days without trade of twenty make the median zero, until enough days were traded again.
@@ -88,4 +79,4 @@ def test_an_unknown_volume_at_a_new_price_is_a_trade() -> None:
     frame = raw_market(2, 80).with_columns(Listing="Code")
     blank = pl.col("Date") == frame["Date"].max()
     frame = frame.with_columns(Volume=pl.when(~blank).then("Volume"))
-    assert add_universe(frame, NONE, UniverseConfig(exclude_funds=False)).filter(blank)["InUniverse"].all()
+    assert add_universe(frame, NONE, UniverseConfig(stocks=None)).filter(blank)["InUniverse"].all()

@@ -10,7 +10,7 @@ import polars as pl
 from atft_pipeline.config import config, within
 from atft_pipeline.prices.cleaning.calendar import check_daily
 from atft_pipeline.prices.cleaning.clean import CleaningConfig, clean_prices
-from atft_pipeline.prices.listings import match_listings, name_funds, read_listings, summarise_listings
+from atft_pipeline.prices.listings import match_listings, name_others, read_listings, summarise_listings
 from atft_pipeline.prices.prepared import PreparedConfig, read_prepared, summarise_prepared
 from atft_pipeline.prices.quality_report import quality_report
 from atft_pipeline.prices.reading.config import PricesConfig
@@ -83,7 +83,7 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
         for note in matching.notes:
             log.info("listings: %s", note)
     cleaned = clean_prices(raw, config.cleaning, table)
-    marked = add_universe(cleaned.prices, name_funds(table), config.universe)
+    marked = add_universe(cleaned.prices, name_others(table), config.universe)
     summary = summarise_listings(marked, table)
     report = quality_report(raw, cleaned, marked, source=prices, settings=config)
     report["remarks"] += spacing

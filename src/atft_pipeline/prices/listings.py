@@ -12,9 +12,15 @@ from atft_pipeline.prices.reading.dates import parse_dates
 from atft_pipeline.prices.reading.files import Table, find_files, one_line, open_tables
 from atft_pipeline.prices.reading.names import key
 from atft_pipeline.prices.reading.record import Matching, counted
+from atft_pipeline.prices.stocks import STOCK_REASONS
 
-# What calls itself a fund in its sector or market.
-FUNDS = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b"
+# What calls itself a fund in its sector or market, and what a type of listing other than a stock is called.
+FUNDS = r"(?i)\b(ETF|ETN|ETP|funds?|exchange.traded)\b|ファンド"
+TYPES = (
+    r"(?i)\b(ETFs?|ETNs?|ETPs?|ETVs?|ETS|ETC|ETMF|CEF|mutual ?fund|funds?|exchange.traded|closed.end|index|basket"
+    r"|pref|preferred|preference|PFD|ADRP|warrants?|WRT|ADRW|units?|rights?|ADRR|notes?|bonds?|debentures?|SP"
+    r"|structured.product|certificates?|currency|crypto\w*|futures?|options?)\b|ファンド"
+)
 # Best first; compared by letters and digits alone.
 LISTING_NAMES = {
     "sector": (
@@ -26,7 +32,14 @@ LISTING_NAMES = {
         *("market", "marketcodename", "mktnm", "marketcode", "mkt", "exchange", "listingexchange", "primaryexchange"),
         *("exchangename", "marketsegment", "市場・商品区分", "市場商品区分", "市场"),
     ),
+    "type": (
+        *("type", "assettype", "securitytype", "instrumenttype", "quotetype", "listingtype", "issuetype", "sectype"),
+        *("stocktype", "category"),
+    ),
 }
+# Columns that say of each row whether it is a fund.
+FLAGS = ("etf", "isetf", "isfund")
+TRUE = ("y", "yes", "true", "t", "1", "1.0")
 # Columns that say from which day on a row was known.
 KNOWN = ("date", "asof", "asofdate", "effectivedate", "effectivefrom", "applicabledate", "validfrom", "knownfrom")
 LOOSE = ("plain", "bare")
@@ -40,13 +53,13 @@ def read_listings(path: Path | None, settings: PricesConfig) -> pl.DataFrame:
         settings: preset of the prices, for the form of the codes.
 
     Returns:
-        Code, sector, market (String; null where unknown).
+        Code, sector, market, type (String; null where unknown).
 
     Raises:
         DataError: the file cannot be read or has no code.
     """
     if path is None:
-        return pl.DataFrame(schema={"Code": pl.String, "sector": pl.String, "market": pl.String})
+        return pl.DataFrame(schema=dict.fromkeys(("Code", *LISTING_NAMES), pl.String))
     table = read_dated_listings(path, settings).drop("Known")
     return table.unique("Code", keep="last", maintain_order=True).sort("Code")
 
@@ -57,7 +70,8 @@ def read_dated_listings(path: Path, settings: PricesConfig) -> pl.DataFrame:
     Args: as :func:`read_listings`.
 
     Returns:
-        Code, sector, market and Known, the day from which the table says that a row was known; null where it says none.
+        Code, sector, market, type and Known, the day from which the table says that a row was known; null where it says
+        none.
     """
     parts = [_read_one(table, settings) for file in find_files(path) for table in open_tables(file)]
     return pl.concat(parts).drop_nulls("Code")
@@ -88,6 +102,9 @@ def _read_one(table: Table, settings: PricesConfig) -> pl.DataFrame:
     ]
     try:
         dated = next((name for name in names if key(name) in KNOWN), None)
+        flags = [pl.col(name).cast(pl.String).str.to_lowercase().is_in(TRUE) for name in names if key(name) in FLAGS]
+        if flags:
+            columns[-1] = pl.when(pl.any_horizontal(flags)).then(pl.lit("ETF")).otherwise(columns[-1]).alias("type")
         day = pl.lit(None, dtype=pl.Date) if dated is None else pl.col(dated)
         frame = table.frame.select(pl.col(code).alias("Code"), *columns, day.alias("Known")).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -146,21 +163,24 @@ def match_listings(table: pl.DataFrame, codes: pl.Series) -> tuple[pl.DataFrame,
     return matched.sort("Code"), Matching(codes=len(known), matched=count, notes=tuple(notes))
 
 
-def name_funds(table: pl.DataFrame) -> pl.Series:
-    """List the codes whose sector or market says that they are funds."""
-    says = [pl.col(name).str.contains(FUNDS).fill_null(value=False) for name in ("sector", "market")]
-    return table.filter(pl.any_horizontal(*says))["Code"]
+def name_others(table: pl.DataFrame) -> pl.Series:
+    """List the codes whose type, sector or market says that they are no common stock."""
+    words = {"sector": FUNDS, "market": FUNDS, "type": TYPES}
+    says = [pl.col(name).str.contains(pattern).fill_null(value=False) for name, pattern in words.items()]
+    # "Common Units" and "Common Stock, Rights attached" are stocks.
+    common = pl.col("type").str.contains(r"(?i)\b(common|ordinary)\b").fill_null(value=False)
+    return table.filter(says[0] | says[1] | (says[2] & ~common))["Code"]
 
 
 def summarise_listings(marked: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    """Give one row a listing segment: Listing, Code, sector, market, first, last, fund (as of its last row)."""
+    """Give one row a listing segment: Listing, Code, sector, market, first, last, fund (is none as of its last row)."""
     return (
         marked.group_by("Listing", maintain_order=True)
         .agg(
             pl.col("Code").first(),
             pl.col("Date").first().alias("first"),
             pl.col("Date").last().alias("last"),
-            pl.col("_fund").last().alias("fund"),
+            pl.any_horizontal(*STOCK_REASONS).last().alias("fund"),
         )
         .join(table, on="Code", how="left", maintain_order="left")
         .select("Listing", "Code", "sector", "market", "first", "last", "fund")

@@ -53,6 +53,7 @@ def quality_report(
         "years": _years(raw, marked),
         "coverage": _coverage(marked, sessions),
         "exclusions": _exclusions(marked),
+        "excluded": _excluded(marked),
         "returns": _returns(cleaned, marked),
         "calendar": _calendar(sessions),
         "settings": to_mapping(settings),
@@ -144,6 +145,21 @@ def _exclusions(marked: pl.DataFrame) -> list[dict[str, Any]]:
     year = pl.col("Date").dt.year().alias("year")
     table = marked.group_by(year).agg(pl.len().alias("rows"), *(pl.col(name).sum() for name in REASONS)).sort("year")
     return table.rename(REASONS).to_dicts()
+
+
+def _excluded(marked: pl.DataFrame) -> list[dict[str, Any]]:
+    """Give rows, rows without another reason, codes and the most traded codes of each reason, the largest first."""
+    reasons = marked.select(
+        "Code", *REASONS, count=pl.sum_horizontal(*REASONS), traded=pl.col("Close") * pl.col("Volume")
+    )
+    found = []
+    for name, reason in REASONS.items():
+        rows = reasons.filter(name)
+        codes = rows.group_by("Code").agg(pl.col("traded").sum()).sort(-pl.col("traded"), "Code")["Code"]
+        alone = int((rows["count"] == 1).sum())
+        told = {"reason": reason, "rows": rows.height, "alone": alone, "codes": len(codes)}
+        found.append({**told, "examples": codes.head(3).to_list()})
+    return sorted(found, key=lambda one: -one["rows"])
 
 
 def _returns(cleaned: Cleaned, marked: pl.DataFrame) -> dict[str, Any]:

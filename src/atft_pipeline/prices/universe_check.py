@@ -3,10 +3,17 @@
 from typing import Any
 
 from atft_pipeline.errors import DataError
-from atft_pipeline.prices.universe import DOLLAR_VOLUME_WINDOW, REASONS
+from atft_pipeline.prices.stocks import STOCK_REASONS
+from atft_pipeline.prices.universe import DOLLAR_VOLUME_WINDOW
 
 # Prices of which less than this fraction ever change are no prices.
 STILL = 0.01
+NO_STOCK = (
+    "moves",
+    "{:.0%} of the closes differ from the one before",
+    "",
+    "no stocks among them? --params ingest.universe.stocks=null keeps everything",
+)
 # Reason -> what was seen of the rows (a key of ``seen``), how it is written, parameter, what else may be the cause.
 CAUSES = {
     "no close": ("priced", "Close is known in {:.0%} of the rows", "", "map another column to Close"),
@@ -19,12 +26,7 @@ CAUSES = {
         "min_dollar_volume",
         "Volume in lots, prices in another unit or currency?",
     ),
-    "moves like a fund": (
-        "moves",
-        "{:.0%} of the closes differ from the one before",
-        "",
-        "funds alone? set ingest.universe.exclude_funds=false",
-    ),
+    **dict.fromkeys(STOCK_REASONS.values(), NO_STOCK),
 }
 
 
@@ -73,5 +75,4 @@ def _cause(report: dict[str, Any]) -> str:
 
 def excluded_rows(report: dict[str, Any]) -> dict[str, int]:
     """Count the rows that each reason keeps out of the universe, the largest first."""
-    counts = {name: sum(year[name] for year in report["exclusions"]) for name in REASONS.values()}
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+    return {one["reason"]: one["rows"] for one in report["excluded"]}

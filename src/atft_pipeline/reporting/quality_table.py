@@ -4,7 +4,6 @@ from typing import Any
 
 from rich.table import Table
 
-from atft_pipeline.prices.universe_check import excluded_rows
 from atft_pipeline.reporting.console import indented, table, terminal_text
 
 
@@ -38,6 +37,10 @@ def _work(report: dict[str, Any]) -> Table:
     rules = [
         [rule["rule"], f"{rule['rows']:,}", f"{rule['codes']:,}", ", ".join(rule["examples"][:2])] for rule in acted
     ]
-    reasons = [[f"out: {name}", f"{rows:,}", "", ""] for name, rows in excluded_rows(report).items() if rows]
+    reasons = [
+        [f"out: {one['reason']}", f"{one['rows']:,}", f"{one['codes']:,}", ", ".join(one["examples"][:2])]
+        for one in report["excluded"]
+        if one["rows"]
+    ]
     columns = ("rule, or why out of the universe", "rows", "codes", "such as")
     return table(columns, [*rules, None, *reasons], left=(columns[0], columns[-1]))

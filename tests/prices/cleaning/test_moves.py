@@ -25,7 +25,7 @@ def clean(frame: pl.DataFrame) -> Cleaned:
 
 def worst(cleaned: Cleaned) -> float:
     """Largest factor between two closes of a listing in the universe, over one and over five rows."""
-    marked = add_universe(cleaned.prices, NONE, UniverseConfig(exclude_funds=False))
+    marked = add_universe(cleaned.prices, NONE, UniverseConfig(stocks=None))
     close = pl.col("Close").forward_fill().over("Listing")
     size = [(close / close.shift(step).over("Listing")).log().abs() for step in (1, 5)]
     return float(marked.filter("InUniverse").select(pl.max_horizontal(*size).max().exp()).item())
