@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -95,6 +96,29 @@ def test_an_update_that_was_stopped_can_be_repeated(world: World, stop: str) -> 
     assert content(world) == content(whole)
     with pytest.raises(ArtifactError, match="as the panel does: there is nothing to update; pass newer"):
         world.update(prices)
+
+
+def test_an_update_leaves_out_what_a_rebuild_leaves_out(tmp_path: Path) -> None:
+    """A bond and a preferred by its code have no label and no neighbour, whichever way the days came."""
+    calm = {name: (pl.col(name) / 50) ** 0.05 * 50 for name in ("Open", "High", "Low", "Close")}
+    bond = raw_market(["BOND"], 100, seed=5).with_columns(**calm)
+    frame = pl.concat([raw_market(24, 100), bond, raw_market(["BAC-PL"], 100, seed=6)])
+    updated, whole = World(tmp_path / "updated"), World(tmp_path / "whole")
+    for each in (updated, whole):
+        each.folder.mkdir()
+    updated.build(updated.prices(97, frame))
+    updated.update(updated.prices(100, frame))
+    whole.build(whole.prices(100, frame))
+    assert content(updated) == content(whole)
+    others = [whole.panel.listings.index(name) for name in ("BOND", "BAC-PL")]
+    for day in (-1, -20):
+        view = whole.panel.day(day % 100)
+        assert set(view.listing[~view.universe]) == set(others)
+        assert np.isnan(view.targets[~view.universe]).all()
+    linked = whole.graphs.neighbors(len(whole.graphs) - 1)
+    assert not np.isin(linked, others).any()
+    assert (linked[others] == -1).all()
+    assert (linked >= 0).sum() > 24
 
 
 def test_only_the_new_days_are_one_line(world: World) -> None:

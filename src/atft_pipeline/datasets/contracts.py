@@ -32,6 +32,7 @@ CleanPrices = pa.DataFrameSchema(
         "Code": pa.Column(pl.String),
         "Listing": pa.Column(pl.String),
         "InUniverse": pa.Column(pl.Boolean),
+        "Stock": pa.Column(pl.Boolean, required=False),
         "Volume": pa.Column(pl.Float64, pa.Check.ge(0), nullable=True, required=False),
         **{name: _positive() for name in PRICE_COLUMNS},
     },

@@ -19,7 +19,7 @@ from atft_pipeline.features.normalise import Method
 from atft_pipeline.features.rolling import Floats
 
 MISSING_FRACTION = "MISSING_FRACTION"
-RESERVED = ("Date", "Code", "Listing", "InUniverse")
+RESERVED = ("Date", "Code", "Listing", "InUniverse", "Stock")
 GROUPS = ("alpha158", "extras", "listing", "sector", "market", "calendar")
 LABELS = ("target_*", "return_*")
 

@@ -47,8 +47,8 @@ class IngestResult:
     """What the stage gives.
 
     Attributes:
-        prices: Date, Code, Listing, Open, High, Low, Close, Volume, [Vwap], InUniverse, [columns passed through];
-            sorted by Listing and Date.
+        prices: Date, Code, Listing, Open, High, Low, Close, Volume, [Vwap], InUniverse, Stock, [columns passed
+            through]; sorted by Listing and Date.
         listings: Listing, Code, sector, market, first, last, fund (as of its last row).
         report: plain JSON types.
     """
@@ -89,7 +89,7 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     report["remarks"] += spacing
     report["reading"] = {**read.reading.as_json(), "listings": matching.as_json() if listings is not None else None}
     extra = [name for name in ("Vwap",) if name in marked.columns]
-    known = {"Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume", "InUniverse", *MARKS, *extra}
+    known = {"Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume", "InUniverse", "Stock", *MARKS, *extra}
     rest = [name for name in marked.columns if name not in known and name != "UnadjustedClose"]
     first = ["Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume"]
-    return IngestResult(marked.select(*first, *extra, "InUniverse", *rest), summary, report)
+    return IngestResult(marked.select(*first, *extra, "InUniverse", "Stock", *rest), summary, report)

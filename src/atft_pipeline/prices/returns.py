@@ -10,11 +10,12 @@ import polars as pl
 def daily_returns(
     clean_prices: pl.DataFrame, dates: npt.NDArray[np.datetime64], listings: Sequence[str]
 ) -> npt.NDArray[np.float32]:
-    """Lay simple close-to-close returns on given axes.
+    """Lay simple close-to-close returns of stocks on given axes.
 
     Args:
         clean_prices: sorted by Listing and Date; a return needs the listing's close of the session before. A prepared
-            table has no closes: its ``return_1`` of the session before is the return of this one.
+            table has no closes: its ``return_1`` of the session before is the return of this one. A row that its column
+            Stock calls none has no return: funds would be the closest neighbours of many stocks.
         dates: trading days [D].
         listings: names [N].
 
@@ -27,9 +28,10 @@ def daily_returns(
         change = pl.col("Close") / pl.col("Close").shift(1).over("Listing") - 1
     else:
         change = pl.col("return_1").shift(1).over("Listing")
+    stock = pl.col("Stock") if "Stock" in clean_prices.columns else pl.lit(value=True)
     table = (
         clean_prices.lazy()
-        .select("Date", "Listing", change=change)
+        .select("Date", "Listing", change=pl.when(stock).then(change))
         .join(days.lazy(), on="Date", maintain_order="left")
         .filter(pl.col("day").diff().over("Listing") == 1, pl.col("change").is_finite())
         .join(names.lazy(), on="Listing")

@@ -52,7 +52,7 @@ def add_universe(clean: pl.DataFrame, named: pl.Series, settings: UniverseConfig
         settings: the limits.
 
     Returns:
-        The rows with Boolean columns of ``REASONS`` and InUniverse.
+        The rows with Boolean columns of ``REASONS``, Stock (none of ``STOCK_REASONS``) and InUniverse (none at all).
     """
     price = "UnadjustedClose" if "UnadjustedClose" in clean.columns else "Close"
     ids = clean.with_columns(pl.col("Listing").rle_id().alias("_id"))
@@ -67,8 +67,11 @@ def add_universe(clean: pl.DataFrame, named: pl.Series, settings: UniverseConfig
     )
     tradable = ~pl.any_horizontal(name for name in REASONS if name not in STOCK_REASONS)
     others = no_stocks(marked.with_columns(tradable.alias("tradable")), named, settings.stocks)
-    out = pl.any_horizontal(*REASONS)
-    return marked.drop("_id").hstack(others).with_columns(InUniverse=~out)
+    return (
+        marked.drop("_id")
+        .hstack(others)
+        .with_columns(Stock=~pl.any_horizontal(*STOCK_REASONS), InUniverse=~pl.any_horizontal(*REASONS))
+    )
 
 
 def _not_traded(rows: pl.DataFrame) -> pl.Series:
