@@ -90,3 +90,33 @@ def test_thread_limits_stand_before_torch_is_imported() -> None:
     assert polars_threads == limit
     assert torch_threads <= limit
     assert set(variables.split(",")) == {str(limit)}
+
+
+# Blocks of many sizes, every second one kept: the kept ones hold the heap open, as the batches of a training do.
+CHURN = """
+import torch
+from atft_pipeline.process import keep_freed_memory, return_freed_memory
+
+def anonymous():
+    lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(lines["RssAnon"].split()[0]) // 1024
+
+assert keep_freed_memory()
+kept = []
+for number in range(200):
+    large = torch.ones(200_000 + 4_000 * number)
+    kept.append(torch.ones(1_000))
+    del large
+blocks = [torch.ones(1_000_000) for _ in range(50)]
+kept.append(torch.ones(1_000))
+del blocks
+before = anonymous()
+assert return_freed_memory()
+print(before - anonymous())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and glibc")
+def test_freed_blocks_are_given_back_when_it_is_asked_for() -> None:
+    printed = subprocess.run([sys.executable, "-c", CHURN], capture_output=True, text=True, check=True).stdout
+    assert int(printed) > 150  # MiB of 190 that were freed

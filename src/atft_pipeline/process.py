@@ -85,10 +85,29 @@ def keep_freed_memory() -> bool:
     # Numbers of malloc.h: no separate mappings, no trimming of the heap.
     requests = ((-4, 0), (-1, -1))
     try:
-        library = ctypes.CDLL("libc.so.6")
-        return all(library.mallopt(name, value) == 1 for name, value in requests)
+        return all(_libc().mallopt(name, value) == 1 for name, value in requests)
     except (OSError, AttributeError):
         return False
+
+
+def return_freed_memory() -> bool:
+    """Give the pages of freed blocks back to the system, once.
+
+    Batches differ in size, so that the blocks that :func:`keep_freed_memory` keeps fit the next ones less and less, and
+    the heap would grow through a training.
+
+    Returns:
+        Whether the library can (glibc can).
+    """
+    try:
+        _libc().malloc_trim(0)
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL("libc.so.6")
 
 
 def thread_limit(asked: str | None) -> int:

@@ -16,6 +16,7 @@ from atft_pipeline.losses import masked
 from atft_pipeline.losses.composite import CompositeLoss, LossResult
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.packing import BatchPlan
+from atft_pipeline.process import return_freed_memory
 from atft_pipeline.progress import progress_bar
 from atft_pipeline.stats.rank_ic import RankICSummary, rank_ic_of_tensors, summarise
 from atft_pipeline.training.accumulator import MetricAccumulator, Record
@@ -61,6 +62,8 @@ def train_epoch(trainer: Trainer, loss: CompositeLoss) -> Record:
             if trainer.device.type == "cpu" or state.step % CHECK_EVERY == 0:
                 sums.refuse_nan(state.epoch + 1)
                 show(bar, task, trainer, sums, clock)
+            if trainer.device.type == "cpu" and state.step % CHECK_EVERY == 0:
+                return_freed_memory()
             bar.advance(task)
     sums.refuse_nan(state.epoch + 1)
     trainer.timer.collect()
