@@ -35,7 +35,9 @@ def make(days: int, listings: int, present: float) -> tuple[pl.DataFrame, pl.Dat
         {
             "Date": np.repeat(dates, listings),
             "Listing": np.tile(names, sessions),
-            "Open": close.ravel(),
+            "Open": (close * np.exp(0.003 * generator.standard_normal(close.shape))).ravel(),
+            "High": (close * np.exp(0.01 * generator.random(close.shape))).ravel(),
+            "Low": (close * np.exp(-0.01 * generator.random(close.shape))).ravel(),
             "Close": close.ravel(),
             "Volume": generator.uniform(1e4, 1e6, close.size),
             "InUniverse": np.ones(close.size, dtype=bool),
@@ -75,7 +77,7 @@ def main() -> None:
     took = time.process_time() - start
     print(f"daily metrics: {took:.1f} s for {scores} scores, {took / scores:.2f} s each")
     start = time.process_time()
-    market = market_of(prices, grid.days, grid.listings)
+    market = market_of(prices, grid.days, grid.listings, HORIZONS[-1])
     print(f"prices to returns and dollar volume: {time.process_time() - start:.1f} s")
     generator = np.random.default_rng(1)
     shape = len(grid.days), len(grid.listings)

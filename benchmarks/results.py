@@ -60,6 +60,32 @@ def scores(metrics: Mapping[str, Any]) -> str:
     return table(("horizon", "score", "RankIC", "model less it (t)", "incremental to it (t)"), rows)
 
 
+def timings(metrics: Mapping[str, Any]) -> str:
+    """RankIC by when a trade can enter, for all listings and the most traded; the model less it at the open."""
+    rows, names = [], next(iter(metrics["horizons"].values()))["timings"]
+    for horizon, found in metrics["horizons"].items():
+        known = {timing: part for timing, part in found["timings"].items() if "left_out" not in part}
+        later = known.get("open_to_open") or known.get("session_skipped") or {}
+        for name in next(iter(known.values()))["all"]["scores"]:
+            cells, less = [], []
+            for universe in ("all", "most_traded"):
+                parts = [known.get(timing, {}).get(universe) for timing in names]
+                cells += [number(part["scores"][name]) if part else "" for part in parts]
+                less.append(paired(later.get(universe, {}).get("paired", {}).get(name)))
+            rows.append([horizon if name == "model" else "", name, *cells, *less])
+    words = [timing.replace("_", " ") for timing in names]
+    most = f"{metrics['trading']['most_traded']:,} most traded"
+    head = (
+        "horizon",
+        "score",
+        *words,
+        *(f"{word}, {most}" for word in words),
+        "model less it (t)",
+        f"the same, {most}",
+    )
+    return table(head, rows)
+
+
 def portfolios(metrics: Mapping[str, Any]) -> str:
     """The model's and its benchmarks' portfolios at the headline horizon."""
     rows = []
@@ -77,6 +103,7 @@ def portfolios(metrics: Mapping[str, Any]) -> str:
                     number(net["annual_return"], digits=1, scale=100),
                     f"{100 * net['max_drawdown']['value']:.1f}",
                     number(portfolio["turnover"], digits=1, scale=100),
+                    number(portfolio["cost_bp"], "value", 1),
                 ]
             )
     head = (
@@ -87,6 +114,7 @@ def portfolios(metrics: Mapping[str, Any]) -> str:
         "net % a year",
         "max drawdown %",
         "turnover % a session",
+        "cost of a trade, bp",
     )
     return table(head, rows)
 
@@ -118,7 +146,7 @@ def main() -> None:
         metrics = read(path)
         span = f"{metrics['first']} to {metrics['last']}, {metrics['days']} days, {metrics['rows']:,} rows"
         print(f"\n{path.name}: {span}\n")
-        for part in (scores, portfolios, slices, *((folds,) if "folds" in metrics else ())):
+        for part in (scores, timings, portfolios, slices, *((folds,) if "folds" in metrics else ())):
             print(part(metrics))
 
 

@@ -38,7 +38,7 @@ pytestmark = [
 PARTS = {
     "--params ingest.universe.min_dollar_volume=0": "kedro run --pipeline=ingest",
     "--params evaluation.lightgbm.leaves=[7,15],training.epochs=2": "kedro run --pipeline=train",
-    "--params evaluation.portfolios.execution=open": "kedro run --pipeline=evaluate --from-nodes=evaluate",
+    "--params evaluation.portfolios.execution=close_to_close": "kedro run --pipeline=evaluate --from-nodes=evaluate",
     "--params evaluation.trials=40": "kedro run --pipeline=evaluate --from-nodes=evaluate",
     "--params listings=<file>": "kedro run --pipeline=ingest",
     "--params targets.neutral_to=[]": "kedro run --env=production --pipeline=train",

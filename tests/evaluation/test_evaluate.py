@@ -240,6 +240,8 @@ def test_what_is_clearly_below_zero_is_bad() -> None:
     def levels(t: float, probability: float) -> list[str]:
         part["slices"]["style_neutral"] = {"styles": ["size"], "model": {"mean": 0.01 * t, "se": 0.01, "t": t}}
         part["portfolios"]["long_short"]["model"]["deflated_sharpe"] |= {"probability": probability}
+        part["portfolios"]["long_short"]["model"]["net"]["sharpe"] |= {"value": t / 2}
+        metrics["trading"]["execution"] = "open_to_open"
         starts = ("Neutral to the styles size", "The probability that its true Sharpe ratio")
         return [next(c.level for c in conclusions(metrics) if c.text.startswith(start)) for start in starts]
 

@@ -39,7 +39,7 @@ def laid(frame: pl.DataFrame, name: str) -> np.ndarray:
 
 
 def market(frame: pl.DataFrame) -> Market:
-    found = market_of(frame, scored(), LISTINGS)
+    found = market_of(frame, scored(), LISTINGS, 5)
     assert found is not None
     return found
 
@@ -54,10 +54,10 @@ def test_forward_returns_by_execution() -> None:
     frame = prices()
     found, t = market(frame), T
     close, opened = laid(frame, "Close"), laid(frame, "Open")
-    np.testing.assert_allclose(found.forward["close"][0], close[t + 1] / close[t] - 1)
-    np.testing.assert_allclose(found.forward["open"][0], opened[t + 2] / opened[t + 1] - 1)
-    assert np.isnan(found.forward["close"][-1]).all()
-    assert np.isnan(found.forward["open"][-2:]).all()
+    np.testing.assert_allclose(found.forward("close_to_close")[0], close[t + 1] / close[t] - 1)
+    np.testing.assert_allclose(found.forward("open_to_open")[0], opened[t + 2] / opened[t + 1] - 1)
+    assert np.isnan(found.forward("close_to_close")[-1]).all()
+    assert np.isnan(found.forward("open_to_open")[-2:]).all()
 
 
 def test_what_is_known_on_a_day_reads_no_later_price() -> None:
@@ -70,19 +70,19 @@ def test_what_is_known_on_a_day_reads_no_later_price() -> None:
     true, changed = market(frame), market(other)
     np.testing.assert_array_equal(true.dollar_volume[:21], changed.dollar_volume[:21])
     assert (true.dollar_volume[21] != changed.dollar_volume[21]).all()
-    assert (true.forward["close"][20] != changed.forward["close"][20]).all()
+    assert (true.forward("close_to_close")[20] != changed.forward("close_to_close")[20]).all()
 
 
 def test_a_halted_listing_earns_its_jump_when_it_trades_again() -> None:
     frame = prices()
     days, close, t = scored(), laid(frame, "Close"), T
     halt = frame.filter(~((pl.col("Listing") == "L03") & pl.col("Date").is_in([days[1].item(), days[2].item()])))
-    forward = market(halt).forward["close"][:, 3]
+    forward = market(halt).forward("close_to_close")[:, 3]
     np.testing.assert_allclose(forward[:2], 0, atol=1e-15)
     assert forward[2] == pytest.approx(close[t + 3, 3] / close[t, 3] - 1)
 
 
 def test_prepared_tables_have_no_market_and_missing_sessions_are_named() -> None:
-    assert market_of(prices().drop("Close"), scored(), LISTINGS) is None
+    assert market_of(prices().drop("Close"), scored(), LISTINGS, 5) is None
     with pytest.raises(DataError, match="no session 2020-11-01"):
-        market_of(prices().filter(pl.col("Date") != dt.date(2020, 11, 1)), scored(), LISTINGS)
+        market_of(prices().filter(pl.col("Date") != dt.date(2020, 11, 1)), scored(), LISTINGS, 5)

@@ -6,6 +6,8 @@ from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
 
 BASELINES = ("lightgbm", "ridge")
 """Fitted scores that the model is blended with and whose portfolios are built."""
+FITTED = ("ridge", "lightgbm", "ridge+lightgbm")
+"""All fitted scores."""
 
 
 @config

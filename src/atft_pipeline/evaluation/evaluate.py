@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from atft_pipeline.errors import DataError
@@ -12,7 +13,7 @@ from atft_pipeline.evaluation.horizon import evaluate_horizon
 from atft_pipeline.evaluation.inputs import Extras, Inputs
 from atft_pipeline.evaluation.portfolio.backtest import Backtest
 from atft_pipeline.stats.overfitting import GROUPS, overfitting_probability
-from atft_pipeline.stats.report import Report
+from atft_pipeline.stats.report import Report, mean_report
 
 __all__ = ["Evaluation", "EvaluationConfig", "Extras", "evaluate"]
 
@@ -48,7 +49,7 @@ def evaluate(predictions: pl.DataFrame, settings: EvaluationConfig, extras: Extr
             listings, a return is impossible, or the headline horizon is not there.
     """
     inputs = Inputs.of(predictions, settings, extras or Extras())
-    grid, headline = inputs.grid, _headline(inputs)
+    grid, headline, trading = inputs.grid, _headline(inputs), _trading(inputs)
     results = {horizon: evaluate_horizon(inputs, horizon) for horizon in inputs.horizons}
     metrics: Report = {
         "rows": predictions.height,
@@ -61,6 +62,7 @@ def evaluate(predictions: pl.DataFrame, settings: EvaluationConfig, extras: Extr
         "predictions": fingerprint(predictions),
         "absent_features": inputs.extras.characteristics.absent,
         "baselines": inputs.extras.baselines,
+        "trading": trading,
         "trials": _overfitting(inputs),
         "horizons": {str(horizon): result.report for horizon, result in results.items()},
     }
@@ -84,6 +86,28 @@ def _headline(inputs: Inputs) -> int:
     if wanted not in horizons:
         raise DataError(f"headline {wanted}: the predictions have the horizons {', '.join(map(str, horizons))}")
     return wanted
+
+
+def _trading(inputs: Inputs) -> Report:
+    """When the portfolios enter and why not at the next open, and the spreads that they pay.
+
+    Raises:
+        DataError: the next open was asked for and the prices have none.
+    """
+    market, spread = inputs.extras.market, inputs.half_spread
+    report: Report = {
+        "execution": inputs.execution,
+        "no_opens": "no prices are known" if market is None else market.no_opens,
+        "most_traded": inputs.settings.universe,
+        "half_spread_bp": None,
+    }
+    if spread is not None:
+        known = np.isfinite(spread[inputs.rows]) & inputs.scored
+        middle = [
+            np.median(row[here]) if here.any() else np.nan for row, here in zip(spread[inputs.rows], known, strict=True)
+        ]
+        report["half_spread_bp"] = mean_report(1e4 * np.array(middle), 1)
+    return report
 
 
 def _overfitting(inputs: Inputs) -> Report:

@@ -15,6 +15,7 @@ from atft_pipeline.evaluation.quantiles import quantile_days
 from atft_pipeline.evaluation.scores import scores_of
 from atft_pipeline.evaluation.slice_report import rank_ic_by_slice
 from atft_pipeline.evaluation.summary import paired_difference, paired_report, score_report, share_report
+from atft_pipeline.evaluation.timings import rank_ic_by_timing
 from atft_pipeline.stats.report import Report, mean_report
 from atft_pipeline.stats.significance import hac_lag
 
@@ -69,6 +70,7 @@ def evaluate_horizon(inputs: Inputs, horizon: int) -> HorizonResult:
         "scores": {name: score_report(metrics, horizon, bootstrap) for name, metrics in daily.items()},
         "paired": {name: paired_report(series, horizon, bootstrap) for name, series in less.items()},
         "incremental_ic": {name: paired_report(series, horizon, bootstrap) for name, series in incremental.items()},
+        "timings": rank_ic_by_timing(inputs, horizon, daily, benchmark),
         "portfolios": portfolios,
         "benchmark": benchmark,
         "slices": rank_ic_by_slice(

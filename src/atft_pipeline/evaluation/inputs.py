@@ -16,7 +16,7 @@ from atft_pipeline.errors import DataError
 from atft_pipeline.evaluation.characteristics import Characteristics
 from atft_pipeline.evaluation.config import BASELINES, EvaluationConfig
 from atft_pipeline.evaluation.grid import Dates, Grid, horizons_of
-from atft_pipeline.evaluation.market import Execution, Market
+from atft_pipeline.evaluation.market import Market, Timing
 from atft_pipeline.evaluation.slice_report import SliceAxes, slice_axes
 from atft_pipeline.features.extras import BETA, RETURN_CAP
 from atft_pipeline.stats.arrays import Booleans, Floats
@@ -111,13 +111,59 @@ class Inputs:
         return stretched
 
     @cached_property
-    def forward(self) -> Floats | None:
-        """Return of the session that follows each session, as the portfolios are executed [T, N]."""
+    def execution(self) -> Timing | None:
+        """When the portfolios enter: at the next open, or with a session skipped where no open is known.
+
+        ``None`` without prices: the portfolios are marked with the returns of the table.
+
+        Raises:
+            DataError: the next open was asked for and the prices have none.
+        """
         market, wanted = self.extras.market, self.settings.portfolios.execution
-        if market is not None:
-            label: Execution = "open" if self.extras.label == "open_to_open" else "close"
-            return market.forward[label if wanted == "label" else wanted]
+        if market is None:
+            return None
+        if wanted == "open_to_open" and market.no_opens:
+            msg = f"evaluation.portfolios.execution={wanted}: {market.no_opens}; use auto or session_skipped"
+            raise DataError(msg)
+        if wanted == "auto":
+            return "session_skipped" if market.no_opens else "open_to_open"
+        return wanted
+
+    @cached_property
+    def forward(self) -> Floats | None:
+        """Return of the session that follows the entry, as the portfolios are executed [T, N]."""
+        if self.extras.market is not None and self.execution is not None:
+            return self.extras.market.forward(self.execution)
         return self.grid.to_days(self.table["return_1"]) if 1 in self.horizons else None
+
+    @cached_property
+    def cost_bp(self) -> Floats:
+        """Cost of a trade in basis points of its notional: half of the spread, at least ``cost_bp`` [T, N] or [].
+
+        A listing whose spread is not known costs ``cost_bp``.
+        """
+        least = np.asarray(self.settings.portfolios.cost_bp)
+        spread = self.half_spread
+        return least if spread is None else np.fmax(1e4 * spread, least)
+
+    @property
+    def half_spread(self) -> Floats | None:
+        """Half of the estimated bid-ask spread, a fraction of the price [T, N]; ``None`` where not known."""
+        return None if self.extras.market is None else self.extras.market.half_spread
+
+    def returns(self, timing: Timing, horizon: int) -> Floats | str:
+        """Realised returns by when a trade enters [D, N]; or why they are not known.
+
+        Those of the labels are the table's own.
+        """
+        market = self.extras.market
+        if timing == self.extras.label:
+            return self.grid.to_days(self.table[f"return_{horizon}"])
+        if market is None:
+            return "no prices are known"
+        if timing == "open_to_open" and market.no_opens:
+            return market.no_opens
+        return market.returns(timing, horizon, self.rows)
 
     @cached_property
     def market_return(self) -> Floats:
@@ -173,7 +219,7 @@ class Inputs:
             self.grid.days,
             self.scored,
             self.sectors,
-            None if market is None else market.dollar_volume[self.rows],
+            None if market is None or market.dollar_volume is None else market.dollar_volume[self.rows],
             self.extras.characteristics,
             self.settings.universe,
         )

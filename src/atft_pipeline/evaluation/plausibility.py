@@ -20,6 +20,8 @@ SESSIONS_A_YEAR = 252
 MAX_SESSION_RETURN, MAX_ANNUAL_RETURN = 0.5, 10.0
 # Mean daily RankICs that no honest ranking of a market has; where an oracle is known, its share says more.
 RANK_IC, RANK_IC_BESIDE_ORACLE = 0.3, 0.6
+# A Sharpe ratio after costs that no portfolio of a market keeps; bounce and too low costs reach it easily.
+MAX_SHARPE = 5.0
 ERRORS = 2.0  # standard errors by which a limit must be exceeded
 
 
@@ -56,6 +58,22 @@ def implausible_skill(rank_ic: Mapping[str, Any], share: Mapping[str, Any] | Non
     if mean is not None and abs(mean) - ERRORS * (rank_ic["se"] or 0.0) > limit:
         return f"a RankIC of {mean:.3f} is beyond {limit:g}, more than a real market allows"
     return None
+
+
+def can_be_traded(trading: Mapping[str, Any]) -> bool:
+    """Say whether the portfolios enter at a price after the one that the scores are made of."""
+    return trading["execution"] in ("open_to_open", "session_skipped")
+
+
+def implausible_sharpe(sharpe: float, trading: Mapping[str, Any]) -> bool:
+    """Say whether a Sharpe ratio after costs is implausible: too high to be believed until it is shown to be tradable.
+
+    Args:
+        sharpe: of a year.
+        trading: ``execution`` and ``half_spread_bp`` of an evaluation; with a later price and estimated spreads the
+            ratio is shown.
+    """
+    return sharpe > MAX_SHARPE and not (can_be_traded(trading) and trading["half_spread_bp"] is not None)
 
 
 def extreme_returns(grid: Grid, returns: Floats) -> list[dict[str, Any]]:

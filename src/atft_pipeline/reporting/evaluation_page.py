@@ -5,9 +5,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from atft_pipeline.evaluation.portfolio.report import PARTICIPATION
-from atft_pipeline.reporting.conclusions import NAMES, PORTFOLIO_NAMES, conclusions
+from atft_pipeline.reporting.conclusions import PORTFOLIO_NAMES, conclusions
 from atft_pipeline.reporting.evaluation_figures import SLICES, edge_attention, importance, lag_attention
+from atft_pipeline.reporting.evaluation_table import names_of, timing_cells
 from atft_pipeline.reporting.page import render
+from atft_pipeline.reporting.tradable import ENTRIES, TIMING_NAMES
+from atft_pipeline.reporting.verdict import NAMES
 
 
 def report_page(
@@ -36,6 +39,10 @@ def report_page(
         participation=PARTICIPATION,
         kinds=SLICES,
         names=NAMES,
+        timings=TIMING_NAMES,
+        entries=ENTRIES,
+        timing_names=names_of,
+        timing_cells=timing_cells,
         looks=list(looks),
     )
 

@@ -8,10 +8,12 @@ from rich.table import Table
 from atft_pipeline.reporting.cells import estimate, fixed
 from atft_pipeline.reporting.conclusions import PORTFOLIO_NAMES, conclusions
 from atft_pipeline.reporting.console import indented, table, terminal_text
+from atft_pipeline.reporting.tradable import ENTRIES, TIMING_NAMES
 
 # What a terminal shows of the horizons that are not the headline; everything is in the report.
 BRIEF_SCORES = ("model", "ridge", "lightgbm", "ridge+lightgbm", "oracle")
 BRIEF_PORTFOLIOS = ("long_short", "top_k")
+PORTFOLIO_COLUMNS = ("Sharpe gross", "Sharpe net", "net %", "drawdown %", "turnover %", "cost bp", "capacity M")
 
 
 # Columns are narrow.
@@ -25,10 +27,10 @@ def results_table(metrics: dict[str, Any]) -> str:
         metrics: of :class:`~atft_pipeline.evaluation.evaluate.Evaluation`.
     """
     head = f"{metrics['days']} days, {metrics['rows']:,} rows, {metrics['first']} to {metrics['last']}"
-    tables = [_scores(metrics)]
+    tables = [_scores(metrics), _timings(metrics)]
     if any("long_short" in report["portfolios"] for report in metrics["horizons"].values()):
         tables.append(_portfolios(metrics))
-    lines = [indented(f"{conclusion.level:>5}  ", conclusion.text) for conclusion in conclusions(metrics)]
+    lines = [indented(f"{conclusion.level:>7}  ", conclusion.text) for conclusion in conclusions(metrics)]
     return terminal_text([head, *tables, *lines])
 
 
@@ -70,6 +72,48 @@ def _score_cells(name: str, report: dict[str, Any], *, oracle: bool) -> list[str
     ]
 
 
+def _timings(metrics: dict[str, Any]) -> Table:
+    """RankIC by when a trade can enter: the model, and what it is compared with; of other horizons the benchmark."""
+    rows: list[list[str] | None] = []
+    for horizon, report in metrics["horizons"].items():
+        brief, label = horizon != str(metrics["headline"]), horizon
+        for name in names_of(report):
+            if name in ("model", report["benchmark"]) or not brief:
+                rows.append([label, name, *(cell(row) for row in timing_cells(report, name))])
+                label = ""
+        rows.append(None)
+    names = [*TIMING_NAMES.values()]
+    names[-1] = "skipped"
+    return table(
+        ("horizon", "score", *names, *(f"{name}*" for name in ("close", "open", "skipped"))),
+        rows,
+        left=("score",),
+        caption="RankIC from the close of the scores, from the next open, and with a session skipped; "
+        f"*among the {metrics['trading']['most_traded']:,} most traded",
+    )
+
+
+def names_of(report: dict[str, Any]) -> list[str]:
+    """Scores whose RankIC is given by timing, of one horizon."""
+    known = [found for found in report["timings"].values() if "left_out" not in found]
+    return list(known[0]["all"]["scores"]) if known else []
+
+
+def timing_cells(report: dict[str, Any], name: str, what: str = "scores") -> list[dict[str, Any] | None]:
+    """RankIC of a score by timing, for all listings and then for the most traded; ``None`` where not known.
+
+    Args:
+        report: of one horizon.
+        name: of the score.
+        what: ``scores``, or ``paired`` for the model less it.
+    """
+    return [
+        report["timings"][timing].get(universe, {}).get(what, {}).get(name)
+        for universe in ("all", "most_traded")
+        for timing in TIMING_NAMES
+    ]
+
+
 def _portfolios(metrics: dict[str, Any]) -> Table:
     """One row for each horizon and portfolio of the model."""
     rows: list[list[str] | None] = []
@@ -82,23 +126,25 @@ def _portfolios(metrics: dict[str, Any]) -> Table:
                 label = ""
         rows.append(None)
     return table(
-        ("horizon", "portfolio", "Sharpe gross", "Sharpe net", "net %", "max drawdown %", "turnover %", "capacity M"),
+        ("horizon", "portfolio", *PORTFOLIO_COLUMNS),
         rows,
         left=("portfolio",),
-        caption="the model's portfolios; net % a year and maximum drawdown after costs; turnover % a session",
+        caption=f"the model's portfolios, {ENTRIES[metrics['trading']['execution']]} with net % a year and maximum "
+        "drawdown after costs; turnover % a session; cost of a trade",
     )
 
 
 def _portfolio_cells(portfolio: dict[str, Any]) -> list[str]:
     """The cells of one portfolio."""
     if not portfolio["plausible"]:
-        return ["implausible", *[""] * 5]
+        return ["implausible", *[""] * 6]
     net = portfolio["net"]
     return [
         cell(portfolio["gross"]["sharpe"], digits=2),
         cell(net["sharpe"], digits=2),
         cell(net["annual_return"], 100, 1),
-        cell(net["max_drawdown"], 100, 1),
+        cell({"value": net["max_drawdown"]["value"]}, 100, 1),
         cell(portfolio["turnover"], 100, 1),
+        cell(portfolio["cost_bp"], digits=1),
         cell(portfolio.get("capacity"), 1e-6, 1),
     ]

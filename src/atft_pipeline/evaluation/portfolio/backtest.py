@@ -43,7 +43,9 @@ class Backtest:
         return self.gross - self.cost
 
 
-def run_backtest(weights: Floats, forward: Floats, horizon: int, cost_bp: float, *, overlapping: bool) -> Backtest:
+def run_backtest(
+    weights: Floats, forward: Floats, horizon: int, cost_bp: Floats | float, *, overlapping: bool
+) -> Backtest:
     """Hold every sleeve for ``horizon`` sessions and mark the portfolio each session.
 
     The sleeve of session t is bought with 1/h of the capital (all of it, every h sessions, without overlap) and then
@@ -53,7 +55,7 @@ def run_backtest(weights: Floats, forward: Floats, horizon: int, cost_bp: float,
         weights: targets of the sleeve formed on each session [T, N].
         forward: return of the session that follows [T, N]; NaN in whole rows that are not known.
         horizon: sessions that a sleeve is held.
-        cost_bp: of the traded notional.
+        cost_bp: of the traded notional, one number or one for each session and listing [T, N].
         overlapping: h sleeves of 1/h, or one.
     """
     T, N = weights.shape
@@ -63,6 +65,7 @@ def run_backtest(weights: Floats, forward: Floats, horizon: int, cost_bp: float,
     series = np.full((5, T), np.nan)
     contribution, largest = np.zeros(N), np.zeros(T, dtype=np.int64)
     held = np.zeros(N)
+    cost = np.broadcast_to(np.asarray(cost_bp) / 1e4, weights.shape)
     for session in range(T):
         if session:
             sleeves *= growth[session - 1]
@@ -76,8 +79,8 @@ def run_backtest(weights: Floats, forward: Floats, horizon: int, cost_bp: float,
         if not known[session] or (overlapping and session < horizon - 1):
             continue
         earned = held * (growth[session] - 1.0)
-        traded = np.abs(held - before).sum()
-        series[:, session] = earned.sum(), traded * cost_bp / 1e4, traded, np.abs(held).sum(), held.sum()
+        traded = np.abs(held - before)
+        series[:, session] = earned.sum(), traded @ cost[session], traded.sum(), np.abs(held).sum(), held.sum()
         contribution += earned
         largest[session] = int(np.abs(earned).argmax())
     gross, cost, turnover, exposure, net_exposure = series

@@ -8,7 +8,7 @@ from atft_pipeline.evaluation.inputs import Inputs
 from atft_pipeline.evaluation.plausibility import SESSIONS_A_YEAR, check_backtest
 from atft_pipeline.evaluation.portfolio.backtest import Backtest, capacity, max_drawdown, run_backtest
 from atft_pipeline.evaluation.portfolio.weights import KINDS, Kind, portfolio_weights
-from atft_pipeline.evaluation.summary import ratio_report
+from atft_pipeline.evaluation.summary import ratio_report, share_report
 from atft_pipeline.features.extras import BETA
 from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.bootstrap import Bootstrap
@@ -70,7 +70,7 @@ def _build(kind: Kind, ranks: Floats, forward: Floats, inputs: Inputs, horizon: 
     weights = portfolio_weights(
         kind, ranks, traded.max_weight, settings.deciles, settings.top_k, inputs.sectors[0], inputs.beta
     )
-    return run_backtest(weights, forward, horizon, traded.cost_bp, overlapping=traded.overlapping), weights
+    return run_backtest(weights, forward, horizon, inputs.cost_bp, overlapping=traded.overlapping), weights
 
 
 def _summarise(backtest: Backtest, weights: Floats, inputs: Inputs, horizon: int) -> Report:
@@ -81,11 +81,12 @@ def _summarise(backtest: Backtest, weights: Floats, inputs: Inputs, horizon: int
         return report
     report |= {name: _path(getattr(backtest, name), horizon, bootstrap) for name in ("gross", "net")}
     report["turnover"] = mean_report(backtest.turnover, horizon, bootstrap)
+    report["cost_bp"] = share_report(1e4 * backtest.cost, backtest.turnover, horizon, bootstrap)
     report["exposure"] = mean_report(backtest.exposure, horizon)
     report["net_exposure"] = mean_report(backtest.net_exposure, horizon)
     report["beta"] = as_json(slope(backtest.gross, inputs.market_return, horizon))
     report["listings_held"] = mean_report((weights != 0).sum(axis=1).astype(np.float64), horizon)
-    if market is not None:
+    if market is not None and market.dollar_volume is not None:
         overlapping = inputs.settings.portfolios.overlapping
         bearable = capacity(weights, market.dollar_volume, PARTICIPATION, horizon, overlapping=overlapping)
         report["capacity"] = mean_report(bearable, horizon, bootstrap)

@@ -14,7 +14,7 @@ from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.evaluation.characteristics import characteristics_of
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
-from atft_pipeline.evaluation.grid import Grid
+from atft_pipeline.evaluation.grid import Grid, horizons_of
 from atft_pipeline.evaluation.market import market_of
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_file
@@ -140,7 +140,7 @@ def evaluate_scores(
     grid = Grid.of(predictions)
     _, card = load_model(model)
     extras = Extras(
-        market=market_of(prices, grid.days, grid.listings),
+        market=market_of(prices, grid.days, grid.listings, horizons_of(predictions)[-1]),
         characteristics=characteristics_of(panel, grid),
         label=panel.meta.label,
         reference=reference,

@@ -19,7 +19,7 @@ def run_id() -> str:
 
 
 def headline(metrics: dict[str, Any]) -> dict[str, float]:
-    """Numbers of every horizon by name: RankIC with its error, paired differences, net Sharpe ratio."""
+    """Numbers of every horizon by name: RankIC with its error and by timing, paired differences, net Sharpe."""
     found: dict[str, float | None] = {}
     for horizon, report in metrics["horizons"].items():
         for name, score in report["scores"].items():
@@ -27,6 +27,10 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
                 f"test_rank_ic_{horizon}/{name}": score["rank_ic"]["mean"],
                 f"test_rank_ic_se_{horizon}/{name}": score["rank_ic"]["se"],
             }
+        for timing, known in report["timings"].items():
+            if timing != "close_to_close" and "all" in known:
+                scores = known["all"]["scores"]
+                found |= {f"test_rank_ic_{timing}_{horizon}/{name}": row["mean"] for name, row in scores.items()}
         for name, paired in report["paired"].items():
             found |= {f"paired_t_{horizon}/{name}": paired["t"]}
         portfolio = report["portfolios"].get("long_short", {}).get("model")

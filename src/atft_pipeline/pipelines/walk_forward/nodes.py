@@ -9,7 +9,7 @@ import polars as pl
 from atft_pipeline.config import to_mapping
 from atft_pipeline.evaluation.characteristics import characteristics_of
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
-from atft_pipeline.evaluation.grid import Grid
+from atft_pipeline.evaluation.grid import Grid, horizons_of
 from atft_pipeline.evaluation.market import market_of
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.panel import Panel
@@ -76,7 +76,7 @@ def evaluate_folds(
     paths = predictions.partition_by("path", maintain_order=True, include_key=False)
     grid = Grid.of(paths[0])
     extras = Extras(
-        market=market_of(prices, grid.days, grid.listings),
+        market=market_of(prices, grid.days, grid.listings, horizons_of(paths[0])[-1]),
         characteristics=characteristics_of(panel, grid),
         label=panel.meta.label,
     )
