@@ -22,6 +22,7 @@ SMALLEST = {
     "predict": "--listings 60 --sessions 240 --repeats 1",
     "results": "METRICS",
     "selection": "--samples 8 --features 3 --window 4 --hidden 8 --layers 1 --repeats 1",
+    "spreads": "",
     "stand_in": "PANEL --features KMID* --years 2022 --epochs 1 --hidden 8",
     "training": "--listings 40 --days 30 --features 4 --window 5 --hidden 8 --batch 64 --repeats 1",
 }
