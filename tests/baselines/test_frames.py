@@ -82,7 +82,7 @@ def test_what_only_trees_find_makes_lightgbm_the_benchmark(tmp_path: Path) -> No
 
 def test_the_best_baseline_may_be_a_simple_factor(tmp_path: Path) -> None:
     """RET1 turned round is all that is known; who has to learn that from few noisy days stays behind."""
-    rows = write(tmp_path, lambda ret, _: -0.15 * ret, days=90)
+    rows = write(tmp_path, lambda ret, _: -0.1 * ret, days=80)
     fitted = fit_baselines(rows, SETTINGS)
     assert fitted.card["benchmark"]["1"] == "reversal_1d"
     test = rows.parts[2]

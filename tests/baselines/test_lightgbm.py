@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import lightgbm as lgb
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from atft_pipeline.baselines.lightgbm import LightGBMConfig, Predict, TreeModel,
 from atft_pipeline.baselines.ridge import Block, choose_ridge, rank_ic_columns
 from atft_pipeline.baselines.rounds import Size, cut_folds, simplest
 from atft_pipeline.errors import ConfigError, DataError
+from atft_pipeline.stats.significance import estimate
 
 SMALL = LightGBMConfig(leaves=(4, 8), rounds=60)
 GAP = 3
@@ -74,7 +76,13 @@ def test_learns_what_no_line_can() -> None:
         assert of["weak"] is None
         assert not of["stronger"]
         assert len(of["tried"]) == 2
-        assert model.boosters[column].num_trees() == of["chosen"]["rounds"] >= 10
+        assert {forest.num_trees() for forest in model.forests[column]} == {of["chosen"]["rounds"]}
+        assert of["chosen"]["rounds"] >= 10
+        # What they drew differs, and their mean is the score.
+        alone = [np.asarray(forest.predict(validation[0][0])) for forest in model.forests[column]]
+        assert len(alone) == 2
+        assert not np.allclose(alone[0], alone[1])
+        np.testing.assert_allclose(model.predict(validation[0][0])[:, column], np.mean(alone, axis=0))
     # The validation RankIC on the card is that of the trees that are kept.
     check = judge(validation)(model.predict)[:, 0].mean()
     assert check == pytest.approx(model.card["horizons"]["1"]["validation_rank_ic"]["mean"])
@@ -94,6 +102,52 @@ def test_a_small_table_of_ranks_ends_neither_with_one_tree_nor_below_ridge_unnot
         reached = of["validation_rank_ic"]["mean"]
         behind = reached < judge(validation)(line.predict)[:, column].mean()
         assert (of["weak"] is not None) == behind
+
+
+def with_care(training: list[Block], column: int) -> Callable[[np.ndarray], np.ndarray]:
+    """LightGBM by hand: usual values, leaves and trees by the last fifth of the days, grown again on all of them."""
+    usual = {
+        "feature_fraction": 0.5,
+        "bagging_fraction": 0.7,
+        "bagging_freq": 1,
+        "lambda_l2": 10.0,
+        "learning_rate": 0.05,
+    }
+    fixed = {"objective": "regression", "min_data_in_leaf": 100, "num_threads": 1, "seed": 1, "verbosity": -1}
+
+    def grown(blocks: list[Block], leaves: int, rounds: int) -> lgb.Booster:
+        rows, targets = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+        return lgb.train(usual | fixed | {"num_leaves": leaves}, lgb.Dataset(rows, targets[:, column]), rounds)
+
+    cut = len(training) * 4 // 5
+    reached = {
+        (leaves, rounds): np.mean(
+            [
+                rank_ic_columns(trees.predict(x, num_iteration=rounds)[:, None], y[:, [column]])
+                for x, y in training[cut + GAP :]
+            ]
+        )
+        for leaves in (4, 15)
+        for trees in [grown(training[:cut], leaves, 150)]
+        for rounds in range(10, 151, 10)
+    }
+    best = grown(training, *max(reached, key=lambda size: reached[size]))
+    return lambda rows: np.asarray(best.predict(rows))
+
+
+def test_is_as_good_as_lightgbm_fitted_with_care_by_hand() -> None:
+    """A line in four features and a product of two others, on the same rows."""
+
+    def market(count: int, seed: int) -> list[Block]:
+        return [(x, y + 0.7 * (x[:, 4] * x[:, 5])[:, None]) for x, y in ranks(count, 0.08, seed)]
+
+    training, test = market(120, 0), market(150, 2)
+    ours = judge(test)(fit(training, market(9, 1), LightGBMConfig()).predict)
+    for column in range(2):
+        by_hand = with_care(training, column)
+        theirs = [rank_ic_columns(by_hand(x)[:, None], y[:, [column]])[0] for x, y in test]
+        found = estimate(ours[:, column] - np.array(theirs), horizon=1)
+        assert found.mean > -found.se, found
 
 
 def test_what_stays_behind_ridge_is_tried_again_and_called_weak() -> None:

@@ -97,6 +97,6 @@ def test_baselines_of_another_training_are_left_out(made: Made, caplog: pytest.L
 
 
 def test_damaged_baselines_are_refused_in_one_line(made: Made) -> None:
-    for broken in ({"ridge": {}}, {"lightgbm": ["no trees"]}, {"train": 3}):
+    for broken in ({"ridge": {}}, {"lightgbm": [["no trees"]]}, {"train": 3}):
         with pytest.raises(ArtifactError, match=r"damaged .*kedro run --pipeline=evaluate"):
             from_document({**made.document, **broken})

@@ -23,6 +23,9 @@ from atft_pipeline.process import available_cores
 from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.report import mean_report
 
+Forests = Sequence[Sequence[lgb.Booster]]
+"""Forests of each horizon, alike but for the rows and features that their trees drew."""
+
 Predict = Callable[[npt.NDArray[np.floating]], Floats]
 """Features of rows [n, F] to scores of all horizons [n, Q]."""
 
@@ -30,6 +33,9 @@ Predict = Callable[[npt.NDArray[np.floating]], Floats]
 # targets are nearly all noise, and trees that differ average it out (Friedman 2002, Stochastic gradient boosting).
 # Of few features a tree sees enough to combine them.
 FEATURE_SHARE, FEATURES_A_TREE, ROWS_A_TREE, L2 = 0.25, 10, 250_000, 10.0
+# Forests of a horizon, whose scores are averaged. What the trees happen to draw moves the RankIC of one forest by
+# more than any setting does (docs/log.md), and which draw is a lucky one cannot be known.
+FORESTS = 2
 # A leaf holds at least this share of a tree's rows, and never fewer than 20.
 LEAF_SHARE = 1 / 500
 # Features are ranks: 63 steps are enough, and a bin fits a byte.
@@ -64,23 +70,24 @@ class TreeModel:
     """Trees of each horizon.
 
     Attributes:
-        boosters: one a horizon.
+        forests: of each horizon.
         card: rows and days used, and for each horizon the settings tried, the chosen one with its validation
             RankIC, and why it is weak, if it is; plain JSON.
     """
 
-    boosters: tuple[lgb.Booster, ...]
+    forests: tuple[tuple[lgb.Booster, ...], ...]
     card: dict[str, Any]
 
     def predict(self, features: npt.NDArray[np.floating]) -> Floats:
         """Score rows [n, F] at all horizons [n, Q]."""
-        return predict_trees(self.boosters, features)
+        return predict_trees(self.forests, features)
 
 
-def predict_trees(boosters: Sequence[lgb.Booster], features: npt.NDArray[np.floating]) -> Floats:
-    """Score rows [n, F] at all horizons [n, Q]."""
+def predict_trees(forests: Forests, features: npt.NDArray[np.floating]) -> Floats:
+    """Score rows [n, F] at all horizons [n, Q]; the forests of a horizon are averaged."""
     rows, threads = np.ascontiguousarray(features, dtype=np.float32), available_cores()
-    return np.stack([np.asarray(tree.predict(rows, num_threads=threads)) for tree in boosters], axis=1)
+    scores = [[np.asarray(forest.predict(rows, num_threads=threads)) for forest in of] for of in forests]
+    return np.stack([np.mean(of, axis=0) for of in scores], axis=1)
 
 
 def fit_trees(
@@ -116,12 +123,12 @@ def fit_trees(
     ]
     forest = _Forest(table, common, horizons, gap, settings.rounds)
     first = [forest.fit(column, grid) for column in range(len(horizons))]
-    daily = judge(functools.partial(predict_trees, [fit.booster for fit in first]))
+    daily = judge(functools.partial(predict_trees, [fit.forests for fit in first]))
     weak = [_weakness(fit, daily[:, q], ridge[:, q]) for q, fit in enumerate(first)]
     chosen = list(first)
     for q in [q for q, reason in enumerate(weak) if reason]:
         second = forest.fit(q, [_stronger(grid)])
-        again = judge(functools.partial(predict_trees, [second.booster] * len(horizons)))[:, q]
+        again = judge(functools.partial(predict_trees, [second.forests] * len(horizons)))[:, q]
         reason = _weakness(second, again, ridge[:, q])
         # If both are weak, the folds choose: they are many more days than the validation.
         if reason is None or second.size.mean >= first[q].size.mean:
@@ -130,6 +137,7 @@ def fit_trees(
         "training_rows": len(table.targets),
         "training_days": len(table.days),
         "folds": len(forest.folds),
+        "forests": FORESTS,
         "threads": available_cores(),
         "horizons": {
             str(horizon): {
@@ -142,14 +150,14 @@ def fit_trees(
             for q, horizon in enumerate(horizons)
         },
     }
-    return TreeModel(tuple(fit.booster for fit in chosen), card)
+    return TreeModel(tuple(fit.forests for fit in chosen), card)
 
 
 @dataclass(frozen=True)
 class _Fit:
     """Trees on all rows, the size they have, and the best of each setting over the folds."""
 
-    booster: lgb.Booster
+    forests: tuple[lgb.Booster, ...]
     size: Size
     tried: list[Size]
 
@@ -171,13 +179,17 @@ class _Forest:
         least = Size(grid[0], min(FEWEST_TREES - 1, self.rounds), np.empty(0))
         size = simplest([size for curve in curves for size in curve] or [least], horizon)
         label_rows(self.binned, targets)
-        booster = lgb.Booster(size.parameters, self.binned)
+        forests = tuple(self._grown(size, seed) for seed in range(FORESTS))
+        return _Fit(forests, size, [max(curve, key=lambda size: size.mean) for curve in curves])
+
+    def _grown(self, size: Size, seed: int) -> lgb.Booster:
+        """One forest on all rows."""
+        booster = lgb.Booster(size.parameters | {"seed": seed}, self.binned)
         for _ in range(size.rounds):
             booster.update()
         if not booster.feature_importance().any():
-            raise DataError(_NO_TREE.format(rows=len(targets)))
-        kept = lgb.Booster(model_str=booster.model_to_string())
-        return _Fit(kept, size, [max(curve, key=lambda size: size.mean) for curve in curves])
+            raise DataError(_NO_TREE.format(rows=len(self.table.targets)))
+        return lgb.Booster(model_str=booster.model_to_string())
 
 
 _NO_TREE = (

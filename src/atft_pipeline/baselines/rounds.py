@@ -26,9 +26,9 @@ FEWEST_TREES = 10
 # Most of its rows that a tree sees.
 ROW_SHARE = 0.7
 # Rows that the folds draw from all days: enough to place the number of trees, and the final fit sees every row.
-FOLD_ROWS = 500_000
+FOLD_ROWS = 400_000
 # The number of trees is known to this step; after so many without a better mean the growing ends.
-EVERY, PATIENCE = 5, 50
+EVERY, PATIENCE = 10, 50
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def to_document(baselines: Baselines, panel: Panel, split: Split) -> dict[str, A
         "features": list(panel.meta.feature_names),
         "horizons": list(panel.meta.horizons),
         "ridge": {name: getattr(ridge, name).tolist() for name in ("coefficients", "intercept", "alpha")},
-        "lightgbm": None if trees is None else [booster.model_to_string() for booster in trees.boosters],
+        "lightgbm": None if trees is None else [[tree.model_to_string() for tree in of] for of in trees.forests],
         "benchmark": baselines.card["benchmark"],
     }
 
@@ -68,7 +68,8 @@ def from_document(document: dict[str, Any]) -> FittedBaselines:
     try:
         ridge = LinearModel(**{name: np.array(value, dtype=np.float64) for name, value in document["ridge"].items()})
         texts = document["lightgbm"]
-        trees = None if texts is None else TreeModel(tuple(lgb.Booster(model_str=text) for text in texts), {})
+        forests = [tuple(lgb.Booster(model_str=text) for text in of) for of in texts or ()]
+        trees = None if texts is None else TreeModel(tuple(forests), {})
         return FittedBaselines(
             Baselines(ridge, trees, {"benchmark": document["benchmark"]}),
             tuple(document["features"]),
