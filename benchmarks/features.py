@@ -22,7 +22,7 @@ import polars as pl
 
 from atft_pipeline.features.alpha158 import NAMES
 from atft_pipeline.features.build import build_features
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.prices.ingest import IngestConfig, ingest
 
 FIRST_EQUAL = 61

@@ -20,15 +20,16 @@ from types import ModuleType
 import numpy as np
 
 from atft_pipeline.baselines.binned import DayTable
+from atft_pipeline.baselines.config import LightGBMConfig
 from atft_pipeline.baselines.frames import Rows
-from atft_pipeline.baselines.lightgbm import LightGBMConfig, Predict, fit_trees
+from atft_pipeline.baselines.lightgbm import Predict, fit_trees
 from atft_pipeline.baselines.ridge import rank_ic_columns
-from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.config import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.scorer import STREAMED
 from atft_pipeline.splits.split import Split, SplitConfig, single_split
-from atft_pipeline.training.targets import TargetsConfig
+from atft_pipeline.training.config import TargetsConfig
 
 BEFORE = {"learning_rates": (0.05,), "leaves": (15, 63), "rounds": 300, "patience": 80, "min_rows": 1000}
 MAX_ROWS = 1_200_000

@@ -22,10 +22,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from atft_pipeline.features.manifest import FeatureManifest, write_manifest
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import BatchConfig, PanelConfig, ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import DayCache, ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import DayCache, ResidentPanel
 from atft_pipeline.process import keep_freed_memory
 
 

@@ -23,8 +23,8 @@ from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses.composite import CompositeLoss
 from atft_pipeline.model.config import GraphAttentionConfig, ModelConfig
-from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import BatchConfig, PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.splits.split import Split
 from atft_pipeline.training.build import build_trainer

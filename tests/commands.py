@@ -25,7 +25,6 @@ LOADED = [
     "atft_pipeline.training.loop",
     "atft_pipeline.tuning.study",
     "git",
-    "kedro_mlflow.framework.hooks",
     "lightgbm",
     "lightning.fabric",
     "lightning.pytorch",

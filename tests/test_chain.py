@@ -19,7 +19,8 @@ from atft_pipeline.evaluation.grid import fingerprint
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.lineage import hash_file
 from atft_pipeline.model.config import GraphAttentionConfig, ModelConfig
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.scoring.scorer import Scorer
 from atft_pipeline.splits.split import Split, SplitConfig, single_split

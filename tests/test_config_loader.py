@@ -88,12 +88,12 @@ def test_production_means_what_its_file_says(conf: Path) -> None:
 
 
 def test_mlflow_is_overridden_key_by_key_and_a_dataset_as_a_whole(conf: Path) -> None:
-    (conf / "local/mlflow.yml").write_text("tracking: {experiment: {name: mine}}\n")
+    (conf / "local/mlflow.yml").write_text("experiment: mine\n")
     (conf / "local/catalog.yml").write_text("metrics: {type: kedro_datasets.json.JSONDataset, filepath: here.json}\n")
     found = loader(conf)
     found.config_patterns["mlflow"] = ["mlflow*"]
-    assert found["mlflow"]["tracking"]["experiment"] == {"name": "mine"}
-    assert "train" not in found["mlflow"]["tracking"]["disable_tracking"]["pipelines"]
+    assert found["mlflow"]["experiment"] == "mine"
+    assert "train" not in found["mlflow"]["untracked"]
     assert found["catalog"]["metrics"] == {"type": "kedro_datasets.json.JSONDataset", "filepath": "here.json"}
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from atft_pipeline.lineage import FileHashes, _module_tree, code_fingerprint, hash_file
+from atft_pipeline.code_hashes import CodeHashes, module_file
+from atft_pipeline.lineage import FileHashes, hash_file
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A package of two modules and a template."""
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "pages"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
@@ -29,8 +31,15 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def now() -> str:
-    _module_tree.cache_clear()
-    return code_fingerprint("pages.page", "pages")
+    """Of a process that remembers, which must equal that of one that does not."""
+    module_file.cache_clear()
+    memory = Path("code.json")
+    hashes = CodeHashes(memory, "pages")
+    found = hashes.of("pages.page")
+    hashes.save()
+    assert memory.is_file()
+    assert found == CodeHashes(None, "pages").of("pages.page")
+    return found
 
 
 def test_a_template_belongs_to_the_code_that_names_it(package: Path) -> None:

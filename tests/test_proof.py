@@ -11,11 +11,11 @@ import yaml
 
 from atft_pipeline.config import from_mapping
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.config import ModelConfig
-from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.config import BatchConfig, ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.scorer import Scorer
 from atft_pipeline.splits.split import SplitConfig, single_split
 from atft_pipeline.stats.significance import estimate

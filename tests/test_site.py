@@ -14,7 +14,7 @@ from generate import catalog, configuration, errors
 
 from atft_pipeline.config import from_mapping
 from atft_pipeline.errors import AtftError
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.panel.arrow_file import open_file
 from atft_pipeline.pipeline_registry import register_pipelines
 from atft_pipeline.prices.reading.config import PricesConfig

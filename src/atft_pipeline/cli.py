@@ -28,9 +28,10 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.text import Text
 from rich.tree import Tree
 
+from atft_pipeline.code_hashes import CodeHashes
 from atft_pipeline.config import DOTTED, named, nearest
 from atft_pipeline.errors import AtftError, ConfigError, Interrupted
-from atft_pipeline.hooks import FINGERPRINTS
+from atft_pipeline.hooks import CODE, FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
@@ -252,13 +253,13 @@ def look(env: str | None, params: dict[str, Any], *, others: bool = False) -> li
             if path and not Path(str(path)).expanduser().exists():
                 msg = f"the {name} {path} are gone; name them where they are now: --params {name}=<file or folder>"
                 raise ConfigError(msg)
-        hashes = FileHashes(context.project_path / FINGERPRINTS)
+        hashes, code = FileHashes(context.project_path / FINGERPRINTS), CodeHashes(context.project_path / CODE)
         everything = sum((pipelines[name] for name in REFRESHED), Pipeline([]))
-        found = check(everything, context.catalog, hashes, pipelines["update"])
+        found = check(everything, context.catalog, hashes, code, pipelines["update"])
         if others:
             seen = {item.artifact for item in found}
             for name in OTHERS:
-                more = check(everything + pipelines[name], context.catalog, hashes, pipelines["update"])
+                more = check(everything + pipelines[name], context.catalog, hashes, code, pipelines["update"])
                 found += [item for item in more if item.artifact not in seen and item.state != "missing"]
                 seen |= {item.artifact for item in more}
         return found

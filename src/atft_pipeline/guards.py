@@ -14,7 +14,7 @@ from atft_pipeline import source
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.locks import Lock
-from atft_pipeline.training.runtime.distributed import under_torchrun
+from atft_pipeline.process import under_torchrun
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from atft_pipeline.code_hashes import CodeHashes
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.datasets.remedy import producer
 from atft_pipeline.errors import ArtifactError, ConfigError
@@ -27,7 +28,6 @@ from atft_pipeline.reporting.audit_table import audit_table
 from atft_pipeline.reporting.evaluation_table import results_table
 from atft_pipeline.reporting.folds_table import folds_table
 from atft_pipeline.reporting.quality_table import quality_table
-from atft_pipeline.training.checkpoint.settled import check_settled
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 CONF_PARAMETERS = frozenset({"prices", "listings", "oracle", "size"})
 # Content hashes of raw files, by size and time of change.
 FINGERPRINTS = "data/.fingerprints.json"
+# What was read of the project's own code, by size and time of change.
+CODE = "data/.code.json"
 
 
 def is_parameter(name: str) -> bool:
@@ -72,6 +74,8 @@ class ParameterHooks:
         """
         given = run_params.get("runtime_params") or {}
         if "model" in pipeline.inputs() and catalog.exists("model"):
+            from atft_pipeline.training.checkpoint.settled import check_settled  # noqa: PLC0415  (loads torch)
+
             check_settled(catalog.load("model"), given)
         read = {name.removeprefix("params:").split(".")[0] for name in pipeline.inputs() if name.startswith("params:")}
         unread = sorted(set(given) - CONF_PARAMETERS - read)
@@ -122,17 +126,19 @@ class LineageHooks:
         self._record: dict[str, Any] = {}
         self._passing: dict[str, dict[str, Any]] = {}
         self._hashes = FileHashes(None)
+        self._code = CodeHashes(None)
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Remember where the hashes of raw files are kept."""
         self._hashes = FileHashes(context.project_path / FINGERPRINTS)
+        self._code = CodeHashes(context.project_path / CODE)
 
     @hook_impl
     def before_pipeline_run(self, catalog: CatalogProtocol[Any, Any]) -> None:
         """Take the catalog of the run."""
         self._catalog = catalog
-        self._recipes = Recipes(catalog, self._hashes)
+        self._recipes = Recipes(catalog, self._hashes, self._code)
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -155,6 +161,7 @@ class LineageHooks:
     def after_pipeline_run(self) -> None:
         """Remember the hashes of raw files."""
         self._hashes.save()
+        self._code.save()
 
 
 class ReportHooks:

@@ -1,9 +1,6 @@
 """What an artifact was made from: fingerprints of contents, parameters and code."""
 
-import ast
-import functools
 import hashlib
-import importlib.util
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -67,67 +64,6 @@ def hash_unchanged(path: Path) -> str:
 def hash_index(dates: Iterable[str], listings: Iterable[str]) -> str:
     """Hash the two axes of a panel: ISO dates and listing names, both in order."""
     return hash_json([list(dates), list(listings)])
-
-
-def code_fingerprint(module: str, package: str = "atft_pipeline") -> str:
-    """Hash what a module and everything that it imports from its package would do.
-
-    Comments, docstrings and layout do not count: the syntax trees are hashed, not the text.
-
-    Args:
-        module: dotted name, such as ``atft_pipeline.prices.ingest``.
-        package: modules outside of it are not followed.
-    """
-    found: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        tree_hash, imports = _module_tree(name, package)
-        found[name] = tree_hash
-        waiting += imports
-    return hash_json(found)
-
-
-@functools.cache
-def _module_tree(name: str, package: str) -> tuple[str, tuple[str, ...]]:
-    """Hash of a module's syntax tree without docstrings and of the files that it names, and the modules it imports."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        return "", ()
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    imports: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-        if isinstance(node, ast.Import):
-            imports |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            imports.add(node.module)
-            imports |= {f"{node.module}.{alias.name}" for alias in node.names}
-    # Files beside the module that it names, such as the template of a page.
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    folder = Path(spec.origin).parent
-    held = [hash_file(path) for text in sorted(texts) if (path := _data_file(folder, text)) is not None]
-    inside = {found for found in imports if found.split(".")[0] == package and _is_module(found)}
-    return hash_bytes([ast.dump(tree).encode(), *(digest.encode() for digest in held)]), tuple(sorted(inside))
-
-
-def _data_file(folder: Path, name: str) -> Path | None:
-    """A file that is no module and lies in the folder under the name, if there is one."""
-    if not name or len(name) > 100 or "/" in name or "\0" in name or "." not in name or name.endswith(".py"):
-        return None
-    return folder / name if (folder / name).is_file() else None
-
-
-@functools.cache
-def _is_module(name: str) -> bool:
-    """Tell a module from a name inside one."""
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 # Numbers by which an unchanged file is known: size, times of change, inode.

@@ -11,7 +11,6 @@ QUIET = {
     "kedro.pipeline": logging.CRITICAL,
     "kedro.runner": logging.CRITICAL,
     "kedro.validation": logging.CRITICAL,
-    "kedro_mlflow": logging.WARNING,
     # Says of every run of a single pipeline that it draws no timeline of it.
     "kedro_viz": logging.ERROR,
     "mlflow": logging.WARNING,

@@ -121,6 +121,11 @@ def thread_limit(asked: str | None) -> int:
     return int(first) if first.isdecimal() and int(first) else min(available_cores(), MOST_THREADS)
 
 
+def under_torchrun() -> bool:
+    """Tell whether ``torchrun`` started this process, by the variable that torch asks for, without loading torch."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def prepare_process() -> int:
     """Write the thread limit of every native pool, switch telemetry off, and return the limit.
 

@@ -4,6 +4,8 @@ A removed key stays in nobody's way: it is refused like any unknown key, but the
 """
 
 REMOVED: dict[str, str] = {
+    "TrackingConfig.server": "use tracking_uri in place of server.mlflow_tracking_uri",
+    "TrackingConfig.tracking": "use experiment for the name and untracked for the pipelines without tracking",
     "LossConfig.neutral_to": "use targets.neutral_to",
     "FeaturesConfig.target": "use targets.neutral_to=[sector] for sector_neutral, [BETAMKT60] for beta_residual",
     "EvaluationConfig.rivals": "the model is compared with LightGBM and ridge",

@@ -14,7 +14,7 @@ HOOKS = (
     ReportHooks(),
     LockHooks(),
 )
-# TrackingHooks stands in for the hook of kedro-mlflow.
+# TrackingHooks does what kedro-mlflow's would where that is installed for other projects.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_mlflow", "kedro-mlflow")
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader

@@ -1,6 +1,7 @@
-"""Tracking by MLflow as kedro-mlflow's ``mlflow.yml`` sets it up; nothing that it meets stops a run.
+"""Tracking by MLflow as ``conf/*/mlflow.yml`` sets it up; nothing that it meets stops a run.
 
-The hook of kedro-mlflow itself opens the store for every command and dies where the store does.
+MLflow takes seconds to load, so only a run that is tracked loads it. kedro-mlflow is not used: it loads MLflow and
+opens the store for every command, and dies where the store does.
 """
 
 import os
@@ -9,28 +10,39 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import mlflow
 from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
-from pydantic import ValidationError
 
+from atft_pipeline.config import config, from_mapping
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.locks import file_lock
-from atft_pipeline.pipelines.tracking import AWAY, WATCH, end_runs, failures, log, look, shown
-from atft_pipeline.pipelines.train.tracking import log_parameters
 
 STORE_LOCK = "mlflow.db.lock"
 LOCAL = {"", "file", "sqlite"}
+
+
+@config
+class TrackingConfig:
+    """Where runs are tracked.
+
+    Attributes:
+        tracking_uri: a SQLite file, another database, a server, or a folder; a relative path begins at the project.
+        experiment: of all runs.
+        untracked: pipelines whose runs are not tracked.
+    """
+
+    tracking_uri: str = "sqlite:///mlflow.db"
+    experiment: str = "atft_pipeline"
+    untracked: tuple[str, ...] = ()
 
 
 class TrackingHooks:
     """MLflow sees every tracked run, with every parameter by its dotted name."""
 
     def __init__(self) -> None:
-        self._context: KedroContext | None = None
-        self._config = KedroMlflowConfig()
+        self._project = Path()
+        self._config = TrackingConfig()
         self._run: str | None = None
         # Runs that this process began; one that was open already is for its opener to end.
         self._ends = False
@@ -40,32 +52,29 @@ class TrackingHooks:
         """Read the configuration; the store is opened by a run that is tracked, so that looking needs none.
 
         Raises:
-            ConfigError: ``mlflow.yml`` has a key or value that kedro-mlflow does not know.
+            ConfigError: ``mlflow.yml`` has a key or value that is unknown.
         """
-        loader = context.config_loader
         try:
-            conf = dict(loader["mlflow"] or {})
+            conf = dict(context.config_loader["mlflow"] or {})
         except MissingConfigException:
             conf = {}
         try:
-            self._config = KedroMlflowConfig.model_validate(conf)
-        except ValidationError as error:
-            found = error.errors()[0]
-            place = ".".join(str(part) for part in found["loc"])
-            msg = f"conf/*/mlflow.yml: {place}: {found['msg']}"
+            self._config = from_mapping(TrackingConfig, conf)
+        except ConfigError as error:
+            msg = f"conf/*/mlflow.yml: {error}"
             raise ConfigError(msg) from None
-        self._context = context
-        # Where `kedro mlflow ui` looks for the address.
-        context.__setattr__("mlflow", self._config)
+        self._project = context.project_path
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Open the store and begin a run, unless tracking is off for these pipelines."""
+        """Open the store and begin a run, unless these pipelines are untracked."""
         names = run_params.get("pipeline_names") or ["__default__"]
         self._run, self._ends = None, False
-        if set(names) <= set(self._config.tracking.disable_tracking.pipelines):
+        if set(names) <= set(self._config.untracked):
             return
-        WATCH.lost, WATCH.place = False, shown(self._address)
+        from atft_pipeline.pipelines.tracking import WATCH, failures, shown  # noqa: PLC0415  (loads MLflow)
+
+        WATCH.lost, WATCH.place = False, shown(self._config.tracking_uri)
         try:
             self._begin("+".join(names), {key: value for key, value in run_params.items() if value})
         except failures() as error:
@@ -74,7 +83,14 @@ class TrackingHooks:
     @hook_impl
     def before_node_run(self, inputs: dict[str, Any]) -> None:
         """Log the parameters of a node."""
-        if self._run is not None and not WATCH.lost and mlflow.active_run() is None:
+        if self._run is None:
+            return
+        import mlflow  # noqa: PLC0415  (loaded by now)
+
+        from atft_pipeline.pipelines.tracking import AWAY, WATCH  # noqa: PLC0415
+        from atft_pipeline.pipelines.train.tracking import log_parameters  # noqa: PLC0415
+
+        if not WATCH.lost and mlflow.active_run() is None:
             # A runner with threads: MLflow knows a run in the thread that began it.
             try:
                 mlflow.start_run(run_id=self._run)
@@ -85,52 +101,67 @@ class TrackingHooks:
     @hook_impl
     def after_pipeline_run(self) -> None:
         """End the run."""
-        if self._ends:
-            end_runs("FINISHED")
+        self._end("FINISHED")
 
     @hook_impl
     def on_pipeline_error(self) -> None:
         """End the run as failed."""
+        self._end("FAILED")
+
+    def _end(self, status: str) -> None:
         if self._ends:
-            end_runs("FAILED")
+            from atft_pipeline.pipelines.tracking import end_runs  # noqa: PLC0415  (loaded by now)
+
+            end_runs(status)
 
     @property
     def _address(self) -> str:
-        return self._config.server.mlflow_tracking_uri or "mlruns"
+        """The address with a relative path set below the project."""
+        address = self._config.tracking_uri
+        if address.startswith("sqlite:///") and ":memory:" not in address:
+            return f"sqlite:///{self._project.resolve() / address.removeprefix('sqlite:///')}"
+        return str((self._project / address).resolve()) if "://" not in address else address
 
     def _begin(self, name: str, tags: dict[str, Any]) -> None:
         """Open the store, one process at a time, since the first makes its tables; then begin a run in it."""
-        assert self._context is not None
+        import mlflow  # noqa: PLC0415  (loaded by now)
+
+        from atft_pipeline.pipelines.tracking import look  # noqa: PLC0415
+
         active = mlflow.active_run()
         if active is None:
             look(self._address)
-            project, tracking = self._context.project_path, self._config.tracking
-            with file_lock(project / STORE_LOCK) if os.access(project, os.W_OK) else nullcontext():
-                if urlsplit(self._address).scheme in LOCAL:
-                    self._keep_apart(project)
-                self._config.setup(self._context)
-            experiment = mlflow.get_experiment_by_name(tracking.experiment.name)
-            active = mlflow.start_run(
-                run_id=tracking.run.id,
-                experiment_id=experiment.experiment_id if experiment is not None else None,
-                run_name=tracking.run.name or name,
-                nested=tracking.run.nested,
-            )
+            with file_lock(self._project / STORE_LOCK) if os.access(self._project, os.W_OK) else nullcontext():
+                mlflow.set_tracking_uri(self._address)
+                experiment = self._experiment()
+            active = mlflow.start_run(experiment_id=experiment, run_name=name)
             self._ends = True
         self._run = active.info.run_id
         mlflow.set_tags(tags)
 
-    def _keep_apart(self, project: Path) -> None:
-        """A copied project does not write into the folder of the original, whose path the copied store remembers."""
-        experiment = self._config.tracking.experiment
-        if experiment.create_experiment_kwargs.artifact_location is not None:
-            return
-        known = mlflow.MlflowClient(self._address).get_experiment_by_name(experiment.name)
-        place = urlsplit(known.artifact_location) if known is not None else None
-        if place is None or place.scheme not in LOCAL:
-            return
-        folder = Path(unquote(place.path)).resolve()
-        if not folder.is_relative_to(project.resolve()):
-            name = f"{experiment.name} in {project.resolve()}"
-            log.info("MLflow's experiment %s belongs to %s; this run goes to: %s", experiment.name, folder, name)
-            experiment.name = name
+    def _experiment(self) -> str:
+        """Make the experiment if it is not there; a deleted one is taken back.
+
+        A copied project does not write into the folder of the original, whose path the copied store remembers: its
+        runs go to an experiment of their own.
+        """
+        from mlflow import MlflowClient  # noqa: PLC0415  (loaded by now)
+
+        from atft_pipeline.pipelines.tracking import log  # noqa: PLC0415
+
+        local = urlsplit(self._address).scheme in LOCAL
+        place = (self._project.resolve() / "mlruns").as_uri() if local else None
+        client, name = MlflowClient(), self._config.experiment
+        known = client.get_experiment_by_name(name)
+        if known is not None and local:
+            parts = urlsplit(known.artifact_location)
+            folder = Path(unquote(parts.path)).resolve()
+            if parts.scheme in LOCAL and not folder.is_relative_to(self._project.resolve()):
+                name = f"{name} in {self._project.resolve()}"
+                log.info("MLflow's experiment %s belongs to %s; this run goes to: %s", known.name, folder, name)
+                known = client.get_experiment_by_name(name)
+        if known is None:
+            return str(client.create_experiment(name, place))
+        if known.lifecycle_stage == "deleted":
+            client.restore_experiment(known.experiment_id)
+        return str(known.experiment_id)

@@ -13,11 +13,10 @@ from atft_pipeline.audit.artifacts import check_stored
 from atft_pipeline.audit.chain import Steps, build_world, real_steps
 from atft_pipeline.audit.finding import Finding
 from atft_pipeline.audit.stored import Stored
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.features.manifest import read_manifest, write_manifest
 from atft_pipeline.graphs.config import GraphConfig
-from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.build import PanelConfig
+from atft_pipeline.panel.config import BatchConfig, PanelConfig
 from atft_pipeline.prices.ingest import IngestConfig
 from atft_pipeline.synthetic.market import SampleMarket
 from atft_pipeline.training.config import RuntimeConfig

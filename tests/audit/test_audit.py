@@ -11,14 +11,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from atft_pipeline.audit.audit import Audit, AuditConfig, audit
+from atft_pipeline.audit.audit import Audit, audit
 from atft_pipeline.audit.chain import Steps, real_steps
+from atft_pipeline.audit.config import AuditConfig
 from atft_pipeline.audit.fingerprints import search_fingerprints
 from atft_pipeline.errors import ConfigError, DataError
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
-from atft_pipeline.panel.build import PanelConfig
+from atft_pipeline.panel.config import PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.prices.cleaning.clean import CleaningConfig
 from atft_pipeline.prices.ingest import IngestConfig, IngestResult, ingest

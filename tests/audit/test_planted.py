@@ -13,20 +13,20 @@ import torch
 
 from atft_pipeline.audit import audit as auditing
 from atft_pipeline.audit import chain, newest, tables
-from atft_pipeline.audit.audit import AuditConfig, audit
+from atft_pipeline.audit.audit import audit
 from atft_pipeline.audit.chain import Steps, real_steps
+from atft_pipeline.audit.config import AuditConfig
 from atft_pipeline.audit.known import check_listings, check_parts
 from atft_pipeline.audit.newest import check_update
 from atft_pipeline.audit.prices import check_prices, check_reading
 from atft_pipeline.audit.stored import Stored, draw_places
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.graphs import build as graph_build
 from atft_pipeline.graphs.graphs import AlignedGraphs
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import ModelConfig
 from atft_pipeline.model.ensemble import Ensemble
-from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.build import PanelConfig
+from atft_pipeline.panel.config import BatchConfig, PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import DayCache, ResidentPanel
 from atft_pipeline.prices.ingest import IngestConfig, IngestResult

@@ -8,15 +8,16 @@ import polars as pl
 import pytest
 
 from atft_pipeline.baselines import frames
+from atft_pipeline.baselines.config import LightGBMConfig
 from atft_pipeline.baselines.frames import Rows, best_of, fit_baselines, weak_fits
-from atft_pipeline.baselines.lightgbm import LightGBMConfig
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import PanelConfig, ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.reporting.conclusions import conclusions
 from atft_pipeline.splits.split import SplitConfig, single_split
-from atft_pipeline.training.targets import TargetsConfig
+from atft_pipeline.training.config import TargetsConfig
 from tests.panel import market
 from tests.training.runs import BATCHES
 

@@ -7,7 +7,8 @@ import pytest
 
 from atft_pipeline.baselines import lightgbm
 from atft_pipeline.baselines.binned import DayTable, row_limit, thin_days
-from atft_pipeline.baselines.lightgbm import LightGBMConfig, Predict, TreeModel, fit_trees
+from atft_pipeline.baselines.config import LightGBMConfig
+from atft_pipeline.baselines.lightgbm import Predict, TreeModel, fit_trees
 from atft_pipeline.baselines.ridge import Block, choose_ridge, rank_ic_columns
 from atft_pipeline.baselines.rounds import Size, cut_folds, simplest
 from atft_pipeline.errors import ConfigError, DataError

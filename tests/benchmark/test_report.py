@@ -10,7 +10,8 @@ import yaml
 
 from atft_pipeline.benchmark import report
 from atft_pipeline.benchmark.__main__ import main
-from atft_pipeline.benchmark.report import BenchmarkConfig, run_benchmark
+from atft_pipeline.benchmark.config import BenchmarkConfig
+from atft_pipeline.benchmark.report import run_benchmark
 from atft_pipeline.benchmark.switches import DEFAULT, PLAIN, VARIANTS
 from atft_pipeline.benchmark.workload import PRODUCTION, SCALES, build_workload
 from atft_pipeline.config import from_mapping

@@ -12,7 +12,7 @@ from atft_pipeline.evaluation.plausibility import (
     implausible_skill,
 )
 from atft_pipeline.evaluation.portfolio.backtest import run_backtest
-from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
+from atft_pipeline.evaluation.portfolio.config import PortfolioConfig
 from atft_pipeline.reporting.evaluation_table import results_table
 from tests.evaluation.test_evaluate import predictions
 

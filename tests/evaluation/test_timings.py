@@ -12,7 +12,7 @@ from atft_pipeline.evaluation.config import EvaluationConfig
 from atft_pipeline.evaluation.evaluate import Extras, evaluate
 from atft_pipeline.evaluation.grid import Grid
 from atft_pipeline.evaluation.market import market_of
-from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
+from atft_pipeline.evaluation.portfolio.config import PortfolioConfig
 from atft_pipeline.reporting.conclusions import Conclusion, conclusions
 from atft_pipeline.reporting.evaluation_table import results_table
 from atft_pipeline.stats.rank_ic import rank_ic

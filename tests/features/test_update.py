@@ -6,7 +6,7 @@ import pytest
 
 from atft_pipeline.errors import ArtifactError, DataError
 from atft_pipeline.features.build import build_features, features_fingerprint
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.features.manifest import MANIFEST, read_manifest
 from atft_pipeline.features.update import check_delivered, update_features
 from tests.features.market import raw_market

@@ -8,7 +8,8 @@ from torch import Tensor
 from atft_pipeline.config import from_mapping
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.losses import composite, portfolio
-from atft_pipeline.losses.composite import TERMS, CompositeLoss, LossConfig
+from atft_pipeline.losses.composite import CompositeLoss
+from atft_pipeline.losses.config import TERMS, LossConfig
 
 HORIZONS = (1, 5)
 LEVELS = (0.1, 0.5, 0.9)

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atft_pipeline.losses.composite import CompositeLoss, LossConfig
+from atft_pipeline.losses.composite import CompositeLoss
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import (
     EncoderConfig,

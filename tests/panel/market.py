@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from atft_pipeline.features.manifest import FeatureManifest, read_manifest, write_manifest
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import PanelConfig
 from atft_pipeline.panel.panel import Panel
 
 FEATURES = ("alpha", "beta", "gamma", "regime")

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from atft_pipeline.errors import ConfigError, UnavailableError
 from atft_pipeline.panel import resident as resident_module
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import BatchConfig, ResidencyConfig
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.packing import pack
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from tests.panel.market import RingGraphs, make_panel
 
 CONFIG = BatchConfig(window=6, batch_size=32, min_history=3, min_listings=2)

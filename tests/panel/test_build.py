@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from atft_pipeline.errors import ArtifactError
-from atft_pipeline.panel.build import PanelConfig, append_days, build_panel
+from atft_pipeline.panel.build import append_days, build_panel
+from atft_pipeline.panel.config import PanelConfig, ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from tests.panel.market import FEATURES, listings_table, make_panel, restate, write_features
 
 

@@ -4,12 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import BatchConfig, ResidencyConfig
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.packing import BatchPlan
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.prefetch import AHEAD, Prefetch, source_of
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from tests.panel.market import RingGraphs, make_panel
 
 CONFIG = BatchConfig(window=6, batch_size=8, min_history=3, min_listings=2)

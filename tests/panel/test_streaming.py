@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from atft_pipeline.features.manifest import FeatureManifest, write_manifest
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import PanelConfig
 from tests.panel.market import business_days
 
 pytestmark = pytest.mark.slow
@@ -21,9 +22,11 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 import torch
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import BatchConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
+from atft_pipeline.panel.config import ResidencyConfig
 
 torch.set_num_threads(1)
 panel = Panel.open(Path(sys.argv[1]))

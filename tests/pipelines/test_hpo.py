@@ -16,7 +16,7 @@ from atft_pipeline.pipelines.hpo.pipeline import create_pipeline
 from atft_pipeline.pipelines.hpo.winner import with_winner
 from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.tuning.callbacks import TrialOutcome
-from atft_pipeline.tuning.report import DRY
+from atft_pipeline.tuning.config import DRY
 from tests.project import kedro, kedro_ok, make_project, newest
 from tests.tuning.postgres import server
 from tests.tuning.studies import Script, scripted, search_config

@@ -8,6 +8,7 @@ from kedro.io import DataCatalog, Version
 from kedro.pipeline import Pipeline, node
 from rich.tree import Tree
 
+from atft_pipeline.code_hashes import CodeHashes
 from atft_pipeline.datasets.contents import LINEAGE
 from atft_pipeline.datasets.tables import JsonDataset
 from atft_pipeline.lineage import FileHashes
@@ -95,7 +96,9 @@ def test_a_damaged_record_is_told_and_stops_nothing(
         path.write_text(text)
     tree = ancestry(catalog, "metrics", Tree("metrics"))
     assert [branch.label for branch in tree.children] == ["no lineage was recorded"]
-    (found,) = check(Pipeline([node(value, None, "metrics", name="evaluate")]), catalog, FileHashes(None))
+    (found,) = check(
+        Pipeline([node(value, None, "metrics", name="evaluate")]), catalog, FileHashes(None), CodeHashes(None)
+    )
     assert found.state == "stale"
     told = {record.getMessage() for record in caplog.records if record.levelname == "WARNING"}
     (line,) = told

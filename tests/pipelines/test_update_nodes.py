@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from atft_pipeline.errors import ArtifactError, DataError
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.build import PanelConfig
+from atft_pipeline.panel.config import PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.features.nodes import compute_features
 from atft_pipeline.pipelines.graphs.nodes import connect_listings

@@ -8,8 +8,9 @@ import pytest
 
 from atft_pipeline.errors import DataError
 from atft_pipeline.features.build import build_features
-from atft_pipeline.features.columns import FeaturesConfig
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.features.config import FeaturesConfig
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.prices.ingest import IngestConfig, ingest
 from atft_pipeline.prices.prepared import PreparedConfig

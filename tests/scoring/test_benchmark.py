@@ -10,17 +10,18 @@ import numpy as np
 import polars as pl
 import pytest
 
+from atft_pipeline.baselines.config import LightGBMConfig
 from atft_pipeline.baselines.frames import Baselines, Rows, fit_baselines
-from atft_pipeline.baselines.lightgbm import LightGBMConfig
 from atft_pipeline.baselines.saved import FittedBaselines, from_document, to_document
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.panel.config import ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.scoring.newest import PredictConfig, score_newest
+from atft_pipeline.panel.resident import ResidentPanel
+from atft_pipeline.scoring.config import PredictConfig
+from atft_pipeline.scoring.newest import score_newest
 from atft_pipeline.splits.split import single_split
-from atft_pipeline.training.config import RuntimeConfig
-from atft_pipeline.training.targets import TargetsConfig
+from atft_pipeline.training.config import RuntimeConfig, TargetsConfig
 from tests.training.runs import BATCHES, SPLIT, market, run
 
 RUNTIME = RuntimeConfig(device="cpu")

@@ -13,23 +13,23 @@ import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import Ridge
 
+from atft_pipeline.baselines.config import LightGBMConfig
 from atft_pipeline.baselines.frames import Rows, fit_baselines
-from atft_pipeline.baselines.lightgbm import LightGBMConfig
 from atft_pipeline.errors import ArtifactError, ConfigError
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
-from atft_pipeline.losses.composite import LossConfig
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.losses.config import LossConfig
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import PanelConfig, ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.fold_store import FoldRecord
 from atft_pipeline.scoring.folds import rank_ics, run_folds
 from atft_pipeline.scoring.scorer import Scorer, side_by_side
 from atft_pipeline.splits.schemes import CombinatorialPurged, Scheme, WalkForward
 from atft_pipeline.splits.split import Fold, single_split
-from atft_pipeline.training.config import RuntimeConfig, ScheduleConfig, TrainingConfig
+from atft_pipeline.training.config import RuntimeConfig, ScheduleConfig, TargetsConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.loop import fit
-from atft_pipeline.training.targets import TargetsConfig
 from tests.panel.market import listings_table, write_features
 from tests.training.runs import BATCHES, MODEL, SPLIT, TRAINING, market
 

@@ -11,12 +11,14 @@ from atft_pipeline.errors import ArtifactError, DataError
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import PanelConfig, ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.prices.reading.config import PricesConfig
+from atft_pipeline.scoring.config import PredictConfig
 from atft_pipeline.scoring.inference import score_days
-from atft_pipeline.scoring.newest import PredictConfig, check_prices, score_newest
+from atft_pipeline.scoring.newest import check_prices, score_newest
 from atft_pipeline.scoring.scorer import score_frame
 from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig

@@ -10,16 +10,15 @@ import torch
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.config import EncoderConfig, GraphAttentionConfig, ModelConfig, SelectionConfig
-from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.config import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.splits.split import SplitConfig, single_split
-from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
+from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TargetsConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.loop import TrainingResult, fit
-from atft_pipeline.training.targets import TargetsConfig
 from tests.panel.market import make_panel
 
 MODEL = ModelConfig(

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import ResidencyConfig
 from atft_pipeline.panel.day_batch import DayBatch
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.config import AugmentationConfig
 from tests.panel.market import make_panel

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from atft_pipeline.errors import ConfigError, UnavailableError
-from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.config import BatchConfig
 from atft_pipeline.training.batch_size import BatchSizeProbe, best_size
 from tests.training.runs import BATCHES, market, run, weights
 

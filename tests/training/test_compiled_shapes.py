@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import BatchConfig, ResidencyConfig
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.training.checkpoint import state
 from atft_pipeline.training.config import PhaseConfig, RuntimeConfig
 from atft_pipeline.training.runtime.runtime import compiled_graphs

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.config import (
     EncoderConfig,
     GraphAttentionConfig,
@@ -17,8 +17,8 @@ from atft_pipeline.model.config import (
     NormaliserConfig,
     SelectionConfig,
 )
-from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.resident import GIB, ResidencyConfig, choose_residency
+from atft_pipeline.panel.config import BatchConfig, ResidencyConfig
+from atft_pipeline.panel.resident import GIB, choose_residency
 from atft_pipeline.splits.split import SplitConfig
 from atft_pipeline.training.config import (
     AugmentationConfig,
@@ -26,9 +26,9 @@ from atft_pipeline.training.config import (
     PhaseConfig,
     RuntimeConfig,
     ScheduleConfig,
+    TargetsConfig,
     TrainingConfig,
 )
-from atft_pipeline.training.targets import TargetsConfig
 from tests.training.runs import BATCHES, MODEL, market, run
 
 CLASSES = (

@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.config import EncoderConfig, HeadsConfig
 from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import ResidencyConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.prefetch import Prefetch, source_of
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.inference import score_days
 from atft_pipeline.training.checkpoint.model import load_model
-from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig
+from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TargetsConfig
 from atft_pipeline.training.optim import optimizers
 from atft_pipeline.training.runtime.runtime import choose_runtime
-from atft_pipeline.training.targets import TargetsConfig
 from tests.training.runs import BATCHES, MODEL, market, run, weights
 
 pytestmark = pytest.mark.gpu

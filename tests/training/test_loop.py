@@ -9,12 +9,13 @@ import torch
 
 from atft_pipeline.errors import ArtifactError, ConfigError, TrainingError, UnavailableError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import GraphAttentionConfig, HeadsConfig
 from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import Choice, ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import Choice, ResidentPanel
 from atft_pipeline.scoring.inference import explain_days, score_days
 from atft_pipeline.scoring.scorer import Scorer
 from atft_pipeline.splits.split import single_split
@@ -26,10 +27,10 @@ from atft_pipeline.training.config import (
     PhaseConfig,
     RuntimeConfig,
     ScheduleConfig,
+    TargetsConfig,
 )
 from atft_pipeline.training.experiment import MarketData
 from atft_pipeline.training.runtime.runtime import AUTOCAST, FABRIC_PRECISION, choose_runtime
-from atft_pipeline.training.targets import TargetsConfig
 from tests.training.runs import BATCHES, MODEL, SPLIT, market, run, weights
 
 

@@ -8,16 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from atft_pipeline.losses.composite import TERMS, CompositeLoss, LossConfig
+from atft_pipeline.losses.composite import CompositeLoss
+from atft_pipeline.losses.config import TERMS, LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import EncoderConfig, GraphAttentionConfig, HeadsConfig, ModelConfig, SelectionConfig
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import BatchConfig, ResidencyConfig
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.training.augmentation import augment
 from atft_pipeline.training.build import input_spec
-from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig
+from atft_pipeline.training.config import AugmentationConfig, OptimizerConfig, TargetsConfig
 from atft_pipeline.training.optim.optimizers import build_optimizer
-from atft_pipeline.training.targets import TargetsConfig
 from atft_pipeline.training.trainer import labels_of, regime_of
 from tests.training.runs import market
 

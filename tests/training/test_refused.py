@@ -10,7 +10,7 @@ from torch import nn
 from atft_pipeline.errors import ConfigError, TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.losses import composite
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.config import HeadsConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.training.config import AugmentationConfig, PhaseConfig

@@ -12,7 +12,7 @@ import torch
 
 from atft_pipeline.errors import Interrupted, TrainingError
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.training.checkpoint import state
 from atft_pipeline.training.trainer import Trainer

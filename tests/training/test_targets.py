@@ -9,16 +9,11 @@ from sklearn.linear_model import LinearRegression
 
 from atft_pipeline.config import from_mapping
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.features.labels import group_means
-from atft_pipeline.losses.composite import LossConfig
-from atft_pipeline.training.targets import (
-    TargetsConfig,
-    check_targets,
-    less_sector_means,
-    neutral_targets,
-    neutralise,
-)
+from atft_pipeline.losses.config import LossConfig
+from atft_pipeline.training.config import TargetsConfig
+from atft_pipeline.training.targets import check_targets, less_sector_means, neutral_targets, neutralise
 
 
 def test_residuals_equal_those_of_a_regression_by_day_and_horizon() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import yaml
 
 from atft_pipeline.config import from_mapping
-from atft_pipeline.losses.composite import LossConfig
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.losses.config import LossConfig
+from atft_pipeline.panel.config import ResidencyConfig
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.splits.split import Split, single_split
-from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TrainingConfig
+from atft_pipeline.training.config import OptimizerConfig, RuntimeConfig, TargetsConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
-from atft_pipeline.training.targets import TargetsConfig
 from atft_pipeline.tuning.callbacks import StudyCallback, TrialOutcome
 from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
 from atft_pipeline.tuning.database import open_storage

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.config import ResidencyConfig
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.splits.split import single_split
 from atft_pipeline.tuning.guard import blank_test_days, refuse_test_days, without_test
 from tests.panel.market import make_panel

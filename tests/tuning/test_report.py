@@ -11,9 +11,8 @@ from atft_pipeline.reporting.search_table import checks_table
 from atft_pipeline.reporting.study_figures import FIGURES, study_figures
 from atft_pipeline.tuning.acceptance import acceptance_checks
 from atft_pipeline.tuning.callbacks import TrialOutcome
-from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
+from atft_pipeline.tuning.config import DRY, DimensionConfig, HpoConfig
 from atft_pipeline.tuning.report import (
-    DRY,
     parameters_text,
     returns_table,
     study_report,

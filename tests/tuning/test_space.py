@@ -17,10 +17,9 @@ from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.epoch import train_epoch
 from atft_pipeline.training.experiment import Experiment, TrainingRun
 from atft_pipeline.training.trainer import Trainer
-from atft_pipeline.tuning.config import DimensionConfig
+from atft_pipeline.tuning.config import GROUPS, DimensionConfig
 from atft_pipeline.tuning.objective import SharedData
 from atft_pipeline.tuning.space import (
-    GROUPS,
     Point,
     apply,
     as_mapping,

@@ -14,14 +14,14 @@ import polars as pl
 from atft_pipeline.audit.artifacts import check_stored
 from atft_pipeline.audit.chain import Steps, World, build_world
 from atft_pipeline.audit.compare import compare
+from atft_pipeline.audit.config import AuditConfig
 from atft_pipeline.audit.finding import PARTS, Finding
 from atft_pipeline.audit.fingerprints import Fingerprint, search_fingerprints
 from atft_pipeline.audit.newest import check_update
 from atft_pipeline.audit.scramble import scramble_future
 from atft_pipeline.audit.stored import Stored
-from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ArtifactError, ConfigError, DataError
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.progress import track
 
 # Newest sessions on which the update is compared with a rebuild: enough for a universe.
@@ -35,34 +35,6 @@ AFTER = 60
 SCORE_DAYS = 20
 # Of the draw of codes and days, and of the other future.
 SEED = 0
-
-
-@config
-class AuditConfig:
-    """What is audited.
-
-    Attributes:
-        dates: dates at which the whole chain is rebuilt, ISO; empty = ``count`` dates spread over the second half of
-            the prices, the last session but one among them.
-        count: how many, where none are named.
-        codes: codes drawn for each date of the chain, others for each; 0 = all. Fewer are faster; the rules do not
-            depend on their number.
-        sessions: sessions before each date that are rebuilt; 0 = all.
-        fingerprints: search the features for scaling by the whole sample.
-    """
-
-    dates: tuple[str, ...] = ()
-    count: int = within(2, 1, 100)
-    codes: int = within(0, 0, 1_000_000)
-    sessions: int = within(0, 0, 100_000)
-    fingerprints: bool = True
-
-    def __post_init__(self) -> None:
-        for date in self.dates:
-            try:
-                dt.date.fromisoformat(date)
-            except ValueError:
-                require(ok=False, message=f"dates: must be ISO dates such as 2024-12-31, got {date!r}")
 
 
 @dataclass(frozen=True)

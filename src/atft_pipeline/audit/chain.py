@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 
 from atft_pipeline.features.build import build_features
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import PanelConfig, ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig
 from atft_pipeline.prices.ingest import IngestConfig, IngestResult, ingest
 from atft_pipeline.prices.listings import read_listings
 from atft_pipeline.prices.prepared import summarise_prepared

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from atft_pipeline.audit.finding import Finding
 from atft_pipeline.audit.stored import Stored
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.panel.panel import PanelDay
 
 Floats = npt.NDArray[np.float64]

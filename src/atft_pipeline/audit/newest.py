@@ -8,7 +8,7 @@ import polars as pl
 
 from atft_pipeline.audit.chain import Steps
 from atft_pipeline.audit.finding import Finding, Tally
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.features.update import update_features, update_start
 from atft_pipeline.panel.build import append_days
 from atft_pipeline.panel.panel import Panel

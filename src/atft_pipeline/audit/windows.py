@@ -15,9 +15,10 @@ from atft_pipeline.audit.finding import Finding, Tally
 from atft_pipeline.audit.stored import Stored
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.graphs.graphs import AlignedGraphs
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import BatchConfig, ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 
 Residency = Literal["device", "host", "mmap"]
 ITEMS = ("listings", "features", "steps", "targets", "neighbours")

@@ -13,11 +13,13 @@ import polars as pl
 import torch
 
 from atft_pipeline.baselines.binned import DayTable, row_limit, thin_days
+from atft_pipeline.baselines.config import LightGBMConfig
 from atft_pipeline.baselines.factors import FACTORS
-from atft_pipeline.baselines.lightgbm import LightGBMConfig, Predict, TreeModel, fit_trees
+from atft_pipeline.baselines.lightgbm import Predict, TreeModel, fit_trees
 from atft_pipeline.baselines.ridge import Block, LinearModel, choose_ridge, rank_ic_columns
 from atft_pipeline.baselines.rounds import FOLD_ROWS, FOLDS
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import BatchConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.process import available_memory
@@ -26,7 +28,8 @@ from atft_pipeline.splits.split import Split
 from atft_pipeline.stats.arrays import Floats
 from atft_pipeline.stats.rank_ic import rank_rows
 from atft_pipeline.stats.report import mean_report
-from atft_pipeline.training.targets import TargetsConfig, check_targets, neutral_targets
+from atft_pipeline.training.config import TargetsConfig
+from atft_pipeline.training.targets import check_targets, neutral_targets
 
 MEAN = "ridge+lightgbm"
 """Name of the equal-weight mean of both fitted baselines' ranks of the day."""

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from atft_pipeline.baselines.binned import DayTable, bin_rows
+from atft_pipeline.baselines.config import LightGBMConfig
 from atft_pipeline.baselines.rounds import FEWEST_TREES, ROW_SHARE, Size, cut_folds, grow, label_rows, simplest
-from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import DataError
 from atft_pipeline.process import available_cores
 from atft_pipeline.stats.arrays import Floats
@@ -42,27 +42,6 @@ LEAF_SHARE = 1 / 500
 MAX_BIN = 63
 # Rows that place the bins, as doubles; with fewer LightGBM warns.
 BIN_SAMPLE = 100_000
-
-
-@config
-class LightGBMConfig:
-    """How the trees are grown; every pair of ``learning_rates`` and ``leaves`` is tried.
-
-    Attributes:
-        enabled: fit it at all.
-        learning_rates: step of each tree.
-        leaves: of a tree.
-        rounds: most trees.
-    """
-
-    enabled: bool = True
-    learning_rates: tuple[float, ...] = within((0.05,), 1e-05, 1)
-    leaves: tuple[int, ...] = within((4, 15), 2, 4096)
-    rounds: int = within(300, 1, 100_000)
-
-    def __post_init__(self) -> None:
-        for name in ("leaves", "learning_rates"):
-            require(bool(getattr(self, name)), f"{name}: must hold at least one number, got []")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import logging
 import sys
 from pathlib import Path
 
-from atft_pipeline.benchmark.report import STEPS, BenchmarkConfig, run_benchmark
+from atft_pipeline.benchmark.config import BenchmarkConfig
+from atft_pipeline.benchmark.report import STEPS, run_benchmark
 from atft_pipeline.errors import AtftError
 from atft_pipeline.reporting.benchmark_table import benchmark_table
 

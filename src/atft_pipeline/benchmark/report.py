@@ -10,11 +10,12 @@ from typing import Any, Literal
 import torch
 
 from atft_pipeline.benchmark.checks import Check, check_no_waits, check_scores, run_tests
+from atft_pipeline.benchmark.config import BenchmarkConfig
 from atft_pipeline.benchmark.machine import describe, synchronize
 from atft_pipeline.benchmark.measure import Measurement, flops_per_sample, measure, steps_of, trainer_of
 from atft_pipeline.benchmark.switches import DEFAULT, EAGER, PLAIN, VARIANTS, Variant
 from atft_pipeline.benchmark.workload import SCALES, Workload, build_workload
-from atft_pipeline.config import config, require, within
+from atft_pipeline.config import require
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.experiment import Experiment
@@ -30,26 +31,6 @@ EPOCH_STEPS = 60
 TOP_KERNELS = 20
 # Largest relative difference of a first loss from that of eager float32: dropout draws other numbers in each variant.
 TOLERANCE = 0.02
-
-
-@config
-class BenchmarkConfig:
-    """What the benchmark measures.
-
-    Attributes:
-        scale: ``tiny`` (seconds) or ``origin`` (4,484 listings x 2,000 days x 112 features, 5.6 million parameters).
-        minutes: after which no further variant is begun; what was left out is named.
-        only: names of the variants to measure; empty for all.
-    """
-
-    scale: Literal["tiny", "origin"] = "tiny"
-    minutes: float = within(8.0, 0.000001, 1440.0)
-    only: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        known = {variant.name for variant in (DEFAULT, *VARIANTS)}
-        unknown = sorted(set(self.only) - known)
-        require(not unknown, f"only: there is no {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.config import (
     EncoderConfig,
     GraphAttentionConfig,
@@ -19,7 +19,7 @@ from atft_pipeline.model.config import (
     NormaliserConfig,
     SelectionConfig,
 )
-from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.config import BatchConfig
 from atft_pipeline.panel.panel import Panel, PanelMeta
 from atft_pipeline.panel.resident import Choice, PanelValues, ResidentPanel
 from atft_pipeline.splits.split import Split

@@ -4,17 +4,22 @@ Nothing of the size of the market has to lie in memory between a node and its da
 that maps.
 """
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from atft_pipeline.datasets.atomic import AtomicDataset, Loaded
 from atft_pipeline.files import remove, saving, sweep, temporary_name
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.panel import Panel
+
+if TYPE_CHECKING:  # a command that reads neither loads no torch
+    from atft_pipeline.graphs.graphs import MonthlyGraphs
+    from atft_pipeline.panel.panel import Panel
 
 
 @contextmanager
@@ -67,21 +72,25 @@ class FeaturesDataset(MovedDataset[Path]):
         return path
 
 
-class PanelDataset(MovedDataset[Panel]):
+class PanelDataset(MovedDataset["Panel"]):
     """The panel: one Arrow IPC file; loads as a memory map, nothing is copied and not all is read."""
 
     hashed = False
 
     def read(self, path: Path) -> Panel:
         """Map the file."""
+        from atft_pipeline.panel.panel import Panel  # noqa: PLC0415
+
         return Panel.open(path)
 
 
-class GraphsDataset(MovedDataset[MonthlyGraphs]):
+class GraphsDataset(MovedDataset["MonthlyGraphs"]):
     """The graphs of all months: one Arrow IPC file; loads as a memory map."""
 
     def read(self, path: Path) -> MonthlyGraphs:
         """Map the file."""
+        from atft_pipeline.graphs.graphs import MonthlyGraphs  # noqa: PLC0415
+
         return MonthlyGraphs.open(path)
 
 

@@ -1,8 +1,8 @@
 """Parameters of an evaluation."""
 
-from atft_pipeline.baselines.lightgbm import LightGBMConfig
+from atft_pipeline.baselines.config import LightGBMConfig
 from atft_pipeline.config import config, require, within
-from atft_pipeline.evaluation.portfolio.weights import PortfolioConfig
+from atft_pipeline.evaluation.portfolio.config import PortfolioConfig
 
 BASELINES = ("lightgbm", "ridge")
 """Fitted scores that the model is blended with and whose portfolios are built."""

@@ -22,7 +22,8 @@ from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import DataError
 from atft_pipeline.features import alpha158, extras
 from atft_pipeline.features.blocks import BAR_COLUMNS, ListingBlock, PriceAxis, listing_blocks, price_axis
-from atft_pipeline.features.columns import FeaturesConfig, choose_columns, passed_values
+from atft_pipeline.features.columns import choose_columns, passed_values
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.features.labels import day_targets, forward_returns, group_means
 from atft_pipeline.features.manifest import FeatureManifest, write_manifest
 from atft_pipeline.features.normalise import Matrix, normalise_day

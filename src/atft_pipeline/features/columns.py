@@ -4,60 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import DataError
 from atft_pipeline.features import alpha158, extras
 from atft_pipeline.features.blocks import PriceAxis
-from atft_pipeline.features.labels import Label
-from atft_pipeline.features.normalise import Method
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.features.rolling import Floats
 
 MISSING_FRACTION = "MISSING_FRACTION"
 RESERVED = ("Date", "Code", "Listing", "InUniverse", "Stock")
-GROUPS = ("alpha158", "extras", "listing", "sector", "market", "calendar")
 LABELS = ("target_*", "return_*")
-
-
-@config
-class FeaturesConfig:
-    """What to compute from clean prices, and how to scale it.
-
-    Attributes:
-        groups: ``alpha158``, ``extras`` (= ``listing``, ``sector``, ``market``, ``calendar``) or any of its parts.
-        passthrough: patterns of numeric columns of the clean frame that become features, such as ``("x_*",)``.
-        passthrough_market: patterns of numeric columns equal for all listings of a day; they are scaled over time.
-        horizons: sessions ahead of the labels.
-        label: ``close_to_close``, or ``open_to_open`` of the next session (tradeable).
-        normalisation: per-day map of the features over the universe; ``none`` leaves values, also of market columns.
-        target_normalisation: per-day map of the targets.
-        clip: bound of normalised values, in standard deviations.
-        missing: ``zero`` (the middle of the day), or ``mask``: likewise, and a feature ``MISSING_FRACTION``,
-            the fraction of a row's per-listing features that were missing.
-    """
-
-    groups: tuple[str, ...] = ("alpha158", "extras")
-    passthrough: tuple[str, ...] = ()
-    passthrough_market: tuple[str, ...] = ()
-    horizons: tuple[int, ...] = within((1, 5, 10, 20), 1, 1000)
-    label: Label = "close_to_close"
-    normalisation: Method = "rank_gauss"
-    target_normalisation: Method = "rank_gauss"
-    clip: float = within(3.0, 0.1, 100.0)
-    missing: Literal["zero", "mask"] = "zero"
-
-    def __post_init__(self) -> None:
-        unknown = sorted(set(self.groups) - set(GROUPS))
-        require(not unknown, f"groups: unknown {', '.join(unknown)}; known groups: {', '.join(GROUPS)}")
-        ascending = tuple(sorted(set(self.horizons))) == self.horizons
-        require(
-            bool(self.horizons) and ascending, f"horizons: must be one or more, ascending, got {list(self.horizons)}"
-        )
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,12 @@ open[t+1] - 1. It is missing unless the listing has these prices on exactly thos
 rows instead would let a label reach over a halt of months, beyond any purge of the splits.
 """
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from atft_pipeline.features.blocks import PriceAxis
-from atft_pipeline.features.normalise import Matrix, Method, rank_gauss, robust_z
-
-Label = Literal["close_to_close", "open_to_open"]
+from atft_pipeline.features.config import Label, Method
+from atft_pipeline.features.normalise import Matrix, rank_gauss, robust_z
 
 
 def forward_returns(axis: PriceAxis, horizon: int, label: Label) -> Matrix:

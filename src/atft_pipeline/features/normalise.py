@@ -5,14 +5,14 @@ nothing. A missing value is 0, the middle of the day, in every case.
 """
 
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from atft_pipeline.features.config import Method
+
 Matrix = NDArray[np.float32]
-Method = Literal["rank_gauss", "robust_z", "none"]
 
 MAD_TO_SIGMA = 1.4826022185056018  # deviation of a normal law over its median absolute deviation
 MISSING = np.uint32(0xFFFFFFFF)  # above every finite value

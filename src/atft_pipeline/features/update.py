@@ -9,7 +9,7 @@ import polars as pl
 
 from atft_pipeline.errors import ArtifactError, DataError
 from atft_pipeline.features.build import build_features, features_fingerprint
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.features.labels import label_rows
 from atft_pipeline.features.manifest import MANIFEST, month_files, read_manifest, write_manifest
 

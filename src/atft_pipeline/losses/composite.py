@@ -3,20 +3,18 @@
 Legend: B days, n listings, Q horizons, P quantiles.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.losses import base, masked, portfolio
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.losses.ranks import SoftRank, hard_rank, pairwise_rank, straight_through_rank
 
-TERMS = ("huber", "quantile", "student_t", "rank_ic", "ic", "spearman", "sharpe")
-"""Terms by name; a term of weight 0 is not computed."""
 # Market features have a standard normal distribution: about a third of it lies below -0.5, a third above 0.5.
 REGIME_EDGE = 0.5
 # A correlation over fewer listings than this is mostly chance, and its gradient with it.
@@ -25,64 +23,6 @@ MIN_LISTINGS = 5
 SHARPE_DAYS = 32
 # Targets have spread 1 within a day: scores with a twentieth of it are reported as narrow.
 SPREAD_FLOOR = 0.05
-
-
-@config
-class LossConfig:
-    """Weights of the terms and their parameters.
-
-    Attributes:
-        huber: weight of the Huber loss of the score.
-        quantile: weight of the pinball loss; needs ``model.heads.quantiles``.
-        student_t: weight of the Student-t likelihood; needs ``model.heads.student_t``.
-        rank_ic: weight of 1 - RankIC, by straight-through ranks.
-        ic: weight of 1 - IC.
-        spearman: lambda of the regulariser 1 - Spearman with exact pairwise soft ranks; costs n^2 a day.
-        sharpe: weight of minus the Sharpe ratio of the soft long-short portfolio over the last ``SHARPE_DAYS`` days,
-            those of the batch among them.
-        turnover_cost: cost of a unit of turnover that the Sharpe term charges the portfolio, as a fraction
-            (0.001 = 10 bp); counted between days of a batch that follow each other, see ``batches.consecutive``.
-        horizon_weights: weight of each horizon by its sessions; those not named weigh 1.
-        regime_weights: by the name of a market feature, the weights of days in its low, middle and high regime (scores
-            below -0.5, between, above 0.5: about a third each); several features multiply. Market features are scaled
-            by their own past, so the regime of a day is known on that day.
-    """
-
-    huber: float = within(1.0, 0, 1000.0)
-    quantile: float = within(0.0, 0, 1000.0)
-    student_t: float = within(0.0, 0, 1000.0)
-    rank_ic: float = within(0.5, 0, 1000.0)
-    ic: float = within(0.3, 0, 1000.0)
-    spearman: float = within(0.0, 0, 1000.0)
-    sharpe: float = within(0.0, 0, 1000.0)
-    turnover_cost: float = within(0.0, 0, 1.0)
-    horizon_weights: Mapping[int, float] = within({}, 0, 1000.0)
-    regime_weights: Mapping[str, tuple[float, ...]] = within({}, 0, 1000.0)
-
-    def __post_init__(self) -> None:
-        require(any(getattr(self, name) for name in TERMS), f"at least one weight of {', '.join(TERMS)} must exceed 0")
-        require(
-            not self.turnover_cost or self.sharpe > 0,
-            f"turnover_cost: {self.turnover_cost} is charged to the Sharpe term; give sharpe a weight",
-        )
-        for name, levels in self.regime_weights.items():
-            require(
-                len(levels) == 3 and max(levels) > 0,
-                f"regime_weights.{name}: must be three weights (low, middle, high regime), got {tuple(levels)}",
-            )
-
-    def weights_of(self, horizons: tuple[int, ...]) -> list[float]:
-        """Weights of the horizons; their sum is 1.
-
-        Raises:
-            ConfigError: a weight names a horizon that is not predicted, or all weigh 0.
-        """
-        named = {int(horizon): float(weight) for horizon, weight in self.horizon_weights.items()}
-        unknown = sorted(set(named) - set(horizons))
-        require(not unknown, f"loss.horizon_weights: horizon {unknown} is not predicted; horizons: {list(horizons)}")
-        weights = [named.get(horizon, 1.0) for horizon in horizons]
-        require(sum(weights) > 0, f"loss.horizon_weights: at least one horizon must weigh more than 0, got {named}")
-        return [weight / sum(weights) for weight in weights]
 
 
 class ModelOutputProtocol(Protocol):

@@ -6,15 +6,14 @@ k neighbours, E edge attributes.
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from atft_pipeline.config import config, require, within
 from atft_pipeline.errors import ConfigError
+from atft_pipeline.panel.config import BatchConfig
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.day_graphs import DayGraphs, NeighborSource
 from atft_pipeline.panel.packing import BatchPlan, BatchShape, Layout, OnDevice, aligned, pack
@@ -24,47 +23,6 @@ from atft_pipeline.panel.resident import ResidentPanel
 OPEN_BATCHES = 16
 # Most places of the padded view by day for each sample.
 SPARSE = 4
-
-
-@config
-class BatchConfig:
-    """Shape of the batches.
-
-    Attributes:
-        features: names or patterns (``K*``) of the panel's features that the model reads; baselines read all of them.
-        window: steps L of a window.
-        batch_size: most samples of a batch, filled with whole days; ``auto`` measures which size trains fastest.
-        min_history: sessions, the day itself among them, on which a listing must be present inside the window.
-        min_listings: days with fewer samples are left out; a cross-section of one ranks nothing.
-        consecutive: days in a row that stay together when the days are shuffled, for terms that compare a day with the
-            one before.
-    """
-
-    features: tuple[str, ...] = ("*",)
-    window: int = within(20, 1, 1000)
-    batch_size: int | Literal["auto"] = within(1024, 1, 2**20)
-    min_history: int = within(10, 1, 1000)
-    min_listings: int = within(10, 1, 10_000)
-    consecutive: int = within(1, 1, 1000)
-
-    def __post_init__(self) -> None:
-        require(bool(self.features), "features: must name at least one feature or pattern")
-        require(
-            self.min_history <= self.window,
-            f"min_history: must not exceed window {self.window}, got {self.min_history}",
-        )
-
-    @property
-    def size(self) -> int:
-        """Most samples of a batch, once they are known.
-
-        Raises:
-            ConfigError: ``auto`` was not measured yet.
-        """
-        if self.batch_size == "auto":
-            msg = "batches.batch_size: auto is measured by a training; give a number here"
-            raise ConfigError(msg)
-        return self.batch_size
 
 
 class DayBatches:

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,26 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from atft_pipeline.config import config, to_mapping
+from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.features.manifest import FeatureManifest, month_files, read_manifest
 from atft_pipeline.lineage import hash_index, hash_json, hash_unchanged
 from atft_pipeline.panel.arrow_file import open_writer, to_column
+from atft_pipeline.panel.config import PanelConfig
 from atft_pipeline.panel.panel import Panel, PanelIndex, PanelMeta, panel_schema, write_day
 from atft_pipeline.progress import track
 
 INDEX_COLUMNS = ("Date", "Listing", "InUniverse")
-
-
-@config
-class PanelConfig:
-    """How the panel is stored.
-
-    Attributes:
-        dtype: of the features; float16 halves memory and suits values normalised per day.
-    """
-
-    dtype: Literal["float16", "float32"] = "float16"
 
 
 def build_panel(features: Path, listings: pa.Table, out: Path, config: PanelConfig) -> PanelMeta:

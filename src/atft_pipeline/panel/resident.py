@@ -5,14 +5,14 @@ Legend: D days, N listings, F features, Q horizons, S samples of a batch, n list
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from atft_pipeline.config import config
 from atft_pipeline.errors import UnavailableError
+from atft_pipeline.panel.config import ResidencyConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.progress import track
 
@@ -21,17 +21,6 @@ GIB = 2**30
 DEVICE_SHARE = 0.5
 # GiB of host memory that mode auto fills: half of a machine with 24. Name a mode where yours is another.
 HOST_GIB = 12.0
-
-
-@config
-class ResidencyConfig:
-    """Where the panel lives while it is used.
-
-    Attributes:
-        mode: ``device``, ``host`` (pinned where there is a GPU), ``mmap`` (streamed from the map), or ``auto``.
-    """
-
-    mode: Literal["auto", "device", "host", "mmap"] = "auto"
 
 
 @dataclass(frozen=True)

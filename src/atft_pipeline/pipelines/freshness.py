@@ -18,13 +18,14 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from rich.tree import Tree
 
+from atft_pipeline.code_hashes import CodeHashes
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.datasets.contents import LINEAGE
 from atft_pipeline.datasets.raw import RawPathDataset
 from atft_pipeline.datasets.remedy import PREVIOUS
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.files import replace_text, saving
-from atft_pipeline.lineage import FileHashes, code_fingerprint, hash_json, take_checksum, with_checksum
+from atft_pipeline.lineage import FileHashes, hash_json, take_checksum, with_checksum
 
 log = logging.getLogger(__name__)
 
@@ -112,11 +113,13 @@ class Recipes:
     Args:
         catalog: datasets and parameters of the run.
         hashes: of raw files.
+        code: hashes of modules.
     """
 
-    def __init__(self, catalog: CatalogProtocol[Any, Any], hashes: FileHashes) -> None:
+    def __init__(self, catalog: CatalogProtocol[Any, Any], hashes: FileHashes, code: CodeHashes) -> None:
         self._catalog = catalog
         self._hashes = hashes
+        self._code = code
         self.made: dict[str, str] = {}
 
     def of(self, node: Node) -> Recipe:
@@ -126,7 +129,7 @@ class Recipes:
         return Recipe(
             inputs={name: self.fingerprint(name) for name in datasets},
             parameters={name: hash_json(self._value(name)) for name in parameters},
-            code=code_fingerprint(node.func.__module__),
+            code=self._code.of(node.func.__module__),
         )
 
     def fingerprint(self, name: str) -> str:
@@ -242,7 +245,11 @@ def _grow_inputs(catalog: CatalogProtocol[Any, Any], record: Mapping[str, Any], 
 
 
 def check(
-    pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], hashes: FileHashes, updates: Pipeline | None = None
+    pipeline: Pipeline,
+    catalog: CatalogProtocol[Any, Any],
+    hashes: FileHashes,
+    code: CodeHashes,
+    updates: Pipeline | None = None,
 ) -> list[Status]:
     """Compare every artifact of a pipeline with what a run would make now.
 
@@ -250,13 +257,14 @@ def check(
         pipeline: nodes in any order.
         catalog: with the parameters of the run.
         hashes: of raw files.
+        code: hashes of modules.
         updates: nodes that continue artifacts; one that they made counts as fresh where it holds all that a run would
             make now.
 
     Returns:
         One status an artifact, in the order of the nodes.
     """
-    recipes = Recipes(catalog, hashes)
+    recipes = Recipes(catalog, hashes, code)
     found: list[Status] = []
     continuing = {node.name: node for node in updates.nodes} if updates is not None else {}
     for node in pipeline.nodes:
@@ -276,6 +284,7 @@ def check(
                 recipes.made[name] = record["fingerprint"]
             found.append(Status(name, node.name, "stale" if reason else "fresh", folder.name, reason))
     hashes.save()
+    code.save()
     return found
 
 

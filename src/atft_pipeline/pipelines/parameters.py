@@ -5,6 +5,7 @@ annotation; unknown keys and ill-typed or out-of-range values are refused with t
 :func:`configured` is written with the configuration classes themselves.
 """
 
+import builtins
 import functools
 import inspect
 from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ def configured(node: Callable[..., R]) -> Callable[..., R]:
     object. An :class:`Experiment` is taken as one ``Params`` a field, which are the groups that Kedro, its lineage and
     ``--params training.epochs=2`` know, and is handed on whole.
     """
-    hints = get_type_hints(node)
+    hints = _hints(node)
     given = [
         taken
         for name, argument in inspect.signature(node).parameters.items()
@@ -69,6 +70,34 @@ def configured(node: Callable[..., R]) -> Callable[..., R]:
     with_objects.__signature__ = inspect.Signature(given, return_annotation=hints["return"])  # type: ignore[attr-defined]
     with_objects.__annotations__ = {taken.name: taken.annotation for taken in given} | {"return": hints["return"]}
     return with_objects
+
+
+class _Unloaded(type):
+    """A module or class that only a type checker imports."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Any
+
+
+class _Names(dict[str, Any]):
+    """Names of a module, builtins, and any other: what is not loaded is no parameter, so its type plays no part."""
+
+    def __missing__(self, name: str) -> Any:
+        if name.endswith("Config"):
+            msg = f"{name} is a parameter of a node: import it where the module is loaded"
+            raise NameError(msg)
+        return getattr(builtins, name, _Unloaded("Unloaded", (), {}))
+
+
+def _hints(node: Callable[..., Any]) -> dict[str, Any]:
+    """Types of the arguments: the configuration classes, and whatever else the module loads.
+
+    Tables, panels and figures are named for the type checker alone, so that a command that computes nothing loads
+    nothing to compute with.
+    """
+    return get_type_hints(node, localns=_Names(node.__globals__))
 
 
 def _taken(name: str, hint: Any, default: Any = inspect.Parameter.empty) -> Iterator[inspect.Parameter]:

@@ -144,7 +144,7 @@ def _look_server(address: str) -> None:
         requests.get(address, timeout=SECONDS, allow_redirects=False, stream=True).close()
     except (requests.RequestException, ValueError) as error:
         msg = (
-            f"the server does not answer ({type(error).__name__}); is it running, and is server.mlflow_tracking_uri in "
+            f"the server does not answer ({type(error).__name__}); is it running, and is tracking_uri in "
             "conf/*/mlflow.yml right?"
         )
         raise StoreError(msg) from None

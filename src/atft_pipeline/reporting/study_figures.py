@@ -1,34 +1,26 @@
 """Figures of a study, drawn by Optuna; one that has nothing to show says so."""
 
-import warnings
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
-import optuna
+import warnings
+from typing import TYPE_CHECKING, Any
+
 import plotly.graph_objects as go
-from optuna.exceptions import ExperimentalWarning
-from optuna.trial import TrialState
-from optuna.visualization import (
-    plot_optimization_history,
-    plot_parallel_coordinate,
-    plot_param_importances,
-    plot_slice,
-    plot_timeline,
-)
 
 from atft_pipeline.reporting.theme import THEME, figure
 from atft_pipeline.tuning.config import HpoConfig
-from atft_pipeline.tuning.samplers import quiet
 
-Draw = Callable[..., go.Figure]
-FIGURES: dict[str, tuple[Draw, int]] = {
-    "hpo_history": (plot_optimization_history, 1),
-    "hpo_importance": (plot_param_importances, 3),
-    "hpo_slices": (plot_slice, 1),
-    "hpo_parallel": (plot_parallel_coordinate, 1),
-    "hpo_timeline": (plot_timeline, 1),
+if TYPE_CHECKING:  # the pipeline of the search names its figures without loading Optuna
+    import optuna
+
+FIGURES = {
+    "hpo_history": ("plot_optimization_history", 1),
+    "hpo_importance": ("plot_param_importances", 3),
+    "hpo_slices": ("plot_slice", 1),
+    "hpo_parallel": ("plot_parallel_coordinate", 1),
+    "hpo_timeline": ("plot_timeline", 1),
 }
-"""By name: who draws it, and the fewest completed trials of which it says something."""
+"""By name: the function of ``optuna.visualization``, and the fewest completed trials of which it says something."""
 
 
 def study_figures(study: optuna.Study, config: HpoConfig) -> dict[str, go.Figure]:
@@ -38,7 +30,7 @@ def study_figures(study: optuna.Study, config: HpoConfig) -> dict[str, go.Figure
         study: finished or not.
         config: of the search.
     """
-    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
+    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
     figures = {}
     for name, (draw, least) in FIGURES.items():
         values = {trial.values[0] for trial in complete}
@@ -47,21 +39,26 @@ def study_figures(study: optuna.Study, config: HpoConfig) -> dict[str, go.Figure
     return figures
 
 
-def _draw(draw: Draw, study: optuna.Study, config: HpoConfig) -> go.Figure:
+def _draw(draw: str, study: optuna.Study, config: HpoConfig) -> go.Figure:
+    import optuna.visualization  # noqa: PLC0415  (as above)
+
+    from atft_pipeline.tuning.samplers import quiet  # noqa: PLC0415
+
     options: dict[str, Any] = {}
-    if draw is not plot_timeline:
+    if draw != "plot_timeline":
         options["target_name"] = config.objective
         if len(config.directions) > 1:
             options["target"] = lambda trial: trial.values[0]
-    if draw is plot_param_importances:
+    if draw == "plot_param_importances":
         # It explains low values of a target; of a study with one objective it knows the direction by itself.
         options["evaluator"] = optuna.importance.PedAnovaImportanceEvaluator()
         if len(config.directions) > 1:
             options["target"] = lambda trial: -trial.values[0]
     with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes")
-        return draw(study, **options).update_layout(template=THEME)
+        drawn: go.Figure = getattr(optuna.visualization, draw)(study, **options)
+        return drawn.update_layout(template=THEME)
 
 
 def _empty(name: str, least: int) -> go.Figure:

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import polars as pl
 
 from atft_pipeline.baselines.frames import Rows, fit_baselines, weak_fits
+from atft_pipeline.code_hashes import CodeHashes
 from atft_pipeline.config import to_mapping
 from atft_pipeline.evaluation.evaluate import EvaluationConfig
 from atft_pipeline.evaluation.grid import Grid, horizons_of, score_columns
 from atft_pipeline.graphs.compat import check_compatible
-from atft_pipeline.lineage import code_fingerprint, hash_json
+from atft_pipeline.lineage import hash_json
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.fold_store import FoldRecord, FoldStore
@@ -130,7 +131,7 @@ class _Runner:
 
     def __init__(self, experiment: Experiment, data: MarketData, evaluation: EvaluationConfig) -> None:
         self.experiment, self.data, self.evaluation = experiment, data, evaluation
-        self.code = code_fingerprint("atft_pipeline.training.ensemble")
+        self.code = CodeHashes(None).of("atft_pipeline.training.ensemble")
 
     @cached_property
     def loaded(self) -> MarketData:

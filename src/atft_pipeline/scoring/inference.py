@@ -13,7 +13,8 @@ import torch
 
 from atft_pipeline.model.ensemble import Combined, Ensemble, combine
 from atft_pipeline.model.output import Explanation
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import BatchConfig
 from atft_pipeline.panel.day_batch import DayBatch
 from atft_pipeline.panel.day_graphs import NeighborSource
 from atft_pipeline.panel.prefetch import source_of

@@ -16,7 +16,6 @@ import polars as pl
 
 from atft_pipeline.baselines.frames import last_step
 from atft_pipeline.baselines.saved import AGAIN, FittedBaselines
-from atft_pipeline.config import config, within
 from atft_pipeline.errors import ArtifactError, DataError
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.graphs.graphs import MonthlyGraphs
@@ -24,6 +23,7 @@ from atft_pipeline.lineage import FileHashes
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.prices.reading.config import PricesConfig
 from atft_pipeline.prices.reading.read import date_range
+from atft_pipeline.scoring.config import PredictConfig
 from atft_pipeline.scoring.scorer import Scorer, listing_details
 from atft_pipeline.training.checkpoint.model import MODEL_CARD, ModelCard, load_model, panel_for
 from atft_pipeline.training.checkpoint.origin import check_market
@@ -34,20 +34,6 @@ log = logging.getLogger(__name__)
 
 UPDATE = "update with: kedro run --pipeline=update"
 USUAL = 20
-
-
-@config
-class PredictConfig:
-    """What is predicted.
-
-    Attributes:
-        days: newest days to score.
-        min_delivered: least fraction of the usual number of listings (median of the 20 sessions before) that a day must
-            have; a day with fewer is taken for an unfinished delivery of prices.
-    """
-
-    days: int = within(1, 1, 10_000)
-    min_delivered: float = within(0.5, 0, 1)
 
 
 def score_newest(

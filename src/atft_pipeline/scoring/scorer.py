@@ -11,8 +11,9 @@ import polars as pl
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.model.ensemble import Ensemble
+from atft_pipeline.panel.config import ResidencyConfig
 from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.scoring.inference import Scores, explain_days, score_days
 from atft_pipeline.training.checkpoint.model import ModelCard, load_model, panel_for
 from atft_pipeline.training.checkpoint.origin import check_market

@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from atft_pipeline.errors import UnavailableError
-from atft_pipeline.losses.composite import CompositeLoss, LossConfig
+from atft_pipeline.losses.composite import CompositeLoss
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
-from atft_pipeline.panel.batches import BatchConfig, DayBatches
+from atft_pipeline.panel.batches import DayBatches
+from atft_pipeline.panel.config import BatchConfig
 from atft_pipeline.panel.day_graphs import NeighborSource
 from atft_pipeline.panel.resident import ResidentPanel
 from atft_pipeline.training.memory import is_out_of_memory

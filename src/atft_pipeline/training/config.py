@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 from typing import Literal
 
 from atft_pipeline.config import config, from_mapping, require, to_mapping, within
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.removed_parameters import advice
 
 # Parameters of the training that change no weight: how often it is saved, watched and resumed.
@@ -222,3 +222,15 @@ class TrainingConfig:
         spans = [later - sooner for sooner, later in pairwise(borders)]
         phases = tuple(replace(phase, epochs=span) for phase, span in zip(kept, spans, strict=True))
         return replace(self, phases=phases)
+
+
+@config
+class TargetsConfig:
+    """What the targets of the model and of the baselines are.
+
+    Attributes:
+        neutral_to: features of the day, such as the market beta ``BETAMKT60``, whose share is taken out of the targets
+            by a regression over the day's listings; ``sector`` takes out the mean of the listing's sector before.
+    """
+
+    neutral_to: tuple[str, ...] = ()

@@ -1,20 +1,24 @@
 """What is trained, and on which data: the objects that every training, fold, trial and benchmark is given whole."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from atft_pipeline.config import config
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.config import ModelConfig
-from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.day_graphs import NeighborSource
-from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
+from atft_pipeline.panel.config import BatchConfig, ResidencyConfig
 from atft_pipeline.splits.split import Split
-from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
-from atft_pipeline.training.targets import TargetsConfig
+from atft_pipeline.training.config import RuntimeConfig, TargetsConfig, TrainingConfig
+
+if TYPE_CHECKING:  # parameters are read without loading torch
+    from atft_pipeline.graphs.graphs import MonthlyGraphs
+    from atft_pipeline.panel.day_graphs import NeighborSource
+    from atft_pipeline.panel.panel import Panel
+    from atft_pipeline.panel.resident import ResidentPanel
 
 
 @config
@@ -39,7 +43,7 @@ class Experiment:
     runtime: RuntimeConfig = RuntimeConfig()
     residency: ResidencyConfig = ResidencyConfig()
 
-    def with_batch_size(self, size: int, accumulation: int | None = None) -> "Experiment":
+    def with_batch_size(self, size: int, accumulation: int | None = None) -> Experiment:
         """The same experiment with another batch size and, where it is given, another accumulation."""
         training = self.training if accumulation is None else replace(self.training, accumulation=accumulation)
         return replace(self, batches=replace(self.batches, batch_size=size), training=training)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from atft_pipeline.errors import OutOfMemoryError
 from atft_pipeline.logs import configure_logging
+from atft_pipeline.process import under_torchrun
 from atft_pipeline.splits.split import Split
 from atft_pipeline.stats.rank_ic import RankICSummary
 from atft_pipeline.training.accumulator import Record
@@ -23,7 +24,7 @@ from atft_pipeline.training.experiment import Experiment, MarketData, TrainingRu
 from atft_pipeline.training.health import refuse_collapse, refuse_divergence, refuse_standstill, weight_sums
 from atft_pipeline.training.memory import HALVINGS, is_out_of_memory, out_of_memory_line, release_memory
 from atft_pipeline.training.run_card.card import build_run_card
-from atft_pipeline.training.runtime.distributed import build_fabric, launch, under_torchrun
+from atft_pipeline.training.runtime.distributed import build_fabric, launch
 from atft_pipeline.training.runtime.monitor import sampling
 from atft_pipeline.training.runtime.runtime import choose_runtime
 from atft_pipeline.training.trainer import Trainer

@@ -9,26 +9,15 @@ Legend: B days, n listings, Q horizons, E exposures, G sectors.
 import torch
 from torch import Tensor
 
-from atft_pipeline.config import config, require
+from atft_pipeline.config import require
 from atft_pipeline.panel.panel import PanelMeta
+from atft_pipeline.training.config import TargetsConfig
 
 SECTOR = "sector"
 """Among the names that targets are neutral to: the listing's sector, which is no feature."""
 
 # Share of a variance of 1 that is added to every exposure's, so that a constant exposure explains nothing.
 FLOOR = 1e-6
-
-
-@config
-class TargetsConfig:
-    """What the targets of the model and of the baselines are.
-
-    Attributes:
-        neutral_to: features of the day, such as the market beta ``BETAMKT60``, whose share is taken out of the targets
-            by a regression over the day's listings; ``sector`` takes out the mean of the listing's sector before.
-    """
-
-    neutral_to: tuple[str, ...] = ()
 
 
 def check_targets(config: TargetsConfig, meta: PanelMeta) -> None:

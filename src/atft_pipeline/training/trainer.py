@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from atft_pipeline.errors import Interrupted
-from atft_pipeline.losses.composite import CompositeLoss, LossConfig
+from atft_pipeline.losses.composite import CompositeLoss
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.output import ModelOutput
 from atft_pipeline.panel.batches import DayBatches
@@ -26,14 +27,14 @@ from atft_pipeline.training.accumulator import MetricAccumulator
 from atft_pipeline.training.checkpoint.model import Member, ModelCard, columns_hash
 from atft_pipeline.training.checkpoint.origin import Descent
 from atft_pipeline.training.checkpoint.state import StateStore, TrainingState
-from atft_pipeline.training.config import PhaseConfig, loss_of
+from atft_pipeline.training.config import PhaseConfig, TargetsConfig, loss_of
 from atft_pipeline.training.experiment import Experiment
 from atft_pipeline.training.optim.schedules import planned_rate
 from atft_pipeline.training.runtime.distributed import ProcessGroup
 from atft_pipeline.training.runtime.gpu import GpuSampler
 from atft_pipeline.training.runtime.monitor import PartTimer
 from atft_pipeline.training.runtime.runtime import Runtime
-from atft_pipeline.training.targets import TargetsConfig, neutral_targets
+from atft_pipeline.training.targets import neutral_targets
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

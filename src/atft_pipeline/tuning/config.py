@@ -2,14 +2,28 @@
 
 import math
 import re
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from atft_pipeline.config import config, require, within
+from atft_pipeline.losses.config import LossConfig
+from atft_pipeline.model.config import ModelConfig
+from atft_pipeline.panel.config import BatchConfig
+from atft_pipeline.training.config import RuntimeConfig, TargetsConfig, TrainingConfig
 
 Scalar = bool | int | float | str | None
 Direction = Literal["maximize", "minimize"]
 PRESETS = {"quick": (5, 5), "medium": (10, 10), "full": (20, 20), "dry_run": (1, 2)}
 """Trials and epochs by name."""
+GROUPS: dict[str, type[Any]] = {
+    "targets": TargetsConfig,
+    "model": ModelConfig,
+    "loss": LossConfig,
+    "training": TrainingConfig,
+    "batches": BatchConfig,
+    "runtime": RuntimeConfig,
+}
+"""The groups of an experiment that a trial may change: all but where the panel lies in memory, which trials share."""
+DRY = "# Dry run: nothing was searched.\n"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LARGEST = 2**31
 """Numbers beyond it are no setting, and strain the samplers."""

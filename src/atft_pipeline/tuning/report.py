@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.tuning.bias import selection_bias
-from atft_pipeline.tuning.config import DimensionConfig, HpoConfig
+from atft_pipeline.tuning.config import DRY, DimensionConfig, HpoConfig
 from atft_pipeline.tuning.storage import DEFAULT, INTERRUPTED, REASON, WORKER, deaths, history_of, slots
 from atft_pipeline.tuning.study import best_trials
 
@@ -22,7 +22,6 @@ STATES = {
     TrialState.WAITING: "WAITING",
 }
 KINDS = {"float": pl.Float64, "log": pl.Float64, "int": pl.Int64, "categorical": pl.String}
-DRY = "# Dry run: nothing was searched.\n"
 SHOWN = 3
 # Draws for the selection bias: the 95th percentile is then known to about half a percent of the draws.
 RESAMPLES = 2000

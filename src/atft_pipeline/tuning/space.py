@@ -20,28 +20,16 @@ from optuna.distributions import (
 
 from atft_pipeline.config import from_mapping, nearest, require, to_mapping
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.losses.composite import TERMS, LossConfig
-from atft_pipeline.model.config import ModelConfig
-from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.losses.config import TERMS
 from atft_pipeline.removed_parameters import advice
-from atft_pipeline.training.config import WITHOUT_EFFECT, RuntimeConfig, TrainingConfig
+from atft_pipeline.training.config import WITHOUT_EFFECT
 from atft_pipeline.training.experiment import Experiment
-from atft_pipeline.training.targets import TargetsConfig
-from atft_pipeline.tuning.config import DimensionConfig, Scalar
+from atft_pipeline.tuning.config import GROUPS, DimensionConfig, Scalar
 
 Point = Mapping[str, Scalar]
 PROBES = 200
 """Points of a space that are built before the first trial."""
 QUANTILES = [0.1, 0.5, 0.9]
-GROUPS: dict[str, type[Any]] = {
-    "targets": TargetsConfig,
-    "model": ModelConfig,
-    "loss": LossConfig,
-    "training": TrainingConfig,
-    "batches": BatchConfig,
-    "runtime": RuntimeConfig,
-}
-"""The groups of an experiment that a trial may change: all but where the panel lies in memory, which trials share."""
 
 
 def as_mapping(experiment: Experiment) -> dict[str, Any]:

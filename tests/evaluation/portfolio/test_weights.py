@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from atft_pipeline.errors import ConfigError
-from atft_pipeline.evaluation.portfolio.weights import KINDS, Kind, PortfolioConfig, portfolio_weights
+from atft_pipeline.evaluation.portfolio.config import PortfolioConfig
+from atft_pipeline.evaluation.portfolio.weights import KINDS, Kind, portfolio_weights
 from atft_pipeline.stats.rank_ic import rank_rows
 
 SECTOR = np.repeat(np.arange(4), 20)

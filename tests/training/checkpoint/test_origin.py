@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from atft_pipeline.errors import ArtifactError
-from atft_pipeline.panel.build import PanelConfig, build_panel
+from atft_pipeline.panel.build import build_panel
+from atft_pipeline.panel.config import PanelConfig
 from atft_pipeline.panel.panel import Panel
 from atft_pipeline.splits.split import SplitConfig, single_split
 from atft_pipeline.training.checkpoint.model import load_model

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.graph_attention import GraphAttention
 from atft_pipeline.panel.panel import Panel

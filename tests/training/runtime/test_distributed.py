@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from atft_pipeline.errors import TrainingError, UnavailableError
-from atft_pipeline.losses.composite import LossConfig
+from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, RuntimeConfig
 from atft_pipeline.training.runtime.distributed import ProcessGroup
 from tests.project import ROOT

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from atft_pipeline.config import config, within
 from atft_pipeline.evaluation.metrics import bucket_rows
 from atft_pipeline.stats.arrays import Booleans, Floats
 from atft_pipeline.stats.rank_ic import rank_rows
@@ -18,31 +17,6 @@ KINDS: tuple[Kind, ...] = ("long_short", "top_k", "sector_neutral", "beta_neutra
 """``long_short`` buys the top and sells the bottom bucket of scores; ``top_k`` buys the k best; ``sector_neutral`` does
 the first within each sector; ``beta_neutral`` removes the first one's beta."""
 MIN_SECTOR = 4  # listings that a sector needs on a day to be traded against itself: two a side
-
-
-@config
-class PortfolioConfig:
-    """How portfolios are traded.
-
-    Attributes:
-        sleeves: ``overlapping`` opens 1/h of it every session (Jegadeesh and Titman 1993); ``non_overlapping``
-            trades all of it every h sessions.
-        execution: when trades enter, by the names of :data:`~atft_pipeline.evaluation.market.TIMINGS`; ``auto``: at
-            the next open, or with a session skipped where the prices have no opens.
-        cost_bp: least cost of trading, in basis points of the traded notional, each way; a listing whose estimated
-            half spread is wider costs that.
-        max_weight: largest weight of a listing, as a fraction of one unit of capital.
-    """
-
-    sleeves: Literal["overlapping", "non_overlapping"] = "overlapping"
-    execution: Literal["auto", "close_to_close", "open_to_open", "session_skipped"] = "auto"
-    cost_bp: float = within(5.0, 0, 1000)
-    max_weight: float = within(0.1, 1e-06, 1)
-
-    @property
-    def overlapping(self) -> bool:
-        """Whether h sleeves share the capital."""
-        return self.sleeves == "overlapping"
 
 
 def portfolio_weights(

@@ -1,31 +1,28 @@
 """Nodes of the stage ``audit``."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from atft_pipeline.audit.audit import Audit, AuditConfig, audit
-from atft_pipeline.audit.chain import real_steps
-from atft_pipeline.audit.known import check_listings
-from atft_pipeline.audit.prices import check_reading
-from atft_pipeline.audit.stored import Stored
+from atft_pipeline.audit.config import AuditConfig
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import DataError
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.graphs.config import GraphConfig
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.build import PanelConfig
-from atft_pipeline.panel.panel import Panel
+from atft_pipeline.panel.config import BatchConfig, PanelConfig
 from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.prices.ingest import IngestConfig
-from atft_pipeline.prices.listings import read_listings
-from atft_pipeline.prices.prepared import read_prepared
-from atft_pipeline.prices.reading.read import read_prices
-from atft_pipeline.training.checkpoint.model import load_model
 from atft_pipeline.training.config import RuntimeConfig
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from atft_pipeline.audit.audit import Audit
+    from atft_pipeline.audit.stored import Stored
+    from atft_pipeline.graphs.graphs import MonthlyGraphs
+    from atft_pipeline.panel.panel import Panel
 
 
 @configured
@@ -41,6 +38,9 @@ def collect_stored(
     batches: BatchConfig,
 ) -> Stored:
     """Put the artifacts in use side by side."""
+    from atft_pipeline.audit.stored import Stored
+    from atft_pipeline.training.checkpoint.model import load_model
+
     card = None if model is None else {"origin": to_mapping(load_model(model)[1].origin)}
     return Stored(clean_prices, listings, feature_table, panel, graphs, features, linked, batches, card)
 
@@ -59,6 +59,13 @@ def audit_chain(
     config: AuditConfig,
 ) -> dict[str, Any]:
     """Audit the chain under the parameters of its own stages, the artifacts in use and a trained model's scores."""
+    from atft_pipeline.audit.audit import audit
+    from atft_pipeline.audit.chain import real_steps
+    from atft_pipeline.audit.prices import check_reading
+    from atft_pipeline.prices.listings import read_listings
+    from atft_pipeline.prices.prepared import read_prepared
+    from atft_pipeline.prices.reading.read import read_prices
+
     if ingest.prepared.returns:
         raw, _ = read_prepared(prices, ingest.prepared, ingest.prices)
     else:
@@ -99,6 +106,8 @@ def _check_source(path: Path, raw: pl.DataFrame, stored: Stored) -> None:
 
 def _with_listings(result: Audit, listings: Path | None, stored: Stored, settings: IngestConfig) -> Audit:
     """Add what the listings table says of its own dates."""
+    from atft_pipeline.audit.known import check_listings
+
     if listings is None:
         return result
     found, hashes = check_listings(listings, stored, settings.prices)

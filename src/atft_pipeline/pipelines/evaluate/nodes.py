@@ -1,37 +1,28 @@
 """Nodes of the stage ``evaluate``."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import plotly.graph_objects as go
-import polars as pl
-
-from atft_pipeline.baselines.frames import Rows, fit_baselines
-from atft_pipeline.baselines.saved import to_document
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError
-from atft_pipeline.evaluation.characteristics import characteristics_of
-from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
-from atft_pipeline.evaluation.grid import Grid, horizons_of
-from atft_pipeline.evaluation.market import market_of
-from atft_pipeline.graphs.graphs import MonthlyGraphs
+from atft_pipeline.evaluation.config import EvaluationConfig
 from atft_pipeline.lineage import hash_file
-from atft_pipeline.panel.batches import BatchConfig
-from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidencyConfig, ResidentPanel
-from atft_pipeline.pipelines.evaluate.tracking import log_evaluation, run_id
+from atft_pipeline.panel.config import BatchConfig, ResidencyConfig
 from atft_pipeline.pipelines.parameters import configured
-from atft_pipeline.reporting.evaluation_figures import all_figures, importance, lag_attention
-from atft_pipeline.reporting.evaluation_page import report_page
-from atft_pipeline.scoring.scorer import STREAMED, Scorer, listing_details, side_by_side, with_oracle
-from atft_pipeline.splits.split import SplitConfig, single_split
-from atft_pipeline.training.checkpoint.model import MODEL_TENSORS, load_model
-from atft_pipeline.training.checkpoint.origin import check_test_days
-from atft_pipeline.training.config import RuntimeConfig
+from atft_pipeline.splits.split import SplitConfig
+from atft_pipeline.training.config import RuntimeConfig, TargetsConfig
 from atft_pipeline.training.experiment import MarketData
-from atft_pipeline.training.targets import TargetsConfig
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import polars as pl
+
+    from atft_pipeline.graphs.graphs import MonthlyGraphs
+    from atft_pipeline.panel.panel import Panel
+
 
 REFERENCE_DAYS = 20
 EXPLAINED_DAYS = 20
@@ -57,6 +48,13 @@ def score_test(
     Raises:
         ArtifactError: model, panel and graphs do not belong together, or the model was trained on test days.
     """
+    import polars as pl
+
+    from atft_pipeline.scoring.scorer import Scorer
+    from atft_pipeline.splits.split import single_split
+    from atft_pipeline.training.checkpoint.model import MODEL_TENSORS
+    from atft_pipeline.training.checkpoint.origin import check_test_days
+
     scorer = Scorer.open(model, MarketData(panel, graphs), runtime, residency)
     days = single_split(panel.dates, split, panel.meta.label_span)
     check_test_days(scorer.card.origin, panel, days.test)
@@ -76,6 +74,11 @@ def explain_model(
     Raises:
         ArtifactError: model, panel and graphs do not belong together, or the model was trained on test days.
     """
+    from atft_pipeline.reporting.evaluation_figures import importance, lag_attention
+    from atft_pipeline.scoring.scorer import Scorer
+    from atft_pipeline.splits.split import single_split
+    from atft_pipeline.training.checkpoint.origin import check_test_days
+
     scorer = Scorer.open(model, MarketData(panel, graphs), runtime)
     days = single_split(panel.dates, split, panel.meta.label_span).test
     check_test_days(scorer.card.origin, panel, days)
@@ -86,6 +89,8 @@ def explain_model(
 
 def spread(days: Sequence[int], count: int) -> list[int]:
     """At most so many of the days, evenly spaced from the first to the last."""
+    import numpy as np
+
     places = np.linspace(0, len(days) - 1, min(count, len(days))).round().astype(int)
     return [days[place] for place in places]
 
@@ -101,16 +106,25 @@ def score_baselines(
         how they were fitted, with the validation RankIC of each baseline and the best of them; and what they are, for
         later predictions.
     """
+    from atft_pipeline.baselines.frames import Rows, fit_baselines
+    from atft_pipeline.baselines.saved import to_document
+    from atft_pipeline.panel.resident import ResidentPanel
+    from atft_pipeline.scoring.scorer import STREAMED
+    from atft_pipeline.splits.split import single_split
+
     days = single_split(panel.dates, split, panel.meta.label_span)
     rows = Rows(ResidentPanel.load(panel, STREAMED), days, batches, targets)
     fitted = fit_baselines(rows, evaluation.lightgbm)
     return fitted.frame(rows.parts[2]), fitted.card, to_document(fitted, panel, days)
 
 
+@configured
 def collect_scores(
     model_scores: pl.DataFrame, baseline_scores: pl.DataFrame, panel: Panel, oracle: Path | None
 ) -> pl.DataFrame:
     """Put the model's, the baselines' and, where it is known, the oracle's scores side by side on the same rows."""
+    from atft_pipeline.scoring.scorer import listing_details, side_by_side, with_oracle
+
     table = side_by_side(model_scores, baseline_scores)
     details = listing_details(panel)
     table = table.join(details, on="Listing", how="left", maintain_order="left", validate="m:1")
@@ -133,6 +147,16 @@ def evaluate_scores(
     Raises:
         ArtifactError: the predictions are not of this model.
     """
+    import polars as pl
+
+    from atft_pipeline.evaluation.characteristics import characteristics_of
+    from atft_pipeline.evaluation.evaluate import Extras, evaluate
+    from atft_pipeline.evaluation.grid import Grid, horizons_of
+    from atft_pipeline.evaluation.market import market_of
+    from atft_pipeline.pipelines.evaluate.tracking import run_id
+    from atft_pipeline.reporting.evaluation_figures import all_figures
+    from atft_pipeline.training.checkpoint.model import MODEL_TENSORS, load_model
+
     model_hash = hash_file(model / MODEL_TENSORS)
     if predictions["model"].unique().to_list() != [model_hash]:
         msg = f"the predictions were not made by {model}; score the test days with: kedro run --pipeline=evaluate"
@@ -154,10 +178,14 @@ def evaluate_scores(
     return {**result.metrics, "run": run, "config": to_mapping(evaluation)}, all_figures(result)
 
 
+@configured
 def publish(
     metrics: dict[str, Any], figures: dict[str, go.Figure], explanation: dict[str, Any]
 ) -> dict[str, str | go.Figure]:
     """``page``, also in MLflow beside the headline numbers; and by name the figures that kedro-viz shows."""
+    from atft_pipeline.pipelines.evaluate.tracking import log_evaluation
+    from atft_pipeline.reporting.evaluation_page import report_page
+
     page = report_page(metrics, figures, explanation)
     log_evaluation(metrics, figures, page)
     return {"page": page, **{name: figures[name] for name in SHOWN}}

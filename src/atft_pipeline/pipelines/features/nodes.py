@@ -1,13 +1,16 @@
 """Node of the stage ``features``."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import polars as pl
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from atft_pipeline.datasets.artifacts import draft
-from atft_pipeline.features.build import build_features
-from atft_pipeline.features.columns import FeaturesConfig
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.pipelines.parameters import configured
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @configured
@@ -15,6 +18,8 @@ def compute_features(
     clean_prices: pl.DataFrame, listings: pl.DataFrame, config: FeaturesConfig, workspace: Path
 ) -> Path:
     """Write the feature table into the working folder; return its path."""
+    from atft_pipeline.features.build import build_features
+
     with draft(workspace, "features") as folder:
         build_features(clean_prices, listings, config, folder)
     return folder

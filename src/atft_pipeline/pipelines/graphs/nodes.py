@@ -1,22 +1,22 @@
 """Node of the stage ``graphs``."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import plotly.graph_objects as go
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from atft_pipeline.datasets.artifacts import draft
-from atft_pipeline.graphs.build import build_graphs
 from atft_pipeline.graphs.config import GraphConfig
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.graphs.report import report_months
-from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import configured
-from atft_pipeline.prices.returns import daily_returns
-from atft_pipeline.reporting.graph_figures import graph_stability
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import polars as pl
+
+    from atft_pipeline.graphs.graphs import MonthlyGraphs
+    from atft_pipeline.panel.panel import Panel
 
 
 @configured
@@ -32,6 +32,9 @@ def connect_listings(
     Returns:
         The path of what was written.
     """
+    from atft_pipeline.graphs.build import build_graphs
+    from atft_pipeline.prices.returns import daily_returns
+
     with draft(workspace, "graphs") as path:
         build_graphs(
             daily_returns(clean_prices, panel.dates, panel.listings),
@@ -48,8 +51,12 @@ def connect_listings(
     return path
 
 
+@configured
 def report_graphs(graphs: MonthlyGraphs) -> tuple[list[dict[str, Any]], go.Figure]:
     """Stability of the graphs by month, as JSON rows and as a figure."""
+    from atft_pipeline.graphs.report import report_months
+    from atft_pipeline.reporting.graph_figures import graph_stability
+
     rows = report_months(graphs)
     plain = [
         {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(row).items()}

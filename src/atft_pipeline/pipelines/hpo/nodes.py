@@ -1,43 +1,28 @@
 """Nodes of the stage ``hpo``."""
 
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import polars as pl
-from optuna.trial import FrozenTrial
+from typing import TYPE_CHECKING, Any
 
 from atft_pipeline.errors import TrainingError
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.panel import Panel
-from atft_pipeline.panel.resident import ResidentPanel
-from atft_pipeline.pipelines.hpo.tracking import MlflowTrials, log_study
 from atft_pipeline.pipelines.parameters import configured
-from atft_pipeline.reporting.console import show
-from atft_pipeline.reporting.search_table import LiveTable, TrialLog, checks_table
-from atft_pipeline.reporting.study_figures import study_figures
-from atft_pipeline.splits.split import SplitConfig, single_split
+from atft_pipeline.splits.split import SplitConfig
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
-from atft_pipeline.training.runtime.runtime import choose_runtime
-from atft_pipeline.tuning.acceptance import acceptance_checks
 from atft_pipeline.tuning.config import HpoConfig
-from atft_pipeline.tuning.database import BROKEN, explained, hidden, open_storage
-from atft_pipeline.tuning.final_look import look_at_test
-from atft_pipeline.tuning.guard import blank_test_days, without_test
-from atft_pipeline.tuning.objective import Objective, SharedData
-from atft_pipeline.tuning.report import (
-    parameters_text,
-    returns_table,
-    study_report,
-    summary_lines,
-    trial_table,
-    winner_of,
-)
-from atft_pipeline.tuning.space import check_space
-from atft_pipeline.tuning.storage import SharedStudy, slots
-from atft_pipeline.tuning.study import Worker, study_fingerprint, study_name
+
+if TYPE_CHECKING:
+    import polars as pl
+    from optuna.trial import FrozenTrial
+
+    from atft_pipeline.graphs.graphs import MonthlyGraphs
+    from atft_pipeline.panel.panel import Panel
+    from atft_pipeline.tuning.objective import SharedData
+    from atft_pipeline.tuning.storage import SharedStudy
+
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +58,13 @@ def search(
         ConfigError: the space holds an invalid point, or training and validation touch the test.
         ArtifactError: the database of the study is away or damaged.
     """
+    from atft_pipeline.pipelines.hpo.tracking import MlflowTrials
+    from atft_pipeline.reporting.search_table import LiveTable, TrialLog
+    from atft_pipeline.tuning.database import BROKEN, explained, hidden
+    from atft_pipeline.tuning.objective import Objective
+    from atft_pipeline.tuning.space import check_space
+    from atft_pipeline.tuning.study import Worker, study_fingerprint, study_name
+
     config = hpo
     check_space(experiment, config.space)
     data = load_shared_data(panel.select(experiment.batches.features), graphs, split, experiment)
@@ -94,6 +86,12 @@ def search(
 
 def load_shared_data(panel: Panel, graphs: MonthlyGraphs, split: SplitConfig, experiment: Experiment) -> SharedData:
     """Load the panel once for all trials, without its test days."""
+    from atft_pipeline.panel.resident import ResidentPanel
+    from atft_pipeline.splits.split import single_split
+    from atft_pipeline.training.runtime.runtime import choose_runtime
+    from atft_pipeline.tuning.guard import blank_test_days, without_test
+    from atft_pipeline.tuning.objective import SharedData
+
     whole = single_split(panel.dates, split, panel.meta.label_span)
     apart = without_test(whole, panel)
     resident = ResidentPanel.load(panel, experiment.residency, choose_runtime(experiment.runtime).torch_device)
@@ -103,6 +101,9 @@ def load_shared_data(panel: Panel, graphs: MonthlyGraphs, split: SplitConfig, ex
 
 def shared_study(storage: str, name: str, fingerprint: str, config: HpoConfig) -> SharedStudy:
     """Open the database and join the study."""
+    from atft_pipeline.tuning.database import explained, open_storage
+    from atft_pipeline.tuning.storage import SharedStudy
+
     opened = open_storage(storage)
     with explained(storage):
         return SharedStudy(opened, name, fingerprint, config)
@@ -111,6 +112,9 @@ def shared_study(storage: str, name: str, fingerprint: str, config: HpoConfig) -
 @configured
 def tabulate_study(finished: FinishedStudy, storage: str, hpo: HpoConfig) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Table of every trial and the daily returns of their portfolios, however the trials ended."""
+    from atft_pipeline.tuning.database import explained
+    from atft_pipeline.tuning.report import returns_table, trial_table
+
     shared = shared_study(storage, finished.name, finished.fingerprint, hpo)
     with explained(storage):
         trials = shared.study.get_trials(deepcopy=False)
@@ -137,6 +141,13 @@ def report_study(
         ArtifactError: no trial completed. The table, which is saved before, tells why.
         TrainingError: a dry run failed an acceptance check.
     """
+    from atft_pipeline.pipelines.hpo.tracking import log_study
+    from atft_pipeline.reporting.study_figures import study_figures
+    from atft_pipeline.splits.split import single_split
+    from atft_pipeline.tuning.database import explained
+    from atft_pipeline.tuning.final_look import look_at_test
+    from atft_pipeline.tuning.report import parameters_text, study_report, summary_lines, winner_of
+
     config = hpo
     dry = config.preset == "dry_run"
     shared = shared_study(storage, finished.name, finished.fingerprint, config)
@@ -163,6 +174,11 @@ def _accept(trials: list[FrozenTrial]) -> None:
     Raises:
         TrainingError: one of them failed.
     """
+    from atft_pipeline.reporting.console import show
+    from atft_pipeline.reporting.search_table import checks_table
+    from atft_pipeline.tuning.acceptance import acceptance_checks
+    from atft_pipeline.tuning.storage import slots
+
     checks = acceptance_checks(slots(trials)[0][1])
     show(checks_table(checks))
     failed = [check.name for check in checks if not check.passed]

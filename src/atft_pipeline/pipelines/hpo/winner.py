@@ -16,8 +16,7 @@ from atft_pipeline.config import from_mapping, overlay
 from atft_pipeline.datasets.contents import damage
 from atft_pipeline.datasets.raw import newest
 from atft_pipeline.errors import ArtifactError, ConfigError
-from atft_pipeline.tuning.report import DRY
-from atft_pipeline.tuning.space import GROUPS
+from atft_pipeline.tuning.config import DRY, GROUPS
 
 BEST = Path("data/06_models/best_parameters.yml")
 

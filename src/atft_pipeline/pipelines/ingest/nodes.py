@@ -1,15 +1,16 @@
 """Node of the stage ``ingest``."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-import polars as pl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.prices.ingest import IngestConfig, ingest
-from atft_pipeline.prices.universe_check import require_universe
-from atft_pipeline.reporting.quality_page import quality_page
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @configured
@@ -21,6 +22,9 @@ def ingest_prices(
     Raises:
         DataError: nothing of them is in the universe.
     """
+    from atft_pipeline.prices.universe_check import require_universe
+    from atft_pipeline.reporting.quality_page import quality_page
+
     result = ingest(prices, listings, config)
     # Prices that were revised without a further day are known by their contents.
     result.report["contents"] = FileHashes(None).of(prices)

@@ -1,9 +1,14 @@
 """Node of the stage ``sample_market``."""
 
-import polars as pl
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.synthetic.market import SampleMarketConfig, generate
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @configured

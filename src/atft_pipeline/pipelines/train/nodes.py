@@ -1,23 +1,23 @@
 """Node of the stage ``train``."""
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
-from typing import Any
-
-import plotly.graph_objects as go
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from atft_pipeline.config import require
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipelines.parameters import configured
-from atft_pipeline.pipelines.train.tracking import MlflowCallback
-from atft_pipeline.reporting.run_card_page import card_page
-from atft_pipeline.reporting.training_figures import training_curves
-from atft_pipeline.splits.split import SplitConfig, single_split
-from atft_pipeline.training.ensemble import fit_ensemble
+from atft_pipeline.splits.split import SplitConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
-from atft_pipeline.training.optim.schedules import planned_rates
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    import polars as pl
+
+    from atft_pipeline.graphs.graphs import MonthlyGraphs
+    from atft_pipeline.panel.panel import Panel
+
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,15 @@ def train_model(
         ConfigError: ``training.from_study`` was not given on the command line.
         OutOfMemoryError: the memory does not suffice.
     """
+    import polars as pl
+
+    from atft_pipeline.pipelines.train.tracking import MlflowCallback
+    from atft_pipeline.reporting.run_card_page import card_page
+    from atft_pipeline.reporting.training_figures import training_curves
+    from atft_pipeline.splits.split import single_split
+    from atft_pipeline.training.ensemble import fit_ensemble
+    from atft_pipeline.training.optim.schedules import planned_rates
+
     require(
         experiment.training.from_study is None or tuned is not None,
         "training.from_study: give it on the command line, as in kedro run --params training.from_study=best",

@@ -1,31 +1,22 @@
 """Nodes of the stage ``update``: each result equals that of the stage that builds everything."""
 
+from __future__ import annotations
+
 from datetime import date
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from atft_pipeline.datasets.artifacts import draft
 from atft_pipeline.errors import ArtifactError
-from atft_pipeline.features.columns import FeaturesConfig
-from atft_pipeline.features.manifest import read_manifest
-from atft_pipeline.features.update import (
-    changed_history,
-    check_delivered,
-    history_fingerprint,
-    last_day,
-    link,
-    update_features,
-    update_start,
-)
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.build import append_days
-from atft_pipeline.panel.panel import Panel
-from atft_pipeline.pipelines.ingest.nodes import ingest_prices
+from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.pipelines.parameters import configured
 from atft_pipeline.prices.ingest import IngestConfig
-from atft_pipeline.prices.reading.read import date_range
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from atft_pipeline.graphs.graphs import MonthlyGraphs
+    from atft_pipeline.panel.panel import Panel
 
 
 @configured
@@ -46,6 +37,11 @@ def update_prices(
         ArtifactError: there is nothing new, a part of the past is missing, or the past is another one.
         DataError: the last day has not arrived in full.
     """
+    from atft_pipeline.features.manifest import read_manifest
+    from atft_pipeline.features.update import check_delivered
+    from atft_pipeline.pipelines.ingest.nodes import ingest_prices
+    from atft_pipeline.prices.reading.read import date_range
+
     dates = previous_panel.index.dates
     first, newest = map(str, date_range(prices, config.prices))
     if first > dates[0]:
@@ -81,6 +77,9 @@ def _check_history(
     Raises:
         ArtifactError: naming the artifact and the command that rebuilds.
     """
+    from atft_pipeline.features.manifest import read_manifest
+    from atft_pipeline.features.update import changed_history, history_fingerprint, last_day
+
     ends = {
         features: (last_day(features), read_manifest(features).fingerprint),
         panel.path: (panel.dates[-1].astype(object), panel.meta.lineage.get("features")),
@@ -104,6 +103,8 @@ def continue_features(
     workspace: Path,
 ) -> Path:
     """Write the feature table into the working folder, months that stay as links; return its path."""
+    from atft_pipeline.features.update import update_features
+
     with draft(workspace, "features") as folder:
         update_features(previous, clean_prices, listings, config, folder)
     return folder
@@ -126,6 +127,12 @@ def continue_panel(
     Raises:
         ArtifactError: the panel was not built from the features that were continued.
     """
+    import polars as pl
+
+    from atft_pipeline.features.manifest import read_manifest
+    from atft_pipeline.features.update import history_fingerprint, link, update_start
+    from atft_pipeline.panel.build import append_days
+
     last = previous_panel.dates[-1].astype(object)
     built_from = previous_panel.meta.lineage.get("features")
     if built_from != read_manifest(previous_features).fingerprint and built_from != history_fingerprint(

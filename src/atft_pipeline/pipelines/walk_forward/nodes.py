@@ -1,41 +1,22 @@
 """Nodes of the stage ``walk_forward``."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-import mlflow
-import polars as pl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from atft_pipeline.config import to_mapping
-from atft_pipeline.evaluation.characteristics import characteristics_of
-from atft_pipeline.evaluation.evaluate import EvaluationConfig, Extras, evaluate
-from atft_pipeline.evaluation.grid import Grid, horizons_of
-from atft_pipeline.evaluation.market import market_of
-from atft_pipeline.graphs.graphs import MonthlyGraphs
-from atft_pipeline.panel.panel import Panel
+from atft_pipeline.evaluation.config import EvaluationConfig
 from atft_pipeline.pipelines.parameters import configured
-from atft_pipeline.pipelines.tracking import tracked
-from atft_pipeline.pipelines.train.tracking import numbers
-from atft_pipeline.scoring.fold_store import FoldRecord
-from atft_pipeline.scoring.folds import as_rows, rank_ics, run_folds
-from atft_pipeline.scoring.scorer import with_oracle
 from atft_pipeline.splits.config import WalkForwardConfig
-from atft_pipeline.splits.split import SplitConfig, single_split
+from atft_pipeline.splits.split import SplitConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
 
+if TYPE_CHECKING:
+    import polars as pl
 
-class MlflowFolds:
-    """Logs each fold's RankIC at the step of its number to the active MLflow run; without a run it does nothing."""
-
-    @tracked
-    def on_fold(self, record: FoldRecord) -> None:
-        """Log one fold."""
-        found = {
-            f"fold_rank_ic_{horizon}_{name}": value["mean"]
-            for horizon, scores in record.rank_ic.items()
-            for name, value in scores.items()
-        }
-        mlflow.log_metrics(numbers(found), step=record.fold)
+    from atft_pipeline.graphs.graphs import MonthlyGraphs
+    from atft_pipeline.panel.panel import Panel
 
 
 @configured
@@ -50,6 +31,11 @@ def train_folds(
     evaluation: EvaluationConfig,
 ) -> tuple[pl.DataFrame, list[Any]]:
     """Train and score the folds; return the stitched predictions and one record a fold."""
+    from atft_pipeline.pipelines.walk_forward.tracking import MlflowFolds
+    from atft_pipeline.scoring.folds import as_rows, run_folds
+    from atft_pipeline.scoring.scorer import with_oracle
+    from atft_pipeline.splits.split import single_split
+
     span = panel.meta.label_span
     scheme = walk_forward.choose(panel.dates, single_split(panel.dates, split, span))
     predictions, records = run_folds(
@@ -73,6 +59,12 @@ def evaluate_folds(
     evaluation: EvaluationConfig,
 ) -> dict[str, Any]:
     """Evaluate the stitched predictions; of several paths the first in full, of the others the RankIC."""
+    from atft_pipeline.evaluation.characteristics import characteristics_of
+    from atft_pipeline.evaluation.evaluate import Extras, evaluate
+    from atft_pipeline.evaluation.grid import Grid, horizons_of
+    from atft_pipeline.evaluation.market import market_of
+    from atft_pipeline.scoring.folds import rank_ics
+
     paths = predictions.partition_by("path", maintain_order=True, include_key=False)
     grid = Grid.of(paths[0])
     extras = Extras(

@@ -24,7 +24,7 @@ from atft_pipeline.lineage import hash_file, hash_json, take_checksum, with_chec
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
 from atft_pipeline.model.config import InputSpec, ModelConfig
 from atft_pipeline.model.ensemble import Ensemble
-from atft_pipeline.panel.batches import BatchConfig
+from atft_pipeline.panel.config import BatchConfig
 from atft_pipeline.panel.panel import Panel, PanelMeta
 from atft_pipeline.training.checkpoint.origin import Origin, joined_spans
 

@@ -207,7 +207,7 @@ def _probe_checks(trainer: Trainer, card: dict[str, Any], there: dict[str, bool]
 
 
 def _weights(trainer: Trainer) -> dict[str, float]:
-    from atft_pipeline.losses.composite import TERMS  # noqa: PLC0415
+    from atft_pipeline.losses.config import TERMS  # noqa: PLC0415
 
     config = trainer.phase_loss
     return {name: getattr(config, name) for name in TERMS}

@@ -20,6 +20,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from atft_pipeline import errors
 from atft_pipeline.errors import UnavailableError
+from atft_pipeline.process import under_torchrun
 
 T = TypeVar("T")
 
@@ -82,11 +83,6 @@ class ProcessGroup:
             parameter.grad = flat[place : place + count].view_as(parameter).to(parameter.dtype) if users else None
             place += count
         return bool(stopping)
-
-
-def under_torchrun() -> bool:
-    """Tell whether ``torchrun`` started this process."""
-    return dist.is_available() and dist.is_torchelastic_launched()
 
 
 def build_fabric(accelerator: str, devices: int, precision: Any) -> Any:
