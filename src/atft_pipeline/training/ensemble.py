@@ -13,13 +13,13 @@ from atft_pipeline.config import require
 from atft_pipeline.errors import OutOfMemoryError
 from atft_pipeline.lineage import hash_json
 from atft_pipeline.panel.resident import ResidentPanel
+from atft_pipeline.process import under_torchrun
 from atft_pipeline.splits.split import Split
 from atft_pipeline.training.build import checked, state_store
 from atft_pipeline.training.checkpoint.model import join_models
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.loop import Callback, TrainingResult, fit
 from atft_pipeline.training.memory import is_out_of_memory, out_of_memory_line
-from atft_pipeline.training.runtime.distributed import under_torchrun
 from atft_pipeline.training.runtime.runtime import choose_runtime
 
 log = logging.getLogger(__name__)
