@@ -33,6 +33,7 @@ CleanPrices = pa.DataFrameSchema(
         "Listing": pa.Column(pl.String),
         "InUniverse": pa.Column(pl.Boolean),
         "Stock": pa.Column(pl.Boolean, required=False),
+        "TotalReturn": pa.Column(pl.Boolean, required=False),
         "Volume": pa.Column(pl.Float64, pa.Check.ge(0), nullable=True, required=False),
         **{name: _positive() for name in PRICE_COLUMNS},
     },

@@ -10,6 +10,7 @@ import polars as pl
 from atft_pipeline.config import config, within
 from atft_pipeline.prices.cleaning.calendar import check_daily
 from atft_pipeline.prices.cleaning.clean import CleaningConfig, clean_prices
+from atft_pipeline.prices.dividends import total_returns
 from atft_pipeline.prices.listings import match_listings, name_others, read_listings, summarise_listings
 from atft_pipeline.prices.prepared import PreparedConfig, read_prepared, summarise_prepared
 from atft_pipeline.prices.quality_report import quality_report
@@ -47,8 +48,8 @@ class IngestResult:
     """What the stage gives.
 
     Attributes:
-        prices: Date, Code, Listing, Open, High, Low, Close, Volume, [Vwap], InUniverse, Stock, [columns passed
-            through]; sorted by Listing and Date.
+        prices: Date, Code, Listing, Open, High, Low, Close, Volume, [Vwap], InUniverse, Stock, TotalReturn, [columns
+            passed through]; sorted by Listing and Date.
         listings: Listing, Code, sector, market, first, last, fund (as of its last row).
         report: plain JSON types.
     """
@@ -83,13 +84,15 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
         for note in matching.notes:
             log.info("listings: %s", note)
     cleaned = clean_prices(raw, config.cleaning, table)
-    marked = add_universe(cleaned.prices, name_others(table), config.universe)
+    prices_in_full, dividends = total_returns(cleaned.prices, read.reading.dividends, read.reading.preset)
+    marked = add_universe(prices_in_full, name_others(table), config.universe)
     summary = summarise_listings(marked, table)
     report = quality_report(raw, cleaned, marked, source=prices, settings=config)
-    report["remarks"] += spacing
+    report["remarks"] += [*spacing, *([] if dividends.known else [dividends.line])]
+    report["dividends"] = {"known": dividends.known, "line": dividends.line}
     report["reading"] = {**read.reading.as_json(), "listings": matching.as_json() if listings is not None else None}
-    extra = [name for name in ("Vwap",) if name in marked.columns]
-    known = {"Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume", "InUniverse", "Stock", *MARKS, *extra}
-    rest = [name for name in marked.columns if name not in known and name != "UnadjustedClose"]
-    first = ["Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume"]
-    return IngestResult(marked.select(*first, *extra, "InUniverse", "Stock", *rest), summary, report)
+    vwap = [name for name in ("Vwap",) if name in marked.columns]
+    first = ["Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume", *vwap]
+    first += ["InUniverse", "Stock", "TotalReturn"]
+    rest = [name for name in marked.columns if name not in (*first, *MARKS, "UnadjustedClose")]
+    return IngestResult(marked.select(*first, *rest), summary, report)

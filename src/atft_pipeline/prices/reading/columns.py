@@ -16,6 +16,7 @@ from atft_pipeline.prices.reading.names import (
     key,
     recognise,
 )
+from atft_pipeline.prices.reading.record import How
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class Plan:
         how = f"; {scaled} scaled likewise" if scaled else ""
         how += "; Volume scaled inversely" if "Volume" in self.scaled else ""
         return f"{told} in place of {self.raw_close!r}{how}"
+
+    @property
+    def dividends(self) -> How:
+        """Say where the dividends are."""
+        adjusted = self.factor is not None or adjusted_field(self.sources["Close"]) == "Close"
+        if adjusted and not PRESETS[self.preset].splits_alone and not key(self.sources["Close"]).startswith("split"):
+            return "in the close"
+        return "column" if "Dividend" in self.sources else "unknown"
 
 
 def choose_columns(table: object, names: list[str], settings: PricesConfig, date: str | None, named: bool) -> Plan:

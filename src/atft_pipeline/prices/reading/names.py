@@ -7,7 +7,7 @@ from functools import lru_cache
 
 PRICE_COLUMNS = ("Open", "High", "Low", "Close")
 REQUIRED = ("Date", "Code", *PRICE_COLUMNS, "Volume")
-OPTIONAL = ("Vwap", "UnadjustedClose")
+OPTIONAL = ("Vwap", "UnadjustedClose", "Dividend")
 
 
 @lru_cache(maxsize=4096)
@@ -70,6 +70,10 @@ COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
         *("成交量", "出来高", "wolumen", "volumen", "volumi", "거래량", "成交股數", "pxvolume"),
     ),
     "Vwap": ("vwap", "vw", "avgprice"),
+    "Dividend": (
+        *("dividends", "dividend", "exdividend", "divcash", "dividendamount", "cashdividend", "cashdividends"),
+        "dividendpershare",
+    ),
     "UnadjustedClose": ("unadjustedclose", "closeunadj", "unadjclose", "rawclose", "closeraw", "closeunadjusted"),
 }
 DATES = frozenset(COLUMN_NAMES["Date"])
@@ -115,6 +119,7 @@ class Preset:
         time_zone: zone of its instants.
         note: what its users must know.
         exact: canonical name -> names as they are written, where letters differ by case alone.
+        splits_alone: its adjusted close holds splits and no dividends.
     """
 
     signature: tuple[frozenset[str], ...] = ()
@@ -122,6 +127,7 @@ class Preset:
     time_zone: str | None = None
     note: str = ""
     exact: Mapping[str, str] | None = None
+    splits_alone: bool = False
 
 
 def _keys(*names: str) -> frozenset[str]:
@@ -130,7 +136,9 @@ def _keys(*names: str) -> frozenset[str]:
 
 # In the order of recognition. Prices of every source are read adjusted where adjusted ones stand beside the raw ones.
 PRESETS: Mapping[str, Preset] = {
-    "jquants": Preset((_keys("adjustmentclose", "code"), _keys("adjc", "code"), _keys("code", "c", "vo"))),
+    "jquants": Preset(
+        (_keys("adjustmentclose", "code"), _keys("adjc", "code"), _keys("code", "c", "vo")), splits_alone=True
+    ),
     "tushare": Preset(
         (_keys("tscode", "tradedate"),),
         lot=100.0,

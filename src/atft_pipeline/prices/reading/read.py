@@ -31,7 +31,7 @@ from atft_pipeline.prices.reading.files import (
     with_partitions,
 )
 from atft_pipeline.prices.reading.names import DATES, OPTIONAL, PRESETS, PRICE_COLUMNS, REQUIRED, key
-from atft_pipeline.prices.reading.record import Notes, RawPrices, Reading
+from atft_pipeline.prices.reading.record import How, Notes, RawPrices, Reading
 from atft_pipeline.prices.reading.rows import FOOTER, Part, passed_columns, read_rows
 from atft_pipeline.prices.reading.shapes import check_wide, date_column, join_fields, stack
 from atft_pipeline.progress import track
@@ -92,11 +92,18 @@ def read_raw_prices(path: Path, settings: PricesConfig) -> RawPrices:
         if PRESETS[plan.preset].note and plan.raw_close is None and plan.factor is None:
             notes.add(PRESETS[plan.preset].note)
     presets = sorted({plan.preset for _, plan, _ in parts})
-    reading = Reading(", ".join(presets), len(parts), first.close, notes.lines())
+    dividends = _dividends([plan for _, plan, _ in parts])
+    reading = Reading(", ".join(presets), len(parts), first.close, dividends, notes.lines())
     log.info(reading.line())
     for note in reading.notes:
         log.info("prices: %s", note)
     return RawPrices(frame, reading)
+
+
+def _dividends(plans: list[Plan]) -> How:
+    """Say where the dividends of all files are; one file without them beside others is of a share that pays none."""
+    found = {plan.dividends for plan in plans}
+    return "column" if "column" in found else "in the close" if found == {"in the close"} else "unknown"
 
 
 def date_range(path: Path, settings: PricesConfig) -> tuple[dt.date, dt.date]:
@@ -254,12 +261,11 @@ def _concatenate(read: list[Part], path: Path, settings: PricesConfig, presets: 
     parts, padded = pad_codes([part.frame for part in read], [part.whole_codes for part in read])
     if padded:
         notes.add(padded)
-    optional = {tuple(sorted(set(part.columns) & set(OPTIONAL))) for part in parts}
+    levels = {*OPTIONAL} - {"Dividend"}
+    optional = {tuple(sorted(set(part.columns) & levels)) for part in parts}
     if len(optional) > 1:
         shared = set.intersection(*(set(part.columns) for part in parts))
-        parts = [
-            part.drop([name for name in OPTIONAL if name in part.columns and name not in shared]) for part in parts
-        ]
+        parts = [part.drop([name for name in levels if name in part.columns and name not in shared]) for part in parts]
     try:
         frame = pl.concat(parts, how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:

@@ -1,9 +1,12 @@
 """What was read and how: a small record for the terminal, the quality report and its page."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
+
+How = Literal["in the close", "column", "unknown"]
+"""Where dividends are: in an adjusted close, in a column of their own, or nowhere."""
 
 
 def counted(number: int, one: str, many: str) -> str:
@@ -19,12 +22,14 @@ class Reading:
         preset: the names that were used or recognised.
         files: files and members of archives that were read.
         close: column that Close was read from, as the files name it.
+        dividends: where they are, as :data:`How`.
         notes: one plain sentence for each thing that a user must know, such as what was left out or scaled.
     """
 
     preset: str
     files: int
     close: str
+    dividends: How = "unknown"
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
