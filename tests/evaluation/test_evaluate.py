@@ -225,6 +225,8 @@ def test_the_first_conclusion_names_the_side_and_the_errors() -> None:
     good = evaluate(predictions(skill=0.3), EvaluationConfig()).metrics
     assert conclusions(good)[0].level == "good"
     assert "beats ridge by" in conclusions(good)[0].text
+    said = [[told.text for told in conclusions(good | {"total_returns": known})] for known in (True, False, None)]
+    assert ["Returns are without dividends" in " ".join(texts) for texts in said] == [False, True, False]
     swapped = predictions(skill=0.3).rename({"score_1": "ridge_1", "ridge_1": "score_1"})
     bad = evaluate(swapped, EvaluationConfig()).metrics
     assert conclusions(bad)[0].level == "bad"

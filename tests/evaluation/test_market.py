@@ -86,3 +86,11 @@ def test_prepared_tables_have_no_market_and_missing_sessions_are_named() -> None
     assert market_of(prices().drop("Close"), scored(), LISTINGS, 5) is None
     with pytest.raises(DataError, match="no session 2020-11-01"):
         market_of(prices().filter(pl.col("Date") != dt.date(2020, 11, 1)), scored(), LISTINGS, 5)
+
+
+@pytest.mark.parametrize("held", [True, False, None])
+def test_whether_returns_hold_dividends_is_told(held: bool | None) -> None:
+    frame = prices() if held is None else prices().with_columns(TotalReturn=held)
+    market = market_of(frame, scored(), LISTINGS, 5)
+    assert market is not None
+    assert market.total_returns is held

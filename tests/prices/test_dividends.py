@@ -8,6 +8,7 @@ import pytest
 
 from atft_pipeline.prices.dividends import total_returns
 from atft_pipeline.prices.ingest import IngestConfig, IngestResult, ingest
+from atft_pipeline.prices.reading.config import PricesConfig
 from atft_pipeline.reporting.quality_page import quality_page
 from tests.features.market import raw_market
 
@@ -68,8 +69,18 @@ def test_raw_prices_beside_dividends_become_total_returns(name: str, tmp_path: P
     # The planted fall is 1.5 % of the price before it, the dividend is rounded to cents.
     np.testing.assert_allclose(one, held, atol=5e-4)
     assert found.prices["TotalReturn"].all()
-    assert found.report["dividends"]["line"] == "returns are total returns: 72 dividends added to Close"
+    assert found.report["reading"]["notes"][-1] == "returns are total returns: 72 dividends added to Close"
+    assert found.report["reading"]["notes"][-1] in quality_page(found.report)
     assert not any(WARNING in remark for remark in found.report["remarks"])
+
+
+def test_dividends_may_be_passed_through_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "prices.parquet"
+    paying(raw_market(12, 120)).write_parquet(path)
+    config = IngestConfig(prices=PricesConfig(passthrough=("Divid*",)))
+    found = ingest(path, None, config)
+    assert found.prices.filter(pl.col("Dividends") > 0).height == 72
+    assert found.prices["TotalReturn"].all()
 
 
 def test_dividends_beside_prices_that_hold_them_are_not_added_again(tmp_path: Path) -> None:
@@ -80,7 +91,7 @@ def test_dividends_beside_prices_that_hold_them_are_not_added_again(tmp_path: Pa
         found = made(whole.hstack(columns).with_columns(**{k: pl.lit(v) for k, v in extra.items()}), tmp_path)
         kept = found.prices.select("Code", "Date", "Close").sort("Code", "Date")
         assert kept.equals(whole.select("Code", "Date", "Close").sort("Code", "Date"))
-        assert "hold them already" in found.report["dividends"]["line"]
+        assert "hold them already" in found.report["reading"]["notes"][-1]
         assert found.prices["TotalReturn"].all()
 
 
@@ -89,10 +100,8 @@ def test_an_adjusted_close_holds_them_and_a_raw_one_alone_is_told(tmp_path: Path
     both = paying(whole).with_columns(**{"Adj Close": whole["Close"]})
     found = made(both, tmp_path)
     np.testing.assert_allclose(found.prices.sort("Code", "Date")["Close"], whole.sort("Code", "Date")["Close"])
-    assert found.report["dividends"] == {
-        "known": True,
-        "line": "returns are total returns: the adjusted close holds the dividends",
-    }
+    line = "returns are total returns: the adjusted close holds the dividends"
+    assert found.report["reading"]["notes"][-1] == line
     alone = made(whole, tmp_path)
     assert not alone.prices["TotalReturn"].any()
     (remark,) = [remark for remark in alone.report["remarks"] if WARNING in remark]

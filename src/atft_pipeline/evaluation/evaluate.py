@@ -63,6 +63,7 @@ def evaluate(predictions: pl.DataFrame, settings: EvaluationConfig, extras: Extr
         "absent_features": inputs.extras.characteristics.absent,
         "baselines": inputs.extras.baselines,
         "trading": trading,
+        "total_returns": None if inputs.extras.market is None else inputs.extras.market.total_returns,
         "trials": _overfitting(inputs),
         "horizons": {str(horizon): result.report for horizon, result in results.items()},
     }

@@ -40,6 +40,7 @@ class Market:
         no_opens: why no trade can enter at the open; ``None`` where it can.
         prices: Open and Close, NaN where absent [S, N].
         first: position of the first session among those of the prices.
+        total_returns: whether the returns hold dividends; ``None`` where the prices do not say.
     """
 
     sessions: Dates
@@ -48,6 +49,7 @@ class Market:
     no_opens: str | None
     prices: dict[str, Floats] = field(repr=False)
     first: int
+    total_returns: bool | None = None
 
     def forward(self, timing: Timing) -> Floats:
         """Return of the session that follows the entry [T, N].
@@ -112,6 +114,7 @@ def market_of(prices: pl.DataFrame, days: Dates, listings: tuple[str, ...], long
         no_opens=_no_opens(laid["Open"], laid["Close"]),
         prices={name: laid[name] for name in ("Open", "Close")},
         first=wanted.start,
+        total_returns=bool(prices["TotalReturn"].all()) if "TotalReturn" in prices.columns else None,
     )
 
 

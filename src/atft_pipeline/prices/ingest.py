@@ -89,8 +89,11 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     summary = summarise_listings(marked, table)
     report = quality_report(raw, cleaned, marked, source=prices, settings=config)
     report["remarks"] += [*spacing, *([] if dividends.known else [dividends.line])]
-    report["dividends"] = {"known": dividends.known, "line": dividends.line}
-    report["reading"] = {**read.reading.as_json(), "listings": matching.as_json() if listings is not None else None}
+    reading = read.reading.as_json()
+    if dividends.known:
+        log.info("prices: %s", dividends.line)
+        reading["notes"].append(dividends.line)
+    report["reading"] = {**reading, "listings": matching.as_json() if listings is not None else None}
     vwap = [name for name in ("Vwap",) if name in marked.columns]
     first = ["Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume", *vwap]
     first += ["InUniverse", "Stock", "TotalReturn"]

@@ -14,6 +14,11 @@ PORTFOLIO_NAMES = {
     "beta_neutral": "beta-neutral",
 }
 
+NO_DIVIDENDS = (
+    "Returns are without dividends: ex-dividend days come on a calendar and can be predicted, so a part of the skill "
+    "may be theirs (docs/universe.md)."
+)
+
 
 def conclusions(metrics: dict[str, Any]) -> list[Conclusion]:
     """Compose the conclusions at the headline horizon, most important first.
@@ -33,6 +38,7 @@ def conclusions(metrics: dict[str, Any]) -> list[Conclusion]:
         *([Conclusion("open", f"{at} LightGBM is a weak baseline: {weak}; it decides nothing.")] if weak else []),
         *(_incremental(benchmark, part["incremental_ic"].get(benchmark), at, weak_benchmark) if benchmark else []),
         _skill(part, at),
+        *([Conclusion("open", NO_DIVIDENDS)] if metrics.get("total_returns") is False else []),
         *tradable(metrics, part, at, weak_benchmark),
         *after_costs(metrics, part, at),
         *luck_of(metrics, part),

@@ -49,7 +49,9 @@ def read_rows(table: Table, plan: Plan, settings: PricesConfig, code: str | None
         DataError: a value is no date, number or code, or the table is damaged.
     """
     names = table.frame.collect_schema().names()
-    passed = passed_columns(names, settings.passthrough, set(plan.sources.values()))
+    # Dividends are used up in the prices; a user may want them as a feature too.
+    taken = {source for name, source in plan.sources.items() if name != "Dividend"}
+    passed = passed_columns(names, settings.passthrough, taken)
     scan = _leave_out(table, plan, names, notes)
     try:
         frame = scan.select(_canonical(table, plan, passed, code)).collect()
