@@ -31,11 +31,15 @@ from rich.tree import Tree
 from atft_pipeline.code_hashes import CodeHashes
 from atft_pipeline.config import DOTTED, named, nearest
 from atft_pipeline.errors import AtftError, ConfigError, Interrupted
+from atft_pipeline.guards import LOCKS
 from atft_pipeline.hooks import CODE, FINGERPRINTS
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
+from atft_pipeline.pipelines.examine import examine
 from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
+from atft_pipeline.pipelines.prune import delete, find_versions, freed
 from atft_pipeline.reporting.console import show, table
+from atft_pipeline.reporting.upkeep_tables import findings_table, size_text, versions_table
 from atft_pipeline.source import PATHS, as_text, complete, describe, recall, with_source
 
 # Options of `kedro run` that leave nodes out, as `Pipeline.filter` takes them.
@@ -339,6 +343,59 @@ def refresh(env: str | None, params: dict[str, Any]) -> None:
             return
         with open_session(env, params) as session:
             session.run(pipeline_names=list(REFRESHED), node_names=nodes)
+
+
+@cli.command()
+@ENV
+@PARAMS
+def doctor(env: str | None, params: dict[str, Any]) -> None:
+    """Say what this machine is like, what a training would choose on it, and what to run next.
+
+    The exit code is 1 where something will fail.
+    """
+    configure_logging()
+    env = as_last_run(env)
+    with one_line_errors(env, params):
+        statuses = look(env, params, others=True)
+        with open_session(env, params) as session:
+            context = session.load_context()
+            found = list(examine(context.project_path, context.catalog, statuses))
+    show(findings_table(found))
+    for line in advice(statuses, env, params):
+        click.echo(line)
+    problems = [item.subject for item in found if item.state == "problem"]
+    if problems:
+        click.secho(f"error: {', '.join(problems)}: see above", fg="red", err=True)
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--keep", type=click.IntRange(min=1), default=2, show_default=True, help="Newest versions that stay.")
+@click.option("--delete", "act", is_flag=True, help="Remove them; without it they are only shown.")
+@ENV
+def prune(keep: int, act: bool, env: str | None) -> None:
+    """Show or remove old versions of artifacts that no version that stays was made from."""
+    configure_logging()
+    with one_line_errors(env), open_session(env, {}) as session:
+        context = session.load_context()
+        found = find_versions(context.catalog, keep)
+        size = freed([folder for item in found for folder in item.old])
+        if not any(item.old for item in found):
+            click.echo(f"nothing to prune: no artifact has more than its {keep} newest versions and those they need")
+            return
+        rows = [
+            (item.artifact, len(item.newest), len(item.needed), len(item.old), freed(item.old))
+            for item in found
+            if item.old
+        ]
+        show(versions_table(rows))
+        count = sum(len(item.old) for item in found)
+        if not act:
+            options = f" --keep={keep}" if keep != 2 else ""
+            click.echo(f"{count} versions, {size_text(size)}; remove them with: kedro prune{options} --delete")
+            return
+        delete(found, context.project_path / LOCKS)
+        click.echo(f"{count} versions removed, {size_text(size)} freed")
 
 
 OPTIONS = [copy.copy(option) for option in kedro_run.params]

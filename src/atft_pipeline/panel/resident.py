@@ -52,6 +52,12 @@ def choose_residency(size: int, config: ResidencyConfig, device: torch.device) -
     return Choice("mmap", f"{gib:.2f} GiB exceed the host budget of {HOST_GIB:g} GiB")
 
 
+def dense_size(panel: Panel) -> int:
+    """Bytes of the features of a panel, dense."""
+    days, listings, width = panel.shape
+    return days * listings * width * (2 if panel.meta.dtype == "float16" else 4)
+
+
 class PanelValues(NamedTuple):
     """Everything of a panel but its features, dense.
 
@@ -103,7 +109,7 @@ class ResidentPanel:
         device = torch.device(device)
         days, listings, width = panel.shape
         dtype = torch.float16 if panel.meta.dtype == "float16" else torch.float32
-        choice = choose_residency(days * listings * width * dtype.itemsize, config, device)
+        choice = choose_residency(dense_size(panel), config, device)
         place = device if choice.value == "device" else torch.device("cpu")
         dense = None if choice.value == "mmap" else torch.zeros(days, listings, width, dtype=dtype)
         values = PanelValues(*(value.to(place) for value in _read(panel, dense)))
