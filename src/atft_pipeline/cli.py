@@ -381,7 +381,7 @@ def prune(keep: int, act: bool, env: str | None) -> None:
         found = find_versions(context.catalog, keep)
         size = freed([folder for item in found for folder in item.old])
         if not any(item.old for item in found):
-            click.echo(f"nothing to prune: no artifact has more than its {keep} newest versions and those they need")
+            click.echo(f"nothing to prune: every version is among the newest {keep} of its artifact, or needed")
             return
         rows = [
             (item.artifact, len(item.newest), len(item.needed), len(item.old), freed(item.old))
