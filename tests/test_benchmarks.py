@@ -20,14 +20,15 @@ SMALLEST = {
     "optimizers": "--size small",
     "panel": "--listings 40 --days 20 --features 4 --window 5",
     "predict": "--listings 60 --sessions 240 --repeats 1",
+    "processes": "--scale tiny --steps 1 --repeats 1",
     "results": "METRICS",
     "selection": "--samples 8 --features 3 --window 4 --hidden 8 --layers 1 --repeats 1",
     "spreads": "",
     "stand_in": "PANEL --features KMID* --years 2022 --epochs 1 --hidden 8",
     "training": "--listings 40 --days 30 --features 4 --window 5 --hidden 8 --batch 64 --repeats 1",
 }
-# Those that need what a machine without GPU, or an installation without Qlib, does not have.
-ELSEWHERE = {"attention", "qlib_alpha158"}
+# Those that need what a machine without GPU, or an installation without Qlib, does not have; tests/tuning runs one.
+ELSEWHERE = {"attention", "qlib_alpha158", "search_load"}
 
 
 def test_every_script_is_listed() -> None:

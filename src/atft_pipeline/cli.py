@@ -33,11 +33,13 @@ from atft_pipeline.config import DOTTED, named, nearest
 from atft_pipeline.errors import AtftError, ConfigError, Interrupted
 from atft_pipeline.guards import LOCKS
 from atft_pipeline.hooks import CODE, FINGERPRINTS
+from atft_pipeline.jobs.command import job
 from atft_pipeline.lineage import FileHashes
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.pipelines.examine import examine
 from atft_pipeline.pipelines.freshness import Status, ancestry, check, stale_nodes
 from atft_pipeline.pipelines.prune import delete, find_versions, freed
+from atft_pipeline.process import under_torchrun
 from atft_pipeline.reporting.console import show, table
 from atft_pipeline.reporting.upkeep_tables import findings_table, size_text, versions_table
 from atft_pipeline.source import PATHS, as_text, complete, describe, recall, with_source
@@ -117,6 +119,21 @@ def check_selection(options: Mapping[str, Any]) -> None:
     except ValueError as error:
         msg = f"no node is left of {', '.join(names)}: {' '.join(str(error).split())}"
         raise AtftError(msg) from error
+
+
+def refuse_many(names: Collection[str]) -> None:
+    """Refuse what every process of ``torchrun`` would do and write for itself.
+
+    Raises:
+        AtftError: with the command that shares a training.
+    """
+    if not under_torchrun():
+        return
+    from atft_pipeline.training.runtime.torchrun import joined  # noqa: PLC0415  (torch, which most commands do without)
+
+    if joined() is None or list(names) != ["train"]:
+        msg = "torchrun shares a training, and only that: torchrun --nproc-per-node=2 -m atft_pipeline.train"
+        raise AtftError(msg)
 
 
 def refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> None:
@@ -215,6 +232,7 @@ def run(**options: Any) -> Any:
     callback = kedro_run.callback
     assert callback is not None
     with one_line_errors(options["env"], options["params"]):
+        refuse_many(options["pipelines"])
         check_selection(options)
         return callback(**options)
 
@@ -401,3 +419,4 @@ def prune(keep: int, act: bool, env: str | None) -> None:
 OPTIONS = [copy.copy(option) for option in kedro_run.params]
 next(option for option in OPTIONS if option.name == "params").callback = split_params
 cli.add_command(click.Command("run", params=OPTIONS, callback=run, help=run.__doc__))
+cli.add_command(job)

@@ -14,7 +14,6 @@ from atft_pipeline import source
 from atft_pipeline.datasets.atomic import AtomicDataset
 from atft_pipeline.errors import ArtifactError
 from atft_pipeline.locks import Lock
-from atft_pipeline.process import under_torchrun
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +68,11 @@ class LockHooks:
     ) -> None:
         """Take a lock for each artifact that will be written.
 
-        Workers of a search write their reports beside one another, and the processes of torchrun are one run.
+        Workers of a search write their reports beside one another.
 
         Raises:
             ArtifactError: another run holds one of them.
         """
-        if under_torchrun():
-            return
         names = ", ".join(run_params.get("pipeline_names") or ["__default__"])
         for name in sorted(pipeline.all_outputs() - pipelines["hpo"].all_outputs()):
             if not isinstance(catalog.get(name), AtomicDataset):

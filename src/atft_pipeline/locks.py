@@ -66,8 +66,9 @@ class Lock:
         """Let go of it; without effect where it is not held."""
         if self._handle is not None:
             self._path.unlink(missing_ok=True)
-            os.close(self._handle)
-            self._handle = None
+            # Forgotten first: a signal may end the process between any two of these lines.
+            handle, self._handle = self._handle, None
+            os.close(handle)
 
     def __del__(self) -> None:
         """Let go of it with the object."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from itertools import pairwise
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from atft_pipeline.blocks import ClusterConfig, each_block
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import DataError
 from atft_pipeline.features import alpha158, extras
@@ -29,6 +29,7 @@ from atft_pipeline.features.manifest import FeatureManifest, write_manifest
 from atft_pipeline.features.normalise import Matrix, normalise_day
 from atft_pipeline.features.rolling import Floats
 from atft_pipeline.lineage import hash_bytes, hash_json
+from atft_pipeline.process import available_cores
 from atft_pipeline.progress import progress_bar
 
 # Rows that are held raw at a time, in whole months: 1.6 GB at 195 features. Longer spans read less history twice.
@@ -45,6 +46,7 @@ def build_features(
     out_dir: Path,
     *,
     since: date | None = None,
+    cluster: ClusterConfig = ClusterConfig(),  # noqa: B008  frozen
 ) -> FeatureManifest:
     """Write ``YYYY-MM.parquet`` (rows sorted by Date, Listing) and ``features.json`` into a fresh folder.
 
@@ -56,6 +58,7 @@ def build_features(
         out_dir: folder to fill; made where it does not exist.
         since: write only rows from this day on; each is bit-equal to the row of a full build. New days change labels
             before them: ``update_start`` of :mod:`atft_pipeline.features.update` tells from which day on.
+        cluster: where the spans are computed; its workers write into the same folder.
 
     Raises:
         DataError: a column is missing or the frame is empty.
@@ -64,7 +67,7 @@ def build_features(
     build = _Build(frame, listings, config, out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     start = 0 if since is None else int(np.searchsorted(build.axis.dates, np.datetime64(since)))
-    months, rows = build.run(start)
+    months, rows = build.run(start, cluster)
     manifest = FeatureManifest(
         features=build.columns.features,
         market_features=build.columns.market,
@@ -110,25 +113,27 @@ class _Build:
         self.position = np.empty(axis.rows, dtype=np.int64)
         self.position[self.order] = np.arange(axis.rows)
         self.day_start = np.searchsorted(axis.day[self.order], np.arange(len(axis.dates) + 1))
-        self.workers = cpu_count() or 1
 
-    def run(self, start: int) -> tuple[list[str], int]:
+    def run(self, start: int, cluster: ClusterConfig) -> tuple[list[str], int]:
         """Build the days from index ``start`` on; return the months written and their rows."""
         months = _months(self.axis.dates, start)
         total = int(self.axis.rows - self.day_start[start])
-        written: list[str] = []
-        with ThreadPoolExecutor(self.workers) as pool, progress_bar() as bar:
-            task = bar.add_task("features", total=2 * total, note="")
-            for span in self._spans(months):
-                days = range(span[0][1].start, span[-1][1].stop)
-                offset = int(self.day_start[days.start])
-                matrix = np.full((len(self.columns.raw), int(self.day_start[days.stop]) - offset), np.nan, np.float32)
-                for rows in _each(pool, self.workers, self._fill_tasks(matrix, days, offset)):
-                    bar.advance(task, rows)
-                for rows in _each(pool, self.workers, self._month_tasks(matrix, span, offset)):
-                    bar.advance(task, rows)
-                written += [name for name, _ in span]
-        return written, total
+        with progress_bar() as bar:
+            task = bar.add_task("features", total=total, note="")
+            for rows in each_block(_write_span, self, list(self._spans(months)), cluster):
+                bar.advance(task, rows)
+        return [name for name, _ in months], total
+
+    def write_span(self, span: list[tuple[str, range]]) -> int:
+        """Write the months of a span; return its rows."""
+        days = range(span[0][1].start, span[-1][1].stop)
+        offset = int(self.day_start[days.start])
+        matrix = np.full((len(self.columns.raw), int(self.day_start[days.stop]) - offset), np.nan, np.float32)
+        workers = available_cores()
+        with ThreadPoolExecutor(workers) as pool:
+            for tasks in (self._fill_tasks(matrix, days, offset), self._month_tasks(matrix, span, offset)):
+                deque(_each(pool, workers, tasks), maxlen=0)
+        return matrix.shape[1]
 
     @property
     def settings(self) -> list[Any]:
@@ -283,6 +288,11 @@ def _check_equal(name: str, axis: PriceAxis, passed: Floats, of_day: Floats) -> 
             f"on {day} and another has {of_day[axis.day[row]]:g}; name it in features.passthrough instead"
         )
         raise DataError(msg)
+
+
+def _write_span(build: _Build, span: list[tuple[str, range]]) -> int:
+    """A block of the build, as workers import it."""
+    return build.write_span(span)
 
 
 def _each(pool: ThreadPoolExecutor, workers: int, tasks: Iterable[Callable[[], int]]) -> Iterator[int]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from atft_pipeline.blocks import ClusterConfig, each_block
 from atft_pipeline.config import to_mapping
 from atft_pipeline.errors import ArtifactError, DataError, UnavailableError
 from atft_pipeline.graphs.config import GraphConfig
@@ -59,6 +60,7 @@ def build_graphs(
     out: Path,
     lineage: Mapping[str, Any],
     previous: Path | None = None,
+    cluster: ClusterConfig = ClusterConfig(),  # noqa: B008  frozen
 ) -> GraphsMeta:
     """Compute and write the graphs of all months; the one after the last date included.
 
@@ -73,6 +75,7 @@ def build_graphs(
         out: file to write.
         lineage: what the returns were made from.
         previous: earlier graphs; a month whose inputs and parameters are the same is copied from it byte for byte.
+        cluster: where the months are computed.
 
     Returns:
         What the written file says of itself.
@@ -83,7 +86,7 @@ def build_graphs(
         UnavailableError: cuda is asked for on a machine without it.
     """
     _check_shapes(returns, dates, listings, sector, market)
-    device = pick_device(config.device)
+    pick_device(config.device)
     periods = plan_months(dates, config)
     # Inputs are hashed before anything is computed: what earlier graphs have with the same inputs is copied.
     entries = tuple(_describe(month_input(returns, period, config), dates, sector, market) for period in periods)
@@ -99,15 +102,25 @@ def build_graphs(
         lineage=dict(lineage),
     )
     earlier, schema = _reusable(previous, out, meta, document), graphs_schema(meta)
+    wanted = [period for period, entry in zip(periods, entries, strict=True) if entry.fingerprint not in earlier]
+    made = each_block(_connect_month, (returns, sector, market, config), wanted, cluster)
     with open_writer(out, schema) as writer:
         for period, entry in track(list(zip(periods, entries, strict=True)), "graphs"):
             if entry.fingerprint in earlier:
                 batch = earlier[entry.fingerprint].replace_schema_metadata(schema.metadata)
             else:
-                edges = connect(month_input(returns, period, config), sector, market, config, device)
-                batch = _to_batch(period[0], *edges, schema)
+                batch = _to_batch(period[0], *next(made), schema)
             writer.write_batch(batch)
     return meta
+
+
+def _connect_month(
+    shared: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], GraphConfig],
+    period: tuple[np.datetime64, int, int],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """The graph of one month, as :func:`connect` gives it, on the device of whoever computes it."""
+    returns, sector, market, config = shared
+    return connect(month_input(returns, period, config), sector, market, config, pick_device(config.device))
 
 
 def plan_months(dates: npt.NDArray[np.datetime64], config: GraphConfig) -> list[tuple[np.datetime64, int, int]]:

@@ -29,6 +29,8 @@ from atft_pipeline.lineage import FileHashes, hash_json, take_checksum, with_che
 
 log = logging.getLogger(__name__)
 
+CLUSTER = "params:cluster"  # where blocks are computed; it changes nothing that is made
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -124,7 +126,7 @@ class Recipes:
 
     def of(self, node: Node) -> Recipe:
         """The recipe that a run of the node follows now."""
-        parameters = sorted(name for name in node.inputs if name.startswith("params:"))
+        parameters = sorted(name for name in node.inputs if name.startswith("params:") and name != CLUSTER)
         datasets = sorted(name for name in node.inputs if not name.startswith("params:") and name != "parameters")
         return Recipe(
             inputs={name: self.fingerprint(name) for name in datasets},

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from atft_pipeline.config import require, to_mapping
+from atft_pipeline.errors import TrainingError
 from atft_pipeline.graphs.compat import check_compatible
 from atft_pipeline.lineage import hash_file, hash_json
 from atft_pipeline.model.atft_gat_fan import ATFTGATFAN
@@ -62,7 +63,8 @@ def build_trainer(run: TrainingRun, fabric: "Fabric | None" = None) -> Trainer:
     resident = data.resident or ResidentPanel.load(panel, experiment.residency, device)
     store = state_store(experiment, data, split, run.checkpoint_dir, run.initial)
     probe = BatchSizeProbe(network, module, fabric, runtime, resident, data.aligned, split.train, experiment.loss)
-    experiment = halved(sized(experiment, store, probe, processes), run.halvings)
+    found = processes.all_gather(store.batch_shape if training.resume else None)[0]
+    experiment = halved(sized(experiment, found, probe, processes), run.halvings)
     fixed = runtime.compile.value != "none"
     batches_of = partial(DayBatches, resident, data.aligned, config=experiment.batches, fixed=fixed)
     train_batches = batches_of(split.train, shuffle=True, seed=training.seed)
@@ -84,32 +86,50 @@ def build_trainer(run: TrainingRun, fabric: "Fabric | None" = None) -> Trainer:
         optimizer_reason=built.reason,
         store=store,
         descent=Descent(panel, split, data.graphs_fingerprint),
-        state=first_state(experiment, network),
+        state=first_state(experiment, network, processes),
         timer=PartTimer(device),
         processes=processes,
         began=began,
     )
     trainer.sampler = _sampler(trainer)
-    restore_or_clear(trainer)
+    restore_or_clear(trainer, found=found is not None)
     return trainer
 
 
-def sized(experiment: Experiment, store: StateStore, probe: BatchSizeProbe, processes: ProcessGroup) -> Experiment:
-    """The experiment with the batches of the run that it continues, or with measured ones where it asks for them."""
-    shape = store.batch_shape if experiment.training.resume else None
-    if shape is not None:
-        return experiment.with_batch_size(*shape)
+def sized(
+    experiment: Experiment, found: tuple[int, int] | None, probe: BatchSizeProbe, processes: ProcessGroup
+) -> Experiment:
+    """The experiment with the batches of the run that it continues, or with measured ones where it asks for them.
+
+    Args:
+        experiment: as it was given.
+        found: samples of a batch and batches of a step of the state to continue, ``None`` for a fresh run.
+        probe: measures.
+        processes: that share a step; a continued run may have more or fewer of them, its step stays the same.
+
+    Raises:
+        TrainingError: the batches of a step cannot be shared evenly.
+    """
+    if found is not None:
+        size, batches = found
+        if batches % processes.world:
+            msg = (
+                f"training.resume: a step of the saved state has {batches} batches, which {processes.world} processes "
+                f"cannot share evenly; start a number of them that divides {batches}"
+            )
+            raise TrainingError(msg)
+        return experiment.with_batch_size(size, batches // processes.world)
     if experiment.batches.batch_size == "auto":
         # Every process takes the first one's measurement.
         return experiment.with_batch_size(processes.all_gather(measured_batch_size(probe, experiment.batches))[0])
     return experiment
 
 
-def first_state(experiment: Experiment, network: ATFTGATFAN) -> TrainingState:
+def first_state(experiment: Experiment, network: ATFTGATFAN, processes: ProcessGroup) -> TrainingState:
     """The state of a run before its first step."""
     return TrainingState(
         batch_size=experiment.batches.size,
-        accumulation=experiment.training.accumulation,
+        accumulation=experiment.training.accumulation * processes.world,
         ema=_copies(network) if experiment.training.ema_decay else {},
     )
 
@@ -192,12 +212,12 @@ def check_accumulation(training: TrainingConfig, batches: int) -> None:
     )
 
 
-def restore_or_clear(trainer: Trainer) -> None:
+def restore_or_clear(trainer: Trainer, *, found: bool) -> None:
     """Continue from the last state, or clear what an earlier run left; no other process may do so meanwhile."""
     training, processes = trainer.experiment.training, trainer.processes
     if processes.is_main:
         trainer.store.claim()
-    if training.resume:
+    if training.resume is True or (training.resume and found):
         trainer.store.restore(trainer.state, trainer.model, trainer.optimizer)
     elif processes.is_main:
         trainer.store.clear()

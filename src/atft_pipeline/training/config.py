@@ -63,8 +63,8 @@ class RuntimeConfig:
         attention: kernel of the attention over steps: ``fused`` (the project's own, for a GPU), or one of torch's.
         deterministic: only kernels that give the same bits every time; ``auto`` asks for them on a CPU, where they cost
             nothing, and not on a GPU (docs/performance.md).
-        devices: processes that share the days of each step, one a device; they are started by the run itself, or by
-            ``torchrun``, whose number of processes must then agree.
+        devices: processes of this machine that share the days of each step, one a device, which the run starts itself;
+            under ``torchrun`` leave it at 1.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -152,7 +152,7 @@ class TrainingConfig:
         ema_decay: decay of averaged weights, on which validation runs and which are kept; 0 = none.
         patience: epochs without a better validation RankIC after which training stops; 0 = never.
         max_batches: batches of an epoch, for debugging only; 0 = the full data.
-        resume: continue from the last saved state of the same settings.
+        resume: continue from the last saved state of the same settings; ``auto``: where there is one, else begin.
         profile_steps: steps of the first epoch that torch.profiler traces into ``trace.json``; 0 = none.
         from_study: ``best``: the winner of the newest search replaces model, loss, training and batches, except what
             ``--params`` names; ``null``: nothing does. Give it with ``--params``.
@@ -170,7 +170,7 @@ class TrainingConfig:
     ema_decay: float = within(0.0, 0, 0.9999)
     patience: int = within(5, 0, 10_000)
     max_batches: int = within(0, 0, 1_000_000)
-    resume: bool = False
+    resume: bool | Literal["auto"] = False
     profile_steps: int = within(0, 0, 1000)
     from_study: Literal["best"] | None = None
 

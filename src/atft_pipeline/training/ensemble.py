@@ -9,11 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from atft_pipeline.config import require
 from atft_pipeline.errors import OutOfMemoryError
 from atft_pipeline.lineage import hash_json
 from atft_pipeline.panel.resident import ResidentPanel
-from atft_pipeline.process import under_torchrun
 from atft_pipeline.splits.split import Split
 from atft_pipeline.training.build import checked, state_store
 from atft_pipeline.training.checkpoint.model import join_models
@@ -44,10 +42,6 @@ def fit_ensemble(
         and warnings of all.
     """
     members = [replace(experiment, training=member) for member in experiment.training.members]
-    require(
-        len(members) == 1 or not under_torchrun(),
-        f"training.seeds: torchrun trains one model, got {len(members)}; train with runtime.devices instead",
-    )
     shared = data if len(members) == 1 else loaded(experiment, data)
     stores = [state_store(member, data, split, checkpoint_dir, initial) for member in members]
     if not experiment.training.resume:
@@ -58,7 +52,7 @@ def fit_ensemble(
     for place, (member, store) in enumerate(zip(members, stores, strict=True)):
         if len(members) > 1:
             log.info("model %d of %d, seed %d", place + 1, len(members), member.training.seed)
-        resume = experiment.training.resume and (place == 0 or store.batch_shape is not None)
+        resume = experiment.training.resume if place == 0 or store.batch_shape is not None else False
         tried = replace(member, training=replace(member.training, resume=resume))
         results.append(fit(tried, shared, split, checkpoint_dir, callback=callback, initial=initial))
     result = joined(results, checkpoint_dir)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from atft_pipeline.errors import OutOfMemoryError
+from atft_pipeline.errors import OutOfMemoryError, UnavailableError
 from atft_pipeline.logs import configure_logging
 from atft_pipeline.process import under_torchrun
 from atft_pipeline.splits.split import Split
@@ -23,10 +23,12 @@ from atft_pipeline.training.epoch import train_epoch, validate
 from atft_pipeline.training.experiment import Experiment, MarketData, TrainingRun
 from atft_pipeline.training.health import refuse_collapse, refuse_divergence, refuse_standstill, weight_sums
 from atft_pipeline.training.memory import HALVINGS, is_out_of_memory, out_of_memory_line, release_memory
+from atft_pipeline.training.ranks import share
 from atft_pipeline.training.run_card.card import build_run_card
 from atft_pipeline.training.runtime.distributed import build_fabric, launch
 from atft_pipeline.training.runtime.monitor import sampling
 from atft_pipeline.training.runtime.runtime import choose_runtime
+from atft_pipeline.training.runtime.torchrun import joined
 from atft_pipeline.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -92,8 +94,11 @@ def fit(
         OutOfMemoryError: the memory does not suffice, nor for the smaller batches that were tried then.
         Interrupted: Ctrl-C; the state is saved.
     """
-    # States were saved in batches that fit, and one process under torchrun cannot begin again alone.
-    allowed = 0 if experiment.training.resume or under_torchrun() else HALVINGS
+    if under_torchrun() and joined() is None:
+        msg = "torchrun started this training in every process: start it with torchrun ... -m atft_pipeline.train"
+        raise UnavailableError(msg)
+    # States were saved in batches that fit, and rank 0 cannot begin again alone.
+    allowed = 0 if experiment.training.resume is True or joined() else HALVINGS
     run = TrainingRun(experiment, data, split, checkpoint_dir, initial)
     while True:
         try:
@@ -110,24 +115,36 @@ def fit(
 
 
 def _fit(run: TrainingRun, callback: Callback | None, interrupt: Callable[[], None] | None) -> TrainingResult:
-    """Train once: here, as one of the processes of torchrun, or in processes that are started now."""
-    fabric, asked = None, run.experiment.runtime
-    if asked.devices > 1 or under_torchrun():
-        runtime = choose_runtime(asked)
-        fabric = build_fabric(runtime.torch_device.type, asked.devices, runtime.fabric_precision)
-    if fabric is not None and not under_torchrun():
-        on_disk = MarketData(run.data.panel, run.data.graphs)
-        result = launch(fabric, _train, replace(run, data=on_disk))
+    """Train once: here, as rank 0 of the processes of torchrun, or in processes that are started now."""
+    peers, on_disk = joined(), replace(run, data=MarketData(run.data.panel, run.data.graphs))
+    fabric = fabric_of(run) if run.experiment.runtime.devices > 1 or peers is not None else None
+    if fabric is not None and peers is None:
+        result = launch(fabric, _train, on_disk)
         if callback is not None:
             for record in result.history:
                 callback.on_epoch(record)
     else:
-        if fabric is not None:
+        if peers is not None and fabric is not None:
+            share(peers, on_disk)
             fabric.launch()
         result = _train(fabric, run, callback, interrupt)
     if callback is not None:
         callback.on_run_card(result.run_card)
     return result
+
+
+def fabric_of(run: TrainingRun) -> Any:
+    """Fabric for the processes that share a training."""
+    asked = run.experiment.runtime
+    runtime = choose_runtime(asked)
+    return build_fabric(runtime.torch_device.type, asked.devices, runtime.fabric_precision)
+
+
+def train_as_rank(run: TrainingRun) -> None:
+    """Take part in a training of rank 0."""
+    fabric = fabric_of(run)
+    fabric.launch()
+    _train(fabric, run)
 
 
 def _train(

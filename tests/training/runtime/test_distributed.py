@@ -1,7 +1,5 @@
 """Several processes are one large batch."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from atft_pipeline.errors import TrainingError, UnavailableError
 from atft_pipeline.losses.config import LossConfig
 from atft_pipeline.training.config import OptimizerConfig, PhaseConfig, RuntimeConfig
 from atft_pipeline.training.runtime.distributed import ProcessGroup
-from tests.project import ROOT
 from tests.training.runs import MODEL, market, run, weights
 
 STILL: dict[str, Any] = {
@@ -62,37 +59,6 @@ def test_an_error_in_a_process_is_the_one_line_that_it_is_alone(tmp_path: Path) 
             runtime=RuntimeConfig(device="cpu", devices=2),
             **{**STILL, "optimizer": OptimizerConfig(name="sgd", lr=1e3), "clip_norm": 0.0},
         )
-
-
-@pytest.mark.slow
-def test_torchrun(tmp_path: Path) -> None:
-    """The same two processes, started from outside; the first one alone writes."""
-    panel, graphs = market(tmp_path, days=90)
-    alone = run(panel, graphs, tmp_path / "one", accumulation=2, epochs=1, **STILL)
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\n"
-        f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from pathlib import Path\n"
-        "import atft_pipeline\n"
-        "from atft_pipeline.graphs.graphs import MonthlyGraphs\n"
-        "from atft_pipeline.panel.panel import Panel\n"
-        "from atft_pipeline.training.config import RuntimeConfig\n"
-        "from tests.training.runs import run\n"
-        "from tests.training.runtime.test_distributed import STILL\n"
-        f"root = Path({str(tmp_path)!r})\n"
-        "panel, graphs = Panel.open(root / 'panel.arrow'), MonthlyGraphs.open(root / 'graphs.arrow')\n"
-        "run(panel, graphs, root / 'two', epochs=1, runtime=RuntimeConfig(device='cpu', devices=2), **STILL)\n"
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    (folder,) = (tmp_path / "two").glob("*/best-0001")
-    from safetensors.torch import load_file
-
-    found = load_file(folder / "model.safetensors")
-    for name, one in weights(alone).items():
-        torch.testing.assert_close(found[name], one, atol=1e-5, rtol=1e-4, msg=name)
 
 
 def test_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

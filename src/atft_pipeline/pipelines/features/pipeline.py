@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 compute_features,
-                inputs=["clean_prices", "listings", "params:features", "workspace"],
+                inputs=["clean_prices", "listings", "params:features", "workspace", "params:cluster"],
                 outputs="features",
                 name="features",
             ),

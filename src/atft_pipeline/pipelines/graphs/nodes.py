@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from atft_pipeline.blocks import ClusterConfig
 from atft_pipeline.datasets.artifacts import draft
 from atft_pipeline.graphs.config import GraphConfig
 from atft_pipeline.pipelines.parameters import configured
@@ -26,6 +27,7 @@ def connect_listings(
     config: GraphConfig,
     workspace: Path,
     previous: MonthlyGraphs | None = None,
+    cluster: ClusterConfig = ClusterConfig(),  # noqa: B008  frozen
 ) -> Path:
     """Write the graphs of all months into the working folder, those that earlier graphs have as copies.
 
@@ -47,6 +49,7 @@ def connect_listings(
             path,
             lineage={"panel": panel.meta.fingerprint},
             previous=previous.path if previous is not None else None,
+            cluster=cluster,
         )
     return path
 

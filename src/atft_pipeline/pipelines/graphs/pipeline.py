@@ -11,7 +11,13 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 connect_listings,
-                inputs=["clean_prices", "panel", "params:graphs", "workspace"],
+                inputs={
+                    "clean_prices": "clean_prices",
+                    "panel": "panel",
+                    "config": "params:graphs",
+                    "workspace": "workspace",
+                    "cluster": "params:cluster",
+                },
                 outputs="graphs",
                 name="graphs",
             ),

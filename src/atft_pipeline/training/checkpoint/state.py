@@ -34,7 +34,7 @@ class TrainingState:
         epoch: epochs done.
         done: steps done of the running epoch.
         batch_size: samples of a batch.
-        accumulation: batches of a step.
+        accumulation: batches of a step, over all processes.
         step: optimiser steps done in all.
         best: best validation RankIC so far.
         best_epoch: epoch that reached it, -1 before the first.

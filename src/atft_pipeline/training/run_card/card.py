@@ -157,7 +157,8 @@ def _warnings(trainer: Trainer, card: dict[str, Any]) -> list[str]:
         "used; this is for debugging, its numbers mean nothing": card["data"]["limited"],
         f"out of memory: batches.batch_size {trainer.asked.batches.batch_size} was asked for; "
         f"{trainer.experiment.batches.batch_size} with training.accumulation {training.accumulation}, the same step, "
-        "fitted": training.accumulation != trainer.asked.training.accumulation,
+        "fitted": training.accumulation != trainer.asked.training.accumulation
+        and trainer.experiment.batches.batch_size != trainer.asked.batches.batch_size,
         "no epoch was trained in this process": not trainer.terms_seen,
         f"training.optimizer: {asked} was asked for, {kind} steps": kind != asked,
         f"training.schedule: the last learning rate is {rate:g}, the plan says {planned:g}": not math.isclose(

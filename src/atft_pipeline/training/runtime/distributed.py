@@ -20,7 +20,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from atft_pipeline import errors
 from atft_pipeline.errors import UnavailableError
-from atft_pipeline.process import under_torchrun
+from atft_pipeline.training.runtime.torchrun import joined, losing_peers
 
 T = TypeVar("T")
 
@@ -51,13 +51,15 @@ class ProcessGroup:
         if self.world == 1:
             return [value]
         found: list[Any] = [None] * self.world
-        dist.all_gather_object(found, value)
+        with losing_peers():
+            dist.all_gather_object(found, value)
         return found
 
     def barrier(self) -> None:
         """Wait until every process is here."""
         if self.world > 1:
-            dist.barrier()
+            with losing_peers():
+                dist.barrier()
 
     def sum_gradients(self, model: nn.Module, *, stop: bool) -> bool:
         """Sum the gradients of all processes; a parameter that none of them used stays without.
@@ -75,7 +77,8 @@ class ProcessGroup:
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         used = torch.tensor([float(p.grad is not None) for p in parameters], device=gradients[0].device)
         flat = torch.cat([g.float().flatten() for g in gradients] + [used, used.new_tensor([float(stop)])])
-        dist.all_reduce(flat)
+        with losing_peers():
+            dist.all_reduce(flat)
         place = 0
         *seen, stopping = flat[-len(parameters) - 1 :].tolist()
         for parameter, users in zip(parameters, seen, strict=True):
@@ -86,27 +89,37 @@ class ProcessGroup:
 
 
 def build_fabric(accelerator: str, devices: int, precision: Any) -> Any:
-    """Lightning Fabric for one device or several.
+    """Lightning Fabric for one device or several, of one machine or of all that ``torchrun`` joined.
 
     Raises:
-        UnavailableError: more devices than there are.
+        UnavailableError: more devices than there are, or other ones than ``torchrun`` started processes for.
     """
     from lightning.fabric import Fabric  # noqa: PLC0415  (takes seconds to import, and only a training needs it)
 
-    there = torch.cuda.device_count() if accelerator == "cuda" else devices
-    if devices > there:
-        msg = f"runtime.devices: {devices} were asked for, but there are {there} GPUs; lower it"
+    peers = joined()
+    if peers is not None and devices not in (1, peers.per_machine):
+        msg = (
+            f"runtime.devices: {devices} were asked for, but torchrun started {peers.per_machine} processes a machine; "
+            "leave runtime.devices=1"
+        )
         raise UnavailableError(msg)
-    if devices == 1 and not under_torchrun():
+    wanted, machines = (devices, 1) if peers is None else (peers.per_machine, peers.machines)
+    there = torch.cuda.device_count() if accelerator == "cuda" else wanted
+    if wanted > there:
+        asked = "runtime.devices" if peers is None else "torchrun --nproc-per-node"
+        msg = f"{asked}: {wanted} were asked for, but there are {there} GPUs; lower it"
+        raise UnavailableError(msg)
+    if wanted * machines == 1:
         return Fabric(accelerator=accelerator, devices=1, precision=precision)
-    return Fabric(accelerator=accelerator, devices=devices, precision=precision, strategy=_strategy(accelerator))
+    strategy = _strategy(accelerator)
+    return Fabric(accelerator=accelerator, devices=wanted, num_nodes=machines, precision=precision, strategy=strategy)
 
 
 def _strategy(accelerator: str) -> Any:
     from atft_pipeline.training.runtime.summed_gradients import SummedGradients  # noqa: PLC0415  (as Fabric above)
 
     backend = "nccl" if accelerator == "cuda" else "gloo"
-    return SummedGradients(process_group_backend=backend, start_method="popen" if under_torchrun() else "spawn")
+    return SummedGradients(process_group_backend=backend, start_method="popen" if joined() else "spawn")
 
 
 def launch(fabric: Any, work: Callable[..., T], *arguments: Any) -> T:
