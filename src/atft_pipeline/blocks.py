@@ -63,12 +63,13 @@ def each_block(
 
 def _connected(scheduler: str) -> Any:
     try:
-        from distributed import Client  # noqa: PLC0415  (an optional part)
+        import distributed  # noqa: PLC0415  (an optional part)
     except ImportError as error:
         msg = 'cluster.scheduler: Dask is not installed here; pip install "atft-pipeline[cluster]"'
         raise UnavailableError(msg) from error
     try:
-        client = Client(scheduler, timeout=CONNECT, set_as_default=False)
+        open_client: Any = distributed.Client
+        client = open_client(scheduler, timeout=CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         msg = f"cluster.scheduler: no Dask scheduler answers at {scheduler}; start one with dask scheduler, or set null"
         raise UnavailableError(msg) from error
