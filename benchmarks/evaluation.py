@@ -1,4 +1,4 @@
-"""Speed and memory of an evaluation at the size of the real test: ``python benchmarks/evaluation.py``.
+"""Speed and memory of an evaluation at the size of the real test: ``python -m benchmarks.evaluation``.
 
 A synthetic table of 540 days and about 3,700 listings a day (2 million rows) with four horizons, three scores and
 prices; see docs/performance.md for what was measured.

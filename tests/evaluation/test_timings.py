@@ -211,7 +211,7 @@ def test_a_high_sharpe_ratio_is_implausible_until_it_is_shown_where_one_can_trad
     closing, opening = money(prices, "close_to_close"), money(prices, "open_to_open")
     skipped = money(prices.drop("High", "Low"), "session_skipped")
     assert opening.level == "good"
-    assert "half spreads, at least cost_bp" in opening.text
+    assert "after costs of half a spread, " in opening.text
     assert "implausible" not in opening.text
     for found in (closing, skipped):
         assert found.level == "warning"

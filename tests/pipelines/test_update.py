@@ -140,6 +140,16 @@ def test_walk_forward_gives_one_stitched_table(worlds: tuple[Path, Path, dict[st
     assert "model+benchmark" in blends & of_folds
     assert set(metrics["horizons"]["1"]["slices"]) == set(single["horizons"]["1"]["slices"])
     assert metrics["horizons"]["1"]["scores"]["ridge"]["rank_ic"]["se"] > 0
+    # And the same entries: next open and a session skipped, with the spreads of the same prices.
+    for timing, found in metrics["horizons"]["1"]["timings"].items():
+        assert found["all"]["scores"]["model"]["se"] > 0
+        assert (
+            found["all"]["scores"]["ridge"]["n_days"]
+            == (single["horizons"]["1"]["timings"][timing]["all"]["scores"]["ridge"]["n_days"])
+        )
+        assert {"model", "ridge", "benchmark"} <= set(found["most_traded"]["scores"])
+    assert metrics["trading"] == single["trading"]
+    assert metrics["trading"]["execution"] == "open_to_open"
     assert len(list((updated / "data/06_models/folds").glob("*/model.safetensors"))) == 2
 
 

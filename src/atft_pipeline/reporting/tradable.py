@@ -112,8 +112,8 @@ def _entry(trading: dict[str, Any]) -> str:
 def _costs(portfolio: dict[str, Any], trading: dict[str, Any]) -> str:
     """What a trade costs in the mean, and what that is."""
     paid = portfolio["cost_bp"]["value"]
-    source = "cost_bp; spreads are not known" if trading["half_spread_bp"] is None else "half spreads, at least cost_bp"
-    return f"{0.0 if paid is None else paid:.1f} bp a trade ({source})"
+    source = "cost_bp since spreads are not known" if trading["half_spread_bp"] is None else "half a spread"
+    return f"{source}, {0.0 if paid is None else paid:.1f} bp a trade"
 
 
 def luck_of(metrics: dict[str, Any], part: dict[str, Any]) -> list[Conclusion]:
