@@ -17,6 +17,8 @@ from atft_pipeline.stats.arrays import Floats
 
 ESTIMATES = 5
 """Two-day estimates that the mean of a month needs; the spread is unknown with fewer."""
+BLOCK = 512
+"""Listings that are worked on at once: the formula has a dozen arrays between its steps."""
 _K = 3 - 2 * np.sqrt(2)
 
 
@@ -60,7 +62,11 @@ def half_spreads(high: Floats, low: Floats, close: Floats) -> Floats:
         Fractions of the price: what a trade at the bid or ask loses against the middle. NaN where fewer than
         :data:`ESTIMATES` of the past month's pairs are known.
     """
-    month = RollingSeries(two_day_spreads(high, low, close), (MONTH,))
-    with np.errstate(invalid="ignore"):
-        mean = np.maximum(month.mean(MONTH), 0.0)
-    return np.where(month.counts[MONTH] >= ESTIMATES, mean / 2, np.nan)
+    found = np.empty(high.shape)
+    for begin in range(0, high.shape[1], BLOCK):
+        block = slice(begin, begin + BLOCK)
+        month = RollingSeries(two_day_spreads(high[:, block], low[:, block], close[:, block]), (MONTH,))
+        with np.errstate(invalid="ignore"):
+            mean = np.maximum(month.mean(MONTH), 0.0)
+        found[:, block] = np.where(month.counts[MONTH] >= ESTIMATES, mean / 2, np.nan)
+    return found

@@ -31,10 +31,10 @@ def tradable(metrics: dict[str, Any], part: dict[str, Any], at: str, weak: bool)
     if row["mean"] is None or row["t"] is None:
         return []
     base = None if first is None else first["all"]["scores"]["model"]
-    proven = base is not None and base["t"] is not None and base["t"] >= SURE
+    proven = base is not None and (base["t"] or 0.0) >= SURE
     gone = proven and row["t"] < SURE and (share["high"] if share["high"] is not None else 1.0) < 0.5
     parts = [_left(known[timing]["all"], TIMING_NAMES[timing], proven) for timing in later]
-    whole = "" if base is None else f"of its RankIC {base['mean']:.4f} close to close, "
+    whole = "" if base is None or base["mean"] is None else f"of its RankIC {base['mean']:.4f} close to close, "
     text = f"{at}, {whole}{' and '.join(parts)}."
     if "left_out" in timings["open_to_open"]:
         text += f" Open to open is not known: {timings['open_to_open']['left_out']}."
