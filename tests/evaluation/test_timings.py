@@ -171,8 +171,12 @@ def test_pure_bounce_is_gone_at_the_next_open_and_earns_nothing() -> None:
     assert not any(c.level == "good" for c in conclusions(metrics) if "Sharpe" in c.text)
     # The same at the close that the scores are made of looks like a fortune: called implausible.
     closing = measured(prices, table, executed("close_to_close"))
-    sharpe = closing["horizons"]["1"]["portfolios"]["long_short"]["model"]["gross"]["sharpe"]["value"]
-    assert sharpe > 10
+    there, here = (part["horizons"]["1"]["portfolios"]["long_short"]["model"] for part in (closing, metrics))
+    assert there["gross"]["sharpe"]["value"] > 10
+    assert there["sharpe_at_close"] is None
+    # The same trades there stand beside those that can be made.
+    assert here["sharpe_at_close"] == pytest.approx(there["net"]["sharpe"])
+    assert f"At the close of the scores it would be {there['net']['sharpe']['value']:.2f}" in money.text
 
 
 def test_a_skill_that_lasts_is_left() -> None:

@@ -90,6 +90,9 @@ def after_costs(metrics: dict[str, Any], part: dict[str, Any], at: str) -> list[
         f"{portfolio['net']['annual_return']['mean']:+.1%} a year after costs, maximum drawdown "
         f"{portfolio['net']['max_drawdown']['value']:.1%}."
     )
+    closing = portfolio["sharpe_at_close"]
+    if closing is not None and closing["value"] is not None:
+        text += f" At the close of the scores it would be {closing['value']:.2f}, which nobody can trade."
     if implausible_sharpe(net["value"], trading):
         text += (
             f" A Sharpe ratio above {MAX_SHARPE:g} after costs is implausible until it is shown at the next open with "

@@ -46,6 +46,8 @@ def portfolios_report(inputs: Inputs, horizon: int, ranks: dict[str, Floats]) ->
         model, path = report[kind]["model"], built["model"][0]
         if model["plausible"]:
             paths[kind] = path
+            if kind == "long_short":
+                model["sharpe_at_close"] = _at_close(built["model"][1], inputs, horizon)
             # Annual net return of the model's portfolio less that of another score's, session by session.
             model["net_difference"] = {
                 name: mean_report(SESSIONS_A_YEAR * (path.net - built[name][0].net), horizon, inputs.bootstrap)
@@ -97,6 +99,20 @@ def _summarise(backtest: Backtest, weights: Floats, inputs: Inputs, horizon: int
         "trials": luck.trials,
     }
     return report
+
+
+def _at_close(weights: Floats, inputs: Inputs, horizon: int) -> Report | None:
+    """Sharpe ratio after costs of the same trades at the close of the scores, where nobody can trade.
+
+    What it is above the portfolio's own is bounce and what moves overnight. ``None`` where that is not known, or where
+    the portfolio trades there already.
+    """
+    market, traded = inputs.extras.market, inputs.settings.portfolios
+    if market is None or inputs.execution == "close_to_close":
+        return None
+    forward = market.forward("close_to_close")
+    path = run_backtest(weights, forward, horizon, inputs.cost_bp, overlapping=traded.overlapping)
+    return ratio_report(path.net, horizon, inputs.bootstrap, math.sqrt(SESSIONS_A_YEAR))
 
 
 def _path(returns: Floats, horizon: int, bootstrap: Bootstrap) -> Report:
