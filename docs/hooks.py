@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from generate import api, catalog, configuration, errors
+from generate import api, catalog, configuration, errors, flowchart
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -27,6 +27,8 @@ SHIM = "https://unpkg.com/iframe-worker/shim"
 # Files and modules that begin as a group does.
 FILES = re.compile(r"\.(json|html|arrow|parquet|yml|py|md)$")
 SPAN = re.compile(r"(?<![\[`])`([a-z_]+\.[\w.\[\]]+)(=[^`]*)?`(?![`\]])")
+MERMAID = re.compile(r"^```mermaid\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FIGURE = re.compile(r'<img alt="([^"]*)" src="[^"]*figures/(\w+\.svg)"\s*/?>')
 FENCE = re.compile(r"(^```.*?^```|^#.*?$|\[[^\]]*\]\([^)]*\))", re.DOTALL | re.MULTILINE)
 
 
@@ -46,7 +48,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Link the first mention of each parameter to its reference."""
+    """Draw flowcharts; link the first mention of each parameter to its reference."""
+    markdown = MERMAID.sub(lambda block: f"<figure>{flowchart.svg(block[1])}</figure>", markdown)
     # The log and the decisions speak of what was.
     if page.file.src_uri == configuration.PAGE or page.file.src_uri.startswith(("log", "decisions/")):
         return markdown
@@ -55,6 +58,16 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     # Every second part is a block of code, a heading or a link: it stays as it is.
     parts[::2] = [SPAN.sub(lambda span: _linked(span, page, seen), part) for part in parts[::2]]
     return "".join(parts)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Put drawn figures into the page itself, where their ink is the colour of its text."""
+
+    def inline(image: re.Match[str]) -> str:
+        drawn = (ROOT / "docs/figures" / image[2]).read_text(encoding="utf-8")
+        return drawn.replace("<svg ", f'<svg aria-label="{image[1]}" ', 1)
+
+    return FIGURE.sub(inline, html)
 
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:

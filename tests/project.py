@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests import ACTIVATED
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -26,6 +28,22 @@ def kedro(project: Path, *arguments: str, timeout: float = 600) -> subprocess.Co
     program = "from kedro.framework.cli import main; main()"
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def as_typed(project: Path, *words: str) -> str:
+    """Run ``kedro`` in a process of its own, without a terminal, the environment first on the path; what it printed."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("kedro"), *words],
+        cwd=project,
+        env=ACTIVATED,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def kedro_ok(project: Path, *arguments: str, timeout: float = 600) -> str:

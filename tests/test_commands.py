@@ -1,17 +1,9 @@
 """Every command that the documentation names, as a user types it, in one project with a tiny market."""
 
-import json
-import os
-import random
 import re
 import shlex
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +15,8 @@ from atft_pipeline.cli import check_selection, cli
 from atft_pipeline.config_loader import ProjectConfigLoader
 from atft_pipeline.pipeline_registry import register_pipelines
 from atft_pipeline.settings import CONFIG_LOADER_ARGS
-from tests import ACTIVATED
-from tests.browser import browser, open_page
 from tests.commands import Kedro, commands_of, documented
-from tests.project import ROOT, make_project
+from tests.project import ROOT, as_typed, make_project
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,10 +36,19 @@ PARTS = {
     "--params training.resume=false": "kedro run --pipeline=train",
     "--params prices=data/01_raw/sample_market/prices.parquet": "kedro run",
     "--params training.from_study=best": "kedro run --pipeline=train",
+    "--params training.optimizer.lr=0.0005": "kedro run --pipeline=train",
+    "--params ingest.prices.columns.Close=ITS_NAME": "kedro run --pipeline=ingest",
+    "--params ingest.prices.time_zone=Asia/Tokyo": "kedro run --pipeline=ingest",
+    "--params ingest.universe.min_price=0,ingest.universe.min_dollar_volume=0": "kedro run --pipeline=ingest",
+    "--params prices=jquants,ingest.universe.min_price=50,ingest.universe.min_dollar_volume=50000000": "kedro run",
+    "--params batches.batch_size=auto": "kedro run --pipeline=train",
+    "--params residency.mode=mmap": "kedro run --pipeline=train",
+    "--params model.checkpointing=true": "kedro run --pipeline=train",
+    "--params runtime.compile=none": "kedro run --pipeline=train",
 }
 # What needs the developers' tools: `make -n` shows what would run. Benchmarks take real prices and minutes.
-SHOWN = {"make demo": "kedro run", "make test": "-m pytest"}
-SERVERS = {"kedro viz", "kedro viz run"}
+SHOWN = {"make demo": "kedro run", "make test": "-m pytest", "make docs": "mkdocs build"}
+SERVERS = {"kedro viz", "kedro viz run", "kedro viz run --port=4242"}
 # A mistake on purpose: the documentation shows the line that it ends in.
 REFUSED = {
     "kedro run --params training.epoch=3": "error: parameter training.epoch: unknown key; did you mean epochs?\n"
@@ -150,7 +149,7 @@ def runs() -> list[str]:
 
 @pytest.mark.parametrize("command", runs())
 def test_the_parameters_of_a_documented_run_are_valid(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ["<file or folder>", "<folder>", "<file>"]:
+    for place in ["<file or folder>", "<folder>", "<file>", "prices/yfinance.csv", "jquants", "stooq"]:
         command = command.replace(place, "/x")
     _, _, *words = shlex.split(command)
     options = cli.commands["run"].make_context("run", words).params
@@ -186,87 +185,6 @@ def test_a_target_of_make_would_run_what_is_said(command: str) -> None:
         ["make", "--dry-run", *command.split()[1:]], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert SHOWN[command] in shown.stdout
-
-
-def quiet_port() -> int:
-    """A free port below those that the system gives to connections: kedro-viz tries five by connecting to them."""
-    for port in random.sample(range(20_000, 30_000, 10), 100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    pytest.fail("no free port from 20000 to 30000")
-
-
-@contextmanager
-def viz(project: Path) -> Iterator[str]:
-    """Start ``kedro viz run`` on a free port of this machine; yield its address."""
-    port = quiet_port()
-    program = "from kedro.framework.cli import main; main()"
-    command = [sys.executable, "-c", program, "viz", "run", "--no-browser", "--host=127.0.0.1", f"--port={port}"]
-    log = project / "viz.log"
-    with log.open("w") as output:
-        server = subprocess.Popen(command, cwd=project, stdout=output, stderr=output, start_new_session=True)
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        for _ in range(240):
-            assert server.poll() is None, log.read_text()
-            try:
-                urllib.request.urlopen(address + "api/main", timeout=30).close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        else:
-            pytest.fail(log.read_text())
-        yield address
-    finally:
-        # The server is a child of the command; both are of a group of their own.
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, 15)
-        server.wait(timeout=30)
-
-
-def test_viz_draws_every_node_of_the_pipeline_in_a_browser(world: Path, tmp_path: Path) -> None:
-    browser()
-    pipeline = register_pipelines()["__default__"]
-    datasets = {name for name in pipeline.datasets() if not name.startswith("params:")}
-    expected = sorted([*datasets, *(node.name for node in pipeline.nodes)])
-    with viz(world) as address:
-        # The browser's clock runs ahead while a crowded machine lays the graph out: it may look too soon.
-        for _ in range(4):
-            page, said = open_page(address, tmp_path)
-            found = re.findall(r'<g [^>]*class="pipeline-node[ "][^>]*data-node-fullname="([^"]+)"', page)
-            drawn = sorted(found)
-            if drawn == expected:
-                break
-    assert drawn == expected
-    # The page greets on the console; whatever else stands there is an error.
-    assert [line for line in said if not line.startswith("Experimental features")] == []
-    assert said
-
-
-def as_typed(project: Path, *words: str) -> str:
-    """Run ``kedro`` in a process of its own, without a terminal, the environment first on the path; what it printed."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name("kedro"), *words],
-        cwd=project,
-        env=ACTIVATED,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_viz_builds_a_static_site_with_every_node(world: Path) -> None:
-    as_typed(world, "viz", "build")
-    assert (world / "build" / "index.html").is_file()
-    names = {node["name"] for node in json.loads((world / "build" / "api" / "main").read_text())["nodes"]}
-    pipeline = register_pipelines()["__default__"]
-    assert {node.name for node in pipeline.nodes} <= names
-    assert {name for name in pipeline.datasets() if not name.startswith("params:")} <= names
 
 
 def test_ipython_loads_the_project(world: Path) -> None:

@@ -117,9 +117,7 @@ def reference(pipelines: Mapping[str, Pipeline]) -> str:
         path = f"<br>`{entry['filepath']}`" if entry and entry.get("filepath") else ""
         version = ", versioned" if entry and entry.get("versioned") else ""
         stages = [f"{word} {', '.join(names)}" for word, names in (("by", written), ("for", read)) if names]
-        row = (
-            f'| <a id="{name}"></a>`{name}`{{ .name }} | {WHAT[name]}{path}{version} | {kind} | {"<br>".join(stages)} |'
-        )
+        row = f'| <a id="{name}"></a>`{name}`| {WHAT[name]}{path}{version} | {kind} | {"<br>".join(stages)} |'
         layers.setdefault(layer, []).append(row)
     head = "| artifact | what, and where | dataset | made by, read for |\n|---|---|---|---|\n"
     titles = [f"## {name.replace('_', ' ').capitalize()}\n\n{head}" + "\n".join(layers[name]) for name in LAYERS]

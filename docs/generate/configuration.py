@@ -185,7 +185,7 @@ def reference(pipelines: Mapping[str, Pipeline]) -> str:
             doc = inspect.cleandoc(inner.__doc__ or "").partition("Attributes:\n")[0].strip()
             parts.append(f"{'##' if path == group else '###'} {path} {{: #{path.replace('[]', '')} }}\n\n{rst(doc)}\n")
             rows = [
-                f'| <a id="{item.path.replace("[]", "")}"></a>`{item.path.rpartition(".")[2]}`{{ .name }} '
+                f'| <a id="{item.path.replace("[]", "")}"></a>`{item.path.rpartition(".")[2]}`'
                 f"| {item.type}{f'<br>{item.limits}' if item.limits else ''} | {_cell(item, given)} "
                 f"| {rst(item.says).replace('|', chr(92) + '|')} |"
                 for item in parameters(path, inner)

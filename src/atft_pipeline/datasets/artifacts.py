@@ -6,6 +6,7 @@ that maps.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
+from kedro_datasets._typing import JSONPreview, TablePreview
 
 from atft_pipeline.datasets.atomic import AtomicDataset, Loaded
+from atft_pipeline.datasets.previews import ROWS, newest_day, newest_month, table
 from atft_pipeline.files import remove, saving, sweep, temporary_name
 
 if TYPE_CHECKING:  # a command that reads neither loads no torch
@@ -71,6 +74,10 @@ class FeaturesDataset(MovedDataset[Path]):
         """Return the folder."""
         return path
 
+    def preview(self) -> TablePreview:
+        """First rows of the newest month, as kedro-viz shows them."""
+        return table(pl.scan_parquet(max(self.location().glob("*.parquet"))).head(ROWS).collect())
+
 
 class PanelDataset(MovedDataset["Panel"]):
     """The panel: one Arrow IPC file; loads as a memory map, nothing is copied and not all is read."""
@@ -83,6 +90,10 @@ class PanelDataset(MovedDataset["Panel"]):
 
         return Panel.open(path)
 
+    def preview(self) -> TablePreview:
+        """The newest day, as kedro-viz shows it."""
+        return newest_day(self.read(self.location()))
+
 
 class GraphsDataset(MovedDataset["MonthlyGraphs"]):
     """The graphs of all months: one Arrow IPC file; loads as a memory map."""
@@ -92,6 +103,10 @@ class GraphsDataset(MovedDataset["MonthlyGraphs"]):
         from atft_pipeline.graphs.graphs import MonthlyGraphs  # noqa: PLC0415
 
         return MonthlyGraphs.open(path)
+
+    def preview(self) -> TablePreview:
+        """The newest month, as kedro-viz shows it."""
+        return newest_month(self.read(self.location()))
 
 
 class ModelDataset(AtomicDataset[Path, Path]):
@@ -104,3 +119,8 @@ class ModelDataset(AtomicDataset[Path, Path]):
     def read(self, path: Path) -> Path:
         """Return the folder."""
         return path
+
+    def preview(self) -> JSONPreview:
+        """Parameters and inputs of the model, as kedro-viz shows them; where it comes from tells the run card."""
+        written = json.loads((self.location() / "model.json").read_text(encoding="utf-8"))
+        return JSONPreview(json.dumps({name: written[name] for name in written if name != "origin"}))

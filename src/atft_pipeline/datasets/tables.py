@@ -8,9 +8,10 @@ import plotly.graph_objects as go
 import plotly.io
 import polars as pl
 from kedro.io import Version
-from kedro_datasets._typing import JSONPreview, PlotlyPreview, TablePreview
+from kedro_datasets._typing import HTMLPreview, JSONPreview, PlotlyPreview, TablePreview
 
 from atft_pipeline.datasets.atomic import AtomicDataset
+from atft_pipeline.datasets.previews import ROWS, page, table
 
 
 class FrameDataset(AtomicDataset[pl.DataFrame, pl.DataFrame]):
@@ -41,11 +42,9 @@ class FrameDataset(AtomicDataset[pl.DataFrame, pl.DataFrame]):
         """Read the frame; columns are mapped into memory where the file allows it."""
         return pl.read_parquet(path)
 
-    def preview(self, nrows: int = 40) -> TablePreview:
+    def preview(self) -> TablePreview:
         """First rows, as kedro-viz shows them."""
-        head = pl.scan_parquet(self.location()).head(nrows).collect()
-        rows = [[str(value) if value is not None else "" for value in row] for row in head.rows()]
-        return TablePreview({"index": list(range(head.height)), "columns": head.columns, "data": rows})
+        return table(pl.scan_parquet(self.location()).head(ROWS).collect())
 
 
 class JsonDataset(AtomicDataset[Any, Any]):
@@ -74,6 +73,10 @@ class TextDataset(AtomicDataset[str, str]):
     def read(self, path: Path) -> str:
         """Read the text."""
         return path.read_text(encoding="utf-8")
+
+    def preview(self) -> HTMLPreview:
+        """The text and tables of a page, as kedro-viz shows them."""
+        return page(self.location().read_text(encoding="utf-8"))
 
 
 class FigureDataset(AtomicDataset[go.Figure, go.Figure]):
