@@ -32,6 +32,17 @@ FIGURE = re.compile(r'<img alt="([^"]*)" src="[^"]*figures/(\w+\.svg)"\s*/?>')
 FENCE = re.compile(r"(^```.*?^```|^#.*?$|\[[^\]]*\]\([^)]*\))", re.DOTALL | re.MULTILINE)
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put pages that the navigation does not name behind those that say how it works."""
+    nav = config.nav or []
+    named = set(re.findall(r"[\w/-]+\.md", str(nav)))
+    found = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in named)
+    for part in nav:
+        if isinstance(part, dict) and "How it works" in part:
+            part["How it works"] += found
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from the code."""
     pages = {

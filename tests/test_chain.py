@@ -7,12 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from nbclient import NotebookClient
 
 from atft_pipeline.evaluation.evaluate import EvaluationConfig, evaluate
 from atft_pipeline.evaluation.grid import fingerprint
@@ -27,7 +25,7 @@ from atft_pipeline.splits.split import Split, SplitConfig, single_split
 from atft_pipeline.training.config import RuntimeConfig, TrainingConfig
 from atft_pipeline.training.experiment import Experiment, MarketData
 from atft_pipeline.training.loop import fit
-from tests.project import ROOT, kedro, kedro_many, kedro_ok, make_project, newest
+from tests.project import kedro, kedro_many, kedro_ok, make_project, newest
 
 pytestmark = pytest.mark.slow
 
@@ -241,12 +239,6 @@ def test_a_model_is_not_tested_on_its_own_days_nor_asked_for_what_it_was_not_tra
         "feature_weights_figure.json",
         "lag_weights_figure.json",
     }
-
-
-def test_notebook_looks_at_the_run(finished: tuple[Path, str]) -> None:
-    project, _ = finished
-    notebook = nbformat.read(ROOT / "notebooks" / "look_at_a_run.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(project / "notebooks")}}).execute()
 
 
 def test_mlflow_holds_parameters_metrics_and_the_run_card(finished: tuple[Path, str]) -> None:

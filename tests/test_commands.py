@@ -15,6 +15,7 @@ from atft_pipeline.cli import check_selection, cli
 from atft_pipeline.config_loader import ProjectConfigLoader
 from atft_pipeline.pipeline_registry import register_pipelines
 from atft_pipeline.settings import CONFIG_LOADER_ARGS
+from tests import notebooks
 from tests.commands import Kedro, commands_of, documented
 from tests.project import ROOT, as_typed, make_project
 
@@ -48,7 +49,12 @@ PARTS = {
 }
 # What needs the developers' tools: `make -n` shows what would run. Benchmarks take real prices and minutes.
 SHOWN = {"make demo": "kedro run", "make test": "-m pytest", "make docs": "mkdocs build"}
-SERVERS = {"kedro viz", "kedro viz run", "kedro viz run --port=4242"}
+SERVERS = {
+    "kedro viz",
+    "kedro viz run",
+    "kedro viz run --port=4242",
+    "kedro viz build --include-previews",
+}  # tests/test_viz.py
 # A mistake on purpose: the documentation shows the line that it ends in.
 REFUSED = {
     "kedro run --params training.epoch=3": "error: parameter training.epoch: unknown key; did you mean epochs?\n"
@@ -172,6 +178,24 @@ def test_documented_commands_work_as_typed(world: Path, kedro: Kedro) -> None:
         code, printed = kedro(world, *shlex.split(command)[1:])
         assert code == 0, f"{command}\n{printed}"
         assert "Traceback" not in printed, f"{command}\n{printed}"
+
+
+def test_a_notebook_compares_the_trials_of_the_search(world: Path) -> None:
+    notebooks.run(world, "compare_trials")
+
+
+def test_two_versions_of_scores_are_compared_as_the_page_says(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(world)
+    assert len(list(world.glob("data/07_model_output/predictions.parquet/*/*.parquet"))) >= 2
+    for page in ("compare-runs", "update-and-predict"):
+        text = (ROOT / f"docs/how-to/{page}.md").read_text(encoding="utf-8")
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+            exec(compile(block, page, "exec"), {"__name__": page})  # the page's own text
+    printed = capsys.readouterr().out
+    assert re.search(r"newer less older: [+-]0\.\d{4} ± 0\.\d{4}", printed)
+    assert "score_5" in printed
 
 
 def test_a_command_that_is_shown_with_its_error_ends_in_it(world: Path, kedro: Kedro) -> None:

@@ -107,9 +107,10 @@ def test_a_class_whose_docstring_leaves_out_a_parameter_is_refused() -> None:
 
 
 def test_the_catalog_reference_has_every_artifact_of_the_pipelines() -> None:
-    assert set(catalog.WHAT) == set(catalog.artifacts(PIPELINES))
+    known = set(catalog.artifacts(PIPELINES))
+    assert set(catalog.WHAT) <= known
     page = catalog.reference(PIPELINES)
-    assert page.count("<a id=") == len(catalog.WHAT)
+    assert page.count("<a id=") == len(known)
     assert re.search(r"`panel`.*data/05_model_input/panel.arrow`, versioned \| PanelDataset \| by panel, update", page)
 
 

@@ -18,7 +18,7 @@ on the command line. A versioned one lies at `<path>/<version>/<name>`; `--load-
 one. `conf/base/catalog.yml` declares them; an entry of the same name in `conf/local/catalog.yml` replaces one.
 """
 LAYERS = ("raw", "intermediate", "feature", "model_input", "models", "model_output", "reporting", "in memory")
-# What each artifact is; a test holds this to the pipelines.
+# What each artifact is.
 WHAT = {
     "sample_prices": "raw prices of the synthetic market, with broken rows put in on purpose",
     "sample_listings": "sector and market of its listings",
@@ -117,7 +117,8 @@ def reference(pipelines: Mapping[str, Pipeline]) -> str:
         path = f"<br>`{entry['filepath']}`" if entry and entry.get("filepath") else ""
         version = ", versioned" if entry and entry.get("versioned") else ""
         stages = [f"{word} {', '.join(names)}" for word, names in (("by", written), ("for", read)) if names]
-        row = f'| <a id="{name}"></a>`{name}`| {WHAT[name]}{path}{version} | {kind} | {"<br>".join(stages)} |'
+        what = f"{WHAT.get(name, '')}{path}{version}"
+        row = f'| <a id="{name}"></a>`{name}` | {what} | {kind} | {"<br>".join(stages)} |'
         layers.setdefault(layer, []).append(row)
     head = "| artifact | what, and where | dataset | made by, read for |\n|---|---|---|---|\n"
     titles = [f"## {name.replace('_', ' ').capitalize()}\n\n{head}" + "\n".join(layers[name]) for name in LAYERS]

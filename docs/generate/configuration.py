@@ -28,7 +28,13 @@ of these that gives one: `--params` on the command line, `conf/local` (or the fo
 default of the class. The table names the values of `conf/base` (the sample market) and `conf/production` that differ
 from the default.
 
-An unknown key, a wrong type or a value out of its limits stops the run with one line that names the key.
+`conf/base` is the scale of the sample market, `conf/production` (`--env=production`) that of thousands of listings.
+`conf/local`, which git ignores, lies over `conf/base` key by key: `training: {epochs: 2}` leaves the other keys of
+`training`; a list or `{}` replaces what was there. Values of `--params` are YAML, lists too:
+`--params evaluation.lightgbm.leaves=[7,15],training.epochs=2`.
+
+An unknown key, a wrong type or a value out of its limits stops the run with one line that names the key; a key of an
+earlier version is refused with what replaces it.
 """
 
 
