@@ -5,6 +5,7 @@ Run: kedro run --params prices=data/01_raw/sample_market/prices.parquet && pytho
 Lines and colours are those of the reports; ink is the colour of the page's text, so one file serves light and dark.
 """
 
+import io
 import re
 import subprocess
 from collections.abc import Callable
@@ -244,10 +245,9 @@ def draw(name: str, panel: Panel, graphs: MonthlyGraphs) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         function(figure.subplots(1, columns), panel, graphs)
-        out = Path(FOLDER / f"{name}.svg.part")
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = out.read_text(encoding="utf-8")
-    out.unlink()
+        written = io.StringIO()
+        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = written.getvalue()
     # Text as the page writes it; sizes follow the width of the page.
     text = re.sub(
         r'(?<=<svg )[^>]*?(viewBox="[^"]*")[^>]*',

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import draw_figures
 import hooks
 import pytest
-from generate import catalog, configuration, errors
+from generate import catalog, configuration, errors, flowchart
 
 from atft_pipeline.config import from_mapping
 from atft_pipeline.errors import AtftError
 from atft_pipeline.features.config import FeaturesConfig
+from atft_pipeline.graphs.graphs import MonthlyGraphs
 from atft_pipeline.panel.arrow_file import open_file
+from atft_pipeline.panel.panel import Panel
 from atft_pipeline.pipeline_registry import register_pipelines
 from atft_pipeline.prices.reading.config import PricesConfig
 from atft_pipeline.prices.reading.read import read_prices
@@ -171,3 +174,44 @@ def test_a_page_cannot_name_a_parameter_that_is_gone(
         found = hooks.on_page_markdown(text, page)
     assert found.replace("configuration.md", "configuration.html") == (text if shown is None else shown)
     assert bool(caplog.records) == warned
+
+
+ORIGIN = """USE_RANKIC RANKIC_WEIGHT CS_IC_WEIGHT SHARPE_WEIGHT NUM_WORKERS PREFETCH_FACTOR PIN_MEMORY PIN_MEMORY_DEVICE
+    PERSISTENT_WORKERS MULTIPROCESSING_CONTEXT ALLOW_UNSAFE_DATALOADER FORCE_SINGLE_PROCESS OMP_NUM_THREADS
+    PHASE_MAX_BATCHES VAL_DEBUG_LOGGING OPTIMIZER_TYPE SCHEDULER_TYPE USE_AMP AMP_DTYPE TORCH_CUDNN_V8_API_ENABLED
+    CUDA_MODULE_LOADING PYTORCH_NVFUSER_DISABLE use_fused_optimizer APEX xFormers flash-attn DALI RAPIDS
+    channels_last"""
+
+
+def test_every_setting_of_the_origin_has_its_place() -> None:
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (ROOT / "docs/origin-settings.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ") and not line.startswith("| origin")
+    ]
+    origin = {name.strip(" `") for first, *_ in rows for name in first.split(",")}
+    assert set(ORIGIN.split()) <= origin
+    known = configuration.names(PIPELINES)
+    for _, here, _ in rows:
+        named = re.findall(r"`([^`]+)`", here)
+        assert here == "gone" or named
+        assert all(name in known or name == "OMP_NUM_THREADS" for name in named), here
+
+
+def test_a_flowchart_is_drawn_whole() -> None:
+    drawn = flowchart.svg("flowchart TD\n    a --> b\n    a --> c\n    b --> d\n    c --> d\n")
+    assert re.findall(r">(\w)</text>", drawn) == ["a", "b", "c", "d"]
+    assert drawn.count("<line") == 4
+
+
+@pytest.mark.slow
+def test_every_figure_of_the_concepts_is_drawn_from_a_run(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    panel = Panel.open(draw_figures.newest(project / "data/05_model_input/panel.arrow"))
+    graphs = MonthlyGraphs.open(draw_figures.newest(project / "data/05_model_input/graphs.arrow"))
+    for name in draw_figures.FIGURES:
+        drawn = draw_figures.draw(name, panel, graphs)
+        assert drawn.startswith("<svg "), name
+        assert "currentColor" in drawn, name
+    committed = {path.stem for path in (ROOT / "docs/figures").glob("*.svg")}
+    assert committed == set(draw_figures.FIGURES)
