@@ -34,6 +34,7 @@ from atft_pipeline.stats.significance import hac_lag, newey_west_se
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs/figures"
 INK = "#010203"  # becomes the colour of the text around the figure
+ALONE = "<style>svg { color: #1f2933 } @media (prefers-color-scheme: dark) { svg { color: #e4e7eb } }</style>"
 BLUE, ORANGE, GREEN, GREY = COLOURS["model"], COLOURS["ridge"], COLOURS["lightgbm"], "#9aa5b1"
 STYLE = {
     "svg.fonttype": "none",
@@ -257,7 +258,9 @@ def draw(name: str, panel: Panel, graphs: MonthlyGraphs) -> str:
     )
     text = re.sub(r"font: (\d+)px[^;\"]*", r"font-size: \1px", text.replace(INK, "currentColor"))
     text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\d+\.\d{2})\d+", r"\1", path[0]), text)
-    return text[text.index("<svg") :]
+    text = text[text.index("<svg") :]
+    # Where it stands alone, as in README.md, ink follows the reader's system.
+    return re.sub(r"(<svg [^>]*>)", rf"\1{ALONE}", text, count=1)
 
 
 def newest(folder: Path) -> Path:

@@ -76,6 +76,8 @@ def on_page_content(html: str, **_: Any) -> str:
 
     def inline(image: re.Match[str]) -> str:
         drawn = (ROOT / "docs/figures" / image[2]).read_text(encoding="utf-8")
+        # Styles inside of it would hold for the whole page.
+        drawn = re.sub(r"<style.*?</style>", "", drawn, flags=re.DOTALL)
         return drawn.replace("<svg ", f'<svg aria-label="{image[1]}" ', 1)
 
     return FIGURE.sub(inline, html)
