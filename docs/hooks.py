@@ -33,14 +33,24 @@ FENCE = re.compile(r"(^```.*?^```|^#.*?$|\[[^\]]*\]\([^)]*\))", re.DOTALL | re.M
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put pages that the navigation does not name behind those that say how it works."""
-    nav = config.nav or []
+    """Put pages that the navigation does not name behind the others of their kind."""
+    nav: list[Any] = config.nav or []
     named = set(re.findall(r"[\w/-]+\.md", str(nav)))
-    found = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in named)
-    for part in nav:
-        if isinstance(part, dict) and "How it works" in part:
-            part["How it works"] += found
+    for title, folder in {"How it works": "", "Decisions": "decisions/"}.items():
+        found = sorted(f"{folder}{path.name}" for path in (ROOT / "docs" / folder).glob("*.md"))
+        _pages_under(nav, title).extend(page for page in found if page not in named)
     return config
+
+
+def _pages_under(nav: list[Any], title: str) -> list[Any]:
+    """The list of pages under a title of the navigation, at any depth; an empty one where there is none."""
+    for part in nav:
+        for name, pages in part.items() if isinstance(part, dict) else ():
+            if isinstance(pages, list):
+                found = pages if name == title else _pages_under(pages, title)
+                if found:
+                    return found
+    return []
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
