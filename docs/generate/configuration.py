@@ -13,7 +13,6 @@ from kedro.pipeline import Pipeline
 
 from atft_pipeline.config import LIMITS, shown, to_mapping
 from atft_pipeline.config_loader import ProjectConfigLoader
-from atft_pipeline.pipelines.parameters import Params
 from atft_pipeline.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,10 +60,13 @@ def groups(pipelines: Mapping[str, Pipeline]) -> dict[str, type[Any]]:
     found: dict[str, type[Any]] = {}
     for pipeline in pipelines.values():
         for node in pipeline.nodes:
-            # Every node takes its inputs by position.
-            for name, argument in zip(node.inputs, inspect.signature(node.func).parameters.values(), strict=False):
-                if name.startswith("params:") and issubclass(argument.annotation, Params):
-                    found.setdefault(name.removeprefix("params:"), argument.annotation.model_fields["root"].annotation)
+            arguments = inspect.signature(node.func).parameters
+            given = node._inputs  # noqa: SLF001  inputs by the names of the arguments, where they are given so
+            pairs = given.items() if isinstance(given, dict) else zip(arguments, node.inputs, strict=False)
+            for argument, name in pairs:
+                if name.startswith("params:"):
+                    taken = arguments[argument].annotation
+                    found.setdefault(name.removeprefix("params:"), taken.model_fields["root"].annotation)
     return found
 
 
