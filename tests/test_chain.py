@@ -245,7 +245,7 @@ def test_mlflow_holds_parameters_metrics_and_the_run_card(finished: tuple[Path, 
     project, _ = finished
     with closing(sqlite3.connect(project / "mlflow.db")) as store:
         parameters = dict(store.execute("select key, value from params").fetchall())
-        epochs = store.execute("select step from metrics where key = 'val_rank_ic' order by step").fetchall()
+        epochs = store.execute("select step from metrics where key = 'validation/val_rank_ic' order by step").fetchall()
         (place,) = store.execute("select artifact_uri from runs").fetchone()
     assert parameters["training.epochs"] == "4"
     assert parameters["model.width"] == "32"

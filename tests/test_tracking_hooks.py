@@ -31,9 +31,13 @@ pytestmark = [
 ]
 
 
+class Loader(dict[str, Any]):
+    runtime_params = None
+
+
 def context(project: Path, address: str, **conf: Any) -> Any:
     loader = {"mlflow": {"tracking_uri": address, "untracked": ["ingest"], **conf}}
-    return SimpleNamespace(project_path=project, config_loader=loader)
+    return SimpleNamespace(project_path=project, config_loader=Loader(loader))
 
 
 def run(hooks: TrackingHooks, pipeline: str = "train") -> None:
@@ -82,7 +86,7 @@ def test_a_run_is_tracked(tracked: Path) -> None:
     store = tracked / "mlflow.db"
     assert rows(store, "select name, status from runs") == [("train", "FINISHED")]
     assert rows(store, "select key, value from params") == [("rate", "0.5")]
-    assert rows(store, "select key, value from metrics order by key") == [("epoch", 1.0), ("loss", 0.25)]
+    assert rows(store, "select key, value from metrics order by key") == [("loss/loss", 0.25), ("training/epoch", 1.0)]
     (card,) = tracked.rglob("run_card.json")
     assert card.is_relative_to(tracked / "mlruns")
 

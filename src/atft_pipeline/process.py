@@ -30,6 +30,8 @@ CUDA = {
 }
 # A tracking server that is away costs seconds, not the minutes of MLflow's defaults; who sets these keeps them.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+# MLflow draws bars for copies of two small files.
+QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 OFFLINE = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "KEDRO_DISABLE_TELEMETRY": "true"}
 
 
@@ -135,6 +137,7 @@ def prepare_process() -> int:
     for name in POOL_VARIABLES:
         os.environ.setdefault(name, str(count))
     os.environ.update(OFFLINE)
+    os.environ.update(QUIET)
     os.environ.update(CUDA)
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)

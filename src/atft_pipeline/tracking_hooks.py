@@ -43,6 +43,7 @@ class TrackingHooks:
     def __init__(self) -> None:
         self._project = Path()
         self._config = TrackingConfig()
+        self._market = ""
         self._run: str | None = None
         # Runs that this process began; one that was open already is for its opener to end.
         self._ends = False
@@ -64,6 +65,8 @@ class TrackingHooks:
             msg = f"conf/*/mlflow.yml: {error}"
             raise ConfigError(msg) from None
         self._project = context.project_path
+        prices = (context.config_loader.runtime_params or {}).get("prices")
+        self._market = Path(str(prices)).stem if prices else "sample market"
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
@@ -75,6 +78,7 @@ class TrackingHooks:
         from atft_pipeline.pipelines.tracking import WATCH, failures, shown  # noqa: PLC0415  (loads MLflow)
 
         WATCH.lost, WATCH.place = False, shown(self._config.tracking_uri)
+        WATCH.name = [self._market]
         try:
             self._begin("+".join(names), {key: value for key, value in run_params.items() if value})
         except failures() as error:

@@ -68,7 +68,7 @@ def test_every_trial_is_a_nested_run_with_parameters_epochs_and_card(searched: t
         names = dict(store.execute("select run_uuid, name from runs").fetchall())
         for (run,) in nested:
             epochs = store.execute(
-                "select count(*) from metrics where key = 'val_rank_ic' and run_uuid = ?", (run,)
+                "select count(*) from metrics where key = 'validation/val_rank_ic' and run_uuid = ?", (run,)
             ).fetchone()
             assert epochs[0] in {1, 2}
             assert names[run].startswith("trial ")

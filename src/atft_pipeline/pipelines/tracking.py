@@ -52,11 +52,13 @@ class Watch:
     Attributes:
         lost: it failed; nothing is asked of it any more.
         place: its address without secrets, for messages.
+        name: parts of the run's name, the market first.
     """
 
     def __init__(self) -> None:
         self.lost = False
         self.place = "MLflow's store"
+        self.name: list[str] = []
 
     def running(self) -> bool:
         """Whether there is a run to log to."""
@@ -89,6 +91,13 @@ def tracked(logs: Callable[P, None]) -> Callable[P, None]:
             WATCH.give_up(error)
 
     return guarded
+
+
+@tracked
+def name_run(*parts: str) -> None:
+    """Add to the name of the run what is known by now: the size of the model, its results."""
+    WATCH.name += parts
+    mlflow.set_tag("mlflow.runName", ", ".join(WATCH.name))
 
 
 def end_runs(status: str) -> None:

@@ -63,7 +63,7 @@ def explain_days(
     """
     device = runtime.torch_device
     model = model.to(device).eval()
-    batches = _day_by_day(resident, graphs, days, config)
+    batches = day_by_day(resident, graphs, days, config)
     rows: dict[str, list[torch.Tensor]] = {}
     for batch in track(batches.epoch(), "explain days", total=len(batches)):
         here = batch.to(device)
@@ -127,7 +127,7 @@ def score_days(
     model = model.to(device)
     for member in model:
         use_attention(member, runtime)
-    batches = _day_by_day(resident, graphs, days, config)
+    batches = day_by_day(resident, graphs, days, config)
     parts: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Combined]] = []
     plans = batches.plan()
     built = source_of(batches, device).build_all(plans)
@@ -151,7 +151,7 @@ def score_days(
     )
 
 
-def _day_by_day(
+def day_by_day(
     resident: ResidentPanel, graphs: NeighborSource | None, days: Sequence[int], config: BatchConfig
 ) -> DayBatches:
     """One day a batch and nothing padded: its shapes, hence its bits, are the same whatever else is scored."""

@@ -9,7 +9,7 @@ import mlflow
 import plotly.graph_objects as go
 from plotly.io import to_json
 
-from atft_pipeline.pipelines.tracking import tracked
+from atft_pipeline.pipelines.tracking import name_run, tracked
 
 
 def run_id() -> str:
@@ -36,8 +36,8 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
         portfolio = report["portfolios"].get("long_short", {}).get("model")
         if portfolio is not None and portfolio["plausible"]:
             found |= {
-                f"net_sharpe_{horizon}": portfolio["net"]["sharpe"]["value"],
-                f"net_sharpe_se_{horizon}": portfolio["net"]["sharpe"]["se"],
+                f"net_sharpe/{horizon}": portfolio["net"]["sharpe"]["value"],
+                f"net_sharpe_se/{horizon}": portfolio["net"]["sharpe"]["se"],
             }
     named = {name.replace("+", "_and_"): value for name, value in found.items()}
     return {name: value for name, value in named.items() if value is not None and math.isfinite(value)}
@@ -47,6 +47,10 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
 def log_evaluation(metrics: dict[str, Any], figures: dict[str, go.Figure], page: str) -> None:
     """Log to the active MLflow run; without a run do nothing."""
     mlflow.log_metrics(headline(metrics))
+    horizon = str(metrics["headline"])
+    found = metrics["horizons"][horizon]["scores"]["model"]["rank_ic"]
+    name_run(f"test RankIC {found['mean']:+.4f}±{found['se']:.4f} at {horizon} sessions")
+    mlflow.set_tag("mlflow.note.content", "The report is among the artifacts: evaluation/report.html")
     mlflow.log_dict(metrics, "evaluation/metrics.json")
     mlflow.log_text(page, "evaluation/report.html")
     for name, drawn in figures.items():

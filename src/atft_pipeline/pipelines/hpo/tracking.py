@@ -7,7 +7,7 @@ import mlflow
 import plotly.graph_objects as go
 
 from atft_pipeline.pipelines.tracking import tracked
-from atft_pipeline.pipelines.train.tracking import flatten, log_flat, numbers
+from atft_pipeline.pipelines.train.tracking import flatten, grouped, log_flat, numbers
 from atft_pipeline.tuning.callbacks import TrialOutcome, TrialStart
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED"}
@@ -33,7 +33,8 @@ class MlflowTrials:
     def on_epoch(self, _trial: TrialStart, record: Mapping[str, Any], /) -> None:
         """Log one epoch's numbers."""
         if self._open:
-            mlflow.log_metrics(numbers(record), step=int(record["epoch"]))
+            found = {grouped(name): value for name, value in numbers(record).items()}
+            mlflow.log_metrics(found, step=int(record["epoch"]))
 
     @tracked
     def on_outcome(self, _trial: TrialStart, outcome: TrialOutcome, /) -> None:

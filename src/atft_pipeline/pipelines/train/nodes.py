@@ -41,6 +41,8 @@ def train_model(
     """
     import polars as pl
 
+    from atft_pipeline.pipelines.tracking import name_run
+    from atft_pipeline.pipelines.train.registry import log_market, register_model
     from atft_pipeline.pipelines.train.tracking import MlflowCallback
     from atft_pipeline.reporting.run_card_page import card_page
     from atft_pipeline.reporting.training_figures import training_curves
@@ -59,6 +61,10 @@ def train_model(
         log.warning("run card: %s", text)
     page = card_page(result.run_card, result.history)
     callback.on_page(page)
+    log_market(panel, graphs)
+    register_model(result.checkpoint, panel, graphs)
+    found = result.run_card["model"]["parameters"], result.run_card["result"]["val_rank_ic"]
+    name_run(f"{found[0]:,} parameters", f"validation RankIC {found[1]:+.4f}")
     rates = planned_rates(experiment.training, result.run_card["optimizer"]["epoch_ends"])
     history = pl.DataFrame(result.history, infer_schema_length=None)
     return result.checkpoint, history, result.run_card, page, training_curves(result.history, rates)

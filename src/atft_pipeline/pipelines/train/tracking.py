@@ -13,6 +13,15 @@ from atft_pipeline.pipelines.tracking import tracked
 # Limits of MLflow's store: characters of a parameter, parameters of a request.
 LONGEST = 500
 BATCH = 100
+GROUPS = {
+    "val_": "validation",
+    "loss": "loss",
+    "gradient_norm": "gradients",
+    "seconds": "speed",
+    "samples_per_second": "speed",
+    "data_wait": "speed",
+}
+"""How the names of a group's numbers begin."""
 
 
 def numbers(record: Mapping[str, Any]) -> dict[str, float]:
@@ -51,6 +60,11 @@ def log_flat(flat: Mapping[str, Any]) -> None:
         mlflow.log_params(dict(items[first : first + BATCH]))
 
 
+def grouped(name: str) -> str:
+    """Name of an epoch's number with the group in which MLflow draws its chart."""
+    return next((f"{group}/{name}" for start, group in GROUPS.items() if name.startswith(start)), f"training/{name}")
+
+
 class MlflowCallback:
     """Logs each epoch and the run card to the active MLflow run; without a run it does nothing.
 
@@ -65,7 +79,7 @@ class MlflowCallback:
     def on_epoch(self, record: Mapping[str, Any]) -> None:
         """Log one epoch's numbers at its step; those of an ensemble's later models bear their seed."""
         prefix = "" if record["seed"] == self.first_seed else f"seed_{record['seed']}_"
-        found = {f"{prefix}{name}": value for name, value in numbers(record).items() if name != "seed"}
+        found = {f"{prefix}{grouped(name)}": value for name, value in numbers(record).items() if name != "seed"}
         mlflow.log_metrics(found, step=int(record["epoch"]))
 
     @tracked

@@ -14,7 +14,7 @@ class MlflowFolds:
     def on_fold(self, record: FoldRecord) -> None:
         """Log one fold."""
         found = {
-            f"fold_rank_ic_{horizon}_{name}": value["mean"]
+            f"fold_rank_ic_{horizon}/{name}": value["mean"]
             for horizon, scores in record.rank_ic.items()
             for name, value in scores.items()
         }
