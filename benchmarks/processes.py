@@ -27,6 +27,7 @@ from atft_pipeline.training.accumulator import MetricAccumulator
 from atft_pipeline.training.build import build_trainer
 from atft_pipeline.training.config import RuntimeConfig
 from atft_pipeline.training.epoch import forward, optimizer_step, train_group
+from atft_pipeline.training.experiment import TrainingRun
 from atft_pipeline.training.runtime.distributed import build_fabric
 from atft_pipeline.training.runtime.torchrun import joining
 from atft_pipeline.training.trainer import Trainer
@@ -64,7 +65,7 @@ def measure(options: argparse.Namespace) -> None:
         experiment = scale.experiment(RuntimeConfig(device="cpu", compile="none"))
         fabric = build_fabric("cpu", 1, "32-true")
         fabric.launch()
-        trainer = build_trainer(experiment, work.data("host"), work.split, Path(folder), fabric=fabric)
+        trainer = build_trainer(TrainingRun(experiment, work.data("host"), work.split, Path(folder)), fabric)
         loss = trainer.enter(experiment.training.plan[0])
         if options.kind == "buckets":
             trainer.module = DistributedDataParallel(trainer.model, gradient_as_bucket_view=True)

@@ -67,7 +67,9 @@ class World:
         self.panel = Panel.open(self.store(made))
         if stop == "panel":
             return
-        self.graphs = MonthlyGraphs.open(self.store(connect_listings(clean, self.panel, GRAPHS, self.folder, graphs)))
+        self.graphs = MonthlyGraphs.open(
+            self.store(connect_listings(clean, self.panel, GRAPHS, self.folder, previous=graphs))
+        )
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ def connect_listings(
     panel: Panel,
     config: GraphConfig,
     workspace: Path,
-    previous: MonthlyGraphs | None = None,
     cluster: ClusterConfig = ClusterConfig(),  # noqa: B008  frozen
+    previous: MonthlyGraphs | None = None,
 ) -> Path:
     """Write the graphs of all months into the working folder, those that earlier graphs have as copies.
 

@@ -11,13 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 connect_listings,
-                inputs={
-                    "clean_prices": "clean_prices",
-                    "panel": "panel",
-                    "config": "params:graphs",
-                    "workspace": "workspace",
-                    "cluster": "params:cluster",
-                },
+                inputs=["clean_prices", "panel", "params:graphs", "workspace", "params:cluster"],
                 outputs="graphs",
                 name="graphs",
             ),

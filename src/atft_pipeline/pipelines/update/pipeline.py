@@ -46,7 +46,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 connect_listings,
-                inputs=["clean_prices", "panel", "params:graphs", "workspace", "previous_graphs"],
+                inputs=["clean_prices", "panel", "params:graphs", "workspace", "params:cluster", "previous_graphs"],
                 outputs="graphs",
                 name="update_graphs",
             ),
