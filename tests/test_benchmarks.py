@@ -29,8 +29,8 @@ SMALLEST = {
     "stand_in": "PANEL --features KMID* --years 2022 --epochs 1 --hidden 8",
     "training": "--listings 40 --days 30 --features 4 --window 5 --hidden 8 --batch 64 --repeats 1",
 }
-# Those that need what a machine without GPU, or an installation without Qlib, does not have; tests/tuning runs one.
-ELSEWHERE = {"attention", "qlib_alpha158", "search_load"}
+# Those that need what a machine without GPU, or an installation without Qlib, does not have; two have own tests.
+ELSEWHERE = {"attention", "qlib_alpha158", "search_load", "start"}
 
 
 def test_every_script_is_listed() -> None:
