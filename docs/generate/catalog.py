@@ -62,6 +62,7 @@ WHAT = {
     "newest_trial_returns": "path of the newest search's returns: a winner is judged as the best of so many",
     "model_scores": "the model's scores of the test days",
     "reference_scores": "its scores of some training days, for the drift",
+    "other_scores": "its scores of funds, bonds and preferreds on the test days, for one row of the slices",
     "baseline_scores": "scores of ridge, LightGBM and the factors on the same rows",
     "baseline_card": "validation RankIC of each baseline, and which one is the benchmark",
     "fitted_baselines": "ridge and LightGBM as they were fitted, as JSON",

@@ -384,7 +384,7 @@ def scoring(monkeypatch: pytest.MonkeyPatch, panel: Panel, steps: Steps) -> Step
         columns=columns_hash(meta),
         **{name: getattr(meta, name) for name in ("horizons", "label", "sectors", "markets")},
     )
-    monkeypatch.setattr(chain, "load_model", lambda _: (Ensemble([network]), made))
+    monkeypatch.setattr(chain, "load_model", lambda _: (Ensemble([network]).eval(), made))
     return replace(steps, score=lambda *args: chain._score(Path(), RuntimeConfig(device="cpu"), *args))
 
 

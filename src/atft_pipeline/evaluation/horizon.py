@@ -13,7 +13,7 @@ from atft_pipeline.evaluation.portfolio.backtest import Backtest
 from atft_pipeline.evaluation.portfolio.report import portfolios_report
 from atft_pipeline.evaluation.quantiles import quantile_days
 from atft_pipeline.evaluation.scores import scores_of
-from atft_pipeline.evaluation.slice_report import rank_ic_by_slice
+from atft_pipeline.evaluation.slice_report import rank_ic_by_slice, rank_ic_of_others
 from atft_pipeline.evaluation.summary import paired_difference, paired_report, score_report, share_report
 from atft_pipeline.evaluation.timings import rank_ic_by_timing
 from atft_pipeline.stats.report import Report, mean_report
@@ -79,7 +79,8 @@ def evaluate_horizon(inputs: Inputs, horizon: int) -> HorizonResult:
             None if benchmark is None else less[benchmark],
             inputs.slices,
             horizon,
-        ),
+        )
+        | rank_ic_of_others(inputs.extras.others, horizon),
         "quantiles": _quantiles(inputs, horizon),
         "drift": score_drift(inputs.table, horizon, inputs.extras.reference),
         "largest_returns": extreme_returns(inputs.grid, returns),

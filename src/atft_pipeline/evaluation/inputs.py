@@ -34,6 +34,7 @@ class Extras:
         characteristics: features of the panel, for simple factors, styles and a beta-neutral portfolio.
         label: how the labels were made, ``close_to_close`` or ``open_to_open``.
         reference: scores of training days, for the drift.
+        others: Date, Listing, ``score_h`` and ``return_h`` of what is no stock, for one row of the slices.
         trials: Date and one column a trial, the return of its portfolio on each session of a study.
         baselines: how they were fitted, and by their validation RankIC the best of each horizon; see
             :class:`~atft_pipeline.baselines.frames.Baselines`.
@@ -43,6 +44,7 @@ class Extras:
     characteristics: Characteristics = field(default_factory=lambda: Characteristics({}))
     label: str = "close_to_close"
     reference: pl.DataFrame | None = None
+    others: pl.DataFrame | None = None
     trials: pl.DataFrame | None = None
     baselines: dict[str, Any] | None = None
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from atft_pipeline.evaluation.characteristics import VOLATILITY, Characteristics
 from atft_pipeline.evaluation.daily import DailyMetrics, Realised
-from atft_pipeline.evaluation.grid import Dates
+from atft_pipeline.evaluation.grid import Dates, Grid
 from atft_pipeline.evaluation.slices import (
     Grouping,
     largest_labels,
@@ -20,7 +21,7 @@ from atft_pipeline.evaluation.slices import (
     years_of,
 )
 from atft_pipeline.stats.arrays import Booleans, Floats
-from atft_pipeline.stats.rank_ic import correlate, rank_rows, ranked
+from atft_pipeline.stats.rank_ic import correlate, rank_ic, rank_rows, ranked
 from atft_pipeline.stats.report import Report, mean_report
 
 GROUPS = 5
@@ -124,6 +125,20 @@ def rank_ic_by_slice(
     if axes.styles:
         report["style_neutral"] = _style_neutral(model, benchmark, axes.styles, horizon)
     return report
+
+
+def rank_ic_of_others(others: pl.DataFrame | None, horizon: int) -> Report:
+    """RankIC of the model among what is no stock, and in no other number of an evaluation.
+
+    Args:
+        others: Date, Listing, ``score_h``, ``return_h``, or ``None``.
+        horizon: sessions ahead.
+    """
+    if others is None or others.is_empty():
+        return {}
+    grid = Grid.of(others)
+    scores, returns = (grid.to_days(others[f"{kind}_{horizon}"]) for kind in ("score", "return"))
+    return {"others": [_row("no stocks", rank_ic(scores, returns, MIN_GROUP), None, horizon)]}
 
 
 def _style_neutral(

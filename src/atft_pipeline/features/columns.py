@@ -16,7 +16,7 @@ from atft_pipeline.features.config import FeaturesConfig
 from atft_pipeline.features.rolling import Floats
 
 MISSING_FRACTION = "MISSING_FRACTION"
-RESERVED = ("Date", "Code", "Listing", "InUniverse", "Stock", "TotalReturn")
+RESERVED = ("Date", "Code", "Listing", "InUniverse", "Stock", "Tradable", "TotalReturn")
 LABELS = ("target_*", "return_*")
 
 

@@ -62,9 +62,7 @@ class DayBatches:
         self.shuffle = shuffle
         self.seed = seed
         self.fixed = fixed
-        # Which listings a day holds is known on the host: a batch is laid out without asking the device.
-        present, universe = resident.present.cpu(), resident.universe.cpu()
-        valid = (present & universe & (_history(present, config.window) >= config.min_history)).numpy()
+        valid = samples_of_days(resident, config)
         counts = valid.sum(axis=1)
         kept = [day for day in days if day >= config.window - 1 and counts[day] >= config.min_listings]
         if not kept:
@@ -211,6 +209,16 @@ class DayBatches:
                 torch.zeros(count, 0, 3, device=device),
             )
         return self._graphs.restrict(layout, mask)
+
+
+def samples_of_days(resident: ResidentPanel, config: BatchConfig) -> npt.NDArray[np.bool_]:
+    """Which listings are samples on a day [D, N]: in the universe, with enough history in the window."""
+    # On the host: a batch is laid out without asking the device.
+    present, universe = resident.present.cpu(), resident.universe.cpu()
+    known: npt.NDArray[np.bool_] = (
+        present & universe & (_history(present, config.window) >= config.min_history)
+    ).numpy()
+    return known
 
 
 def _history(present: Tensor, window: int) -> Tensor:

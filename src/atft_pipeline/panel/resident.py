@@ -119,6 +119,11 @@ class ResidentPanel:
             return cls(panel, choice, values, dense.to(place))
         return cls(panel, choice, values, dense.pin_memory() if device.type == "cuda" else dense)
 
+    def over(self, universe: Tensor) -> "ResidentPanel":
+        """The same values over another universe, bool [D, N] on the device of the others."""
+        values = PanelValues(self.targets, self.returns, universe, self.present, self.sector, self.market)
+        return ResidentPanel(self.panel, self.choice, values, self._features)
+
     @property
     def features(self) -> Tensor:
         """Dense features [D, N, F].

@@ -48,8 +48,8 @@ class IngestResult:
     """What the stage gives.
 
     Attributes:
-        prices: Date, Code, Listing, Open, High, Low, Close, Volume, [Vwap], InUniverse, Stock, TotalReturn, [columns
-            passed through]; sorted by Listing and Date.
+        prices: Date, Code, Listing, Open, High, Low, Close, Volume, [Vwap], InUniverse, Stock, Tradable, TotalReturn,
+            [columns passed through]; sorted by Listing and Date.
         listings: Listing, Code, sector, market, first, last, fund (as of its last row).
         report: plain JSON types.
     """
@@ -96,6 +96,6 @@ def ingest(prices: Path, listings: Path | None, config: IngestConfig) -> IngestR
     report["reading"] = {**reading, "listings": matching.as_json() if listings is not None else None}
     vwap = [name for name in ("Vwap",) if name in marked.columns]
     first = ["Date", "Code", "Listing", "Open", "High", "Low", "Close", "Volume", *vwap]
-    first += ["InUniverse", "Stock", "TotalReturn"]
+    first += ["InUniverse", "Stock", "Tradable", "TotalReturn"]
     rest = [name for name in marked.columns if name not in (*first, *MARKS, "UnadjustedClose")]
     return IngestResult(marked.select(*first, *rest), summary, report)

@@ -70,7 +70,7 @@ def no_stocks(rows: pl.DataFrame, named: pl.Series, settings: StocksConfig | Non
     barely moves or stays near par) and 50 (what moves like a fund); until then its past says nothing.
 
     Args:
-        rows: Date, Code, Close, [UnadjustedClose], ``_id`` (changes where another listing begins), ``_idle``, tradable
+        rows: Date, Code, Close, [UnadjustedClose], ``_id`` (changes where another listing begins), ``_idle``, Tradable
             (no other rule keeps the row out), sorted by listing and date.
         named: codes that the table of listings calls no stocks.
         settings: the limits; with ``None`` everything is a stock.
@@ -90,7 +90,7 @@ def _verdicts(rows: pl.DataFrame, settings: StocksConfig) -> pl.DataFrame:
     """Verdicts of each day by the sessions up to it, 0 or 1; null where too little is known."""
     measured = _movements(rows)
     usual = pl.col("residual", "volatility").median().name.prefix("usual_")
-    typical = measured.filter("tradable").group_by("Date").agg(pl.when(pl.len() >= LEAST_LISTINGS).then(usual))
+    typical = measured.filter("Tradable").group_by("Date").agg(pl.when(pl.len() >= LEAST_LISTINGS).then(usual))
     r2, residual, volatility = pl.col("r2"), pl.col("residual"), pl.col("volatility")
 
     def below(value: pl.Expr, fraction: float) -> pl.Expr:
@@ -109,7 +109,7 @@ def _verdicts(rows: pl.DataFrame, settings: StocksConfig) -> pl.DataFrame:
 
 
 def _movements(rows: pl.DataFrame) -> pl.DataFrame:
-    """Date, ``_id``, tradable, r2, residual, volatility, low and high of each row's past window."""
+    """Date, ``_id``, Tradable, r2, residual, volatility, low and high of each row's past window."""
     close = pl.col("Close")
     same = pl.col("_id") == pl.col("_id").shift(1)
     # A day without trade says nothing of how a price moves.
@@ -117,7 +117,7 @@ def _movements(rows: pl.DataFrame) -> pl.DataFrame:
     # Par is a price of the exchange's, not one that dividends of later years have moved.
     price = pl.coalesce("UnadjustedClose", "Close") if "UnadjustedClose" in rows.columns else close
     moves = rows.select(
-        "_id", "Date", "tradable", move.alias("own"), pl.when(~pl.col("_idle")).then(price).alias("price")
+        "_id", "Date", "Tradable", move.alias("own"), pl.when(~pl.col("_idle")).then(price).alias("price")
     )
     market = moves.group_by("Date").agg(
         pl.when(pl.col("own").count() >= LEAST_LISTINGS).then(pl.col("own").median()).alias("market")
@@ -127,7 +127,7 @@ def _movements(rows: pl.DataFrame) -> pl.DataFrame:
     means = moves.select(
         "_id",
         "Date",
-        "tradable",
+        "Tradable",
         x=_mean(own, R2_WINDOW, LEAST_R2),
         y=_mean(common, R2_WINDOW, LEAST_R2),
         xx=_mean(own * own, R2_WINDOW, LEAST_R2),
@@ -147,7 +147,7 @@ def _movements(rows: pl.DataFrame) -> pl.DataFrame:
     return means.select(
         "_id",
         "Date",
-        "tradable",
+        "Tradable",
         "low",
         "high",
         r2=r2,

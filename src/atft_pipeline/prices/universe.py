@@ -52,7 +52,8 @@ def add_universe(clean: pl.DataFrame, named: pl.Series, settings: UniverseConfig
         settings: the limits.
 
     Returns:
-        The rows with Boolean columns of ``REASONS``, Stock (none of ``STOCK_REASONS``) and InUniverse (none at all).
+        The rows with Boolean columns of ``REASONS``, Stock (none of ``STOCK_REASONS``), Tradable (none of the
+        others) and InUniverse (none at all).
     """
     price = "UnadjustedClose" if "UnadjustedClose" in clean.columns else "Close"
     ids = clean.with_columns(pl.col("Listing").rle_id().alias("_id"))
@@ -66,7 +67,8 @@ def add_universe(clean: pl.DataFrame, named: pl.Series, settings: UniverseConfig
         _short_history=pl.col("Close").is_not_null().cum_sum().over("_id") < settings.min_history,
     )
     tradable = ~pl.any_horizontal(name for name in REASONS if name not in STOCK_REASONS)
-    others = no_stocks(marked.with_columns(tradable.alias("tradable")), named, settings.stocks)
+    marked = marked.with_columns(tradable.alias("Tradable"))
+    others = no_stocks(marked, named, settings.stocks)
     return (
         marked.drop("_id")
         .hstack(others)

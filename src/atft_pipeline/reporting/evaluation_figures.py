@@ -18,7 +18,7 @@ from atft_pipeline.stats.significance import estimate
 WIDE = 1.96
 BASIS_POINTS = 1e4
 DRAWN = ("model", "lightgbm", "ridge", "ridge+lightgbm", "random", "oracle")
-SLICES = ("year", "regime", "size", "volatility", "universe", "sector")
+SLICES = ("year", "regime", "size", "volatility", "universe", "sector", "others")
 
 
 def all_figures(evaluation: Evaluation) -> dict[str, go.Figure]:

@@ -35,21 +35,24 @@ def score_test(
     model: Path,
     panel: Panel,
     graphs: MonthlyGraphs,
+    prices: pl.DataFrame,
     split: SplitConfig,
     residency: ResidencyConfig,
     runtime: RuntimeConfig,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Score the test days, and a few training days to compare with.
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Score the test days, a few training days to compare with, and what is no stock on the test days.
 
     Returns:
         Date, Listing, ``score_{h}``, quantiles, ``return_{h}``, ``target_{h}`` and the hash of the ``model`` on the
-        test days; Date, Listing and ``score_{h}`` of training days.
+        test days; Date, Listing and ``score_{h}`` of training days; Date, Listing, ``score_{h}`` and ``return_{h}`` of
+        what is no stock.
 
     Raises:
         ArtifactError: model, panel and graphs do not belong together, or the model was trained on test days.
     """
     import polars as pl
 
+    from atft_pipeline.scoring.others import score_others
     from atft_pipeline.scoring.scorer import Scorer
     from atft_pipeline.splits.split import single_split
     from atft_pipeline.training.checkpoint.model import MODEL_TENSORS
@@ -62,7 +65,8 @@ def score_test(
     sample = [day for day in spread(days.train, REFERENCE_DAYS) if day >= scorer.card.batches.window - 1]
     reference = scorer.frame(sample, quantiles=False)
     made_by = pl.lit(hash_file(model / MODEL_TENSORS)).alias("model")
-    return scorer.frame(days.test, ["return", "target"]).with_columns(made_by), reference
+    others = score_others(scorer, prices, days.test)
+    return scorer.frame(days.test, ["return", "target"]).with_columns(made_by), reference, others
 
 
 @configured
@@ -136,6 +140,7 @@ def evaluate_scores(
     predictions: pl.DataFrame,
     prices: pl.DataFrame,
     reference: pl.DataFrame,
+    others: pl.DataFrame,
     baselines: dict[str, Any],
     panel: Panel,
     model: Path,
@@ -168,6 +173,7 @@ def evaluate_scores(
         characteristics=characteristics_of(panel, grid),
         label=panel.meta.label,
         reference=reference,
+        others=others,
         # A model that no search chose is not the best of the trials of one.
         trials=pl.read_parquet(trials) if trials is not None and card.members[0].training.get("from_study") else None,
         baselines=baselines,

@@ -19,8 +19,16 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 score_test,
-                inputs=["model", "panel", "graphs", "params:split", "params:residency", "params:runtime"],
-                outputs=["model_scores", "reference_scores"],
+                inputs=[
+                    "model",
+                    "panel",
+                    "graphs",
+                    "clean_prices",
+                    "params:split",
+                    "params:residency",
+                    "params:runtime",
+                ],
+                outputs=["model_scores", "reference_scores", "other_scores"],
                 name="score_test",
             ),
             Node(
@@ -47,6 +55,7 @@ def create_pipeline() -> Pipeline:
                     "predictions",
                     "clean_prices",
                     "reference_scores",
+                    "other_scores",
                     "baseline_card",
                     "panel",
                     "model",
