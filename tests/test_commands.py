@@ -2,11 +2,13 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 from kedro.validation.parameter_validator import ParameterValidator
@@ -17,7 +19,7 @@ from atft_pipeline.pipeline_registry import register_pipelines
 from atft_pipeline.settings import CONFIG_LOADER_ARGS
 from tests import notebooks
 from tests.commands import Kedro, commands_of, documented
-from tests.project import ROOT, as_typed, make_project
+from tests.project import ROOT, as_typed, make_project, newest
 
 pytestmark = [
     pytest.mark.slow,
@@ -188,13 +190,18 @@ def test_two_versions_of_scores_are_compared_as_the_page_says(
     world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(world)
-    assert len(list(world.glob("data/07_model_output/predictions.parquet/*/*.parquet"))) >= 2
+    known = newest(world, "data/07_model_output/predictions.parquet")
+    later = known.parents[1] / "2999-01-01T00.00.00.000Z" / known.name
+    later.parent.mkdir()
+    pl.read_parquet(known).with_columns(score_5=pl.col("return_5").fill_null(0.0)).write_parquet(later)
     for page in ("compare-runs", "update-and-predict"):
         text = (ROOT / f"docs/how-to/{page}.md").read_text(encoding="utf-8")
         for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
             exec(compile(block, page, "exec"), {"__name__": page})  # the page's own text
+    shutil.rmtree(later.parent)
     printed = capsys.readouterr().out
-    assert re.search(r"newer less older: [+-]0\.\d{4} ± 0\.\d{4}", printed)
+    # Scores that are the returns themselves rank better.
+    assert re.search(r"newer less older: \+[01]\.\d{4} ± 0\.\d{4}", printed)
     assert "score_5" in printed
 
 
