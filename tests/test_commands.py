@@ -180,6 +180,7 @@ def test_documented_commands_work_as_typed(world: Path, kedro: Kedro) -> None:
         code, printed = kedro(world, *shlex.split(command)[1:])
         assert code == 0, f"{command}\n{printed}"
         assert "Traceback" not in printed, f"{command}\n{printed}"
+        assert "without MLflow" not in printed, f"{command}\n{printed}"
 
 
 def test_a_notebook_compares_the_trials_of_the_search(world: Path) -> None:

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import mlflow
 import pytest
@@ -21,6 +21,8 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.pipelines.tracking import WATCH, shown
 from atft_pipeline.pipelines.train.tracking import MlflowCallback
+from atft_pipeline.pipelines.walk_forward.tracking import MlflowFolds
+from atft_pipeline.scoring.fold_store import FoldRecord
 from atft_pipeline.tracking_hooks import TrackingHooks
 from tests.test_locks import held
 
@@ -29,6 +31,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"),
 ]
+
+
+# The mean of two baselines has a plus sign in its name, which MLflow's names cannot have.
+RANK_IC = {"5": {"model": {"mean": 0.02}, "ridge+lightgbm": {"mean": 0.01}}}
+FOLD = cast("FoldRecord", SimpleNamespace(fold=1, rank_ic=RANK_IC))
 
 
 class Loader(dict[str, Any]):
@@ -47,6 +54,7 @@ def run(hooks: TrackingHooks, pipeline: str = "train") -> None:
     callback = MlflowCallback(1)
     callback.on_epoch({"epoch": 1, "seed": 1, "loss": 0.25})
     callback.on_run_card({"seed": 1})
+    MlflowFolds().on_fold(FOLD)
     hooks.after_pipeline_run()
 
 
@@ -86,7 +94,12 @@ def test_a_run_is_tracked(tracked: Path) -> None:
     store = tracked / "mlflow.db"
     assert rows(store, "select name, status from runs") == [("train", "FINISHED")]
     assert rows(store, "select key, value from params") == [("rate", "0.5")]
-    assert rows(store, "select key, value from metrics order by key") == [("loss/loss", 0.25), ("training/epoch", 1.0)]
+    assert rows(store, "select key, value from metrics order by key") == [
+        ("fold_rank_ic_5/model", 0.02),
+        ("fold_rank_ic_5/ridge_and_lightgbm", 0.01),
+        ("loss/loss", 0.25),
+        ("training/epoch", 1.0),
+    ]
     (card,) = tracked.rglob("run_card.json")
     assert card.is_relative_to(tracked / "mlruns")
 

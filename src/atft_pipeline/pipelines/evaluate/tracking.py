@@ -1,7 +1,6 @@
 """MLflow sees the headline numbers, the page and the figures of an evaluation."""
 
 import json
-import math
 import uuid
 from typing import Any
 
@@ -10,6 +9,7 @@ import plotly.graph_objects as go
 from plotly.io import to_json
 
 from atft_pipeline.pipelines.tracking import name_run, tracked
+from atft_pipeline.pipelines.train.tracking import numbers
 
 
 def run_id() -> str:
@@ -39,8 +39,7 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
                 f"net_sharpe/{horizon}": portfolio["net"]["sharpe"]["value"],
                 f"net_sharpe_se/{horizon}": portfolio["net"]["sharpe"]["se"],
             }
-    named = {name.replace("+", "_and_"): value for name, value in found.items()}
-    return {name: value for name, value in named.items() if value is not None and math.isfinite(value)}
+    return numbers(found)
 
 
 @tracked

@@ -25,9 +25,9 @@ GROUPS = {
 
 
 def numbers(record: Mapping[str, Any]) -> dict[str, float]:
-    """Keep the finite numbers of a record; MLflow takes no others."""
+    """Keep the finite numbers of a record, under names that MLflow takes: it takes no plus sign."""
     return {
-        name: float(value)
+        name.replace("+", "_and_"): float(value)
         for name, value in record.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
