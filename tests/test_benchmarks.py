@@ -8,7 +8,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-# Options by script; ``PANEL``, ``METRICS`` and ``PRICES`` stand for what a finished run left.
+# Options by script; ``PROJECT``, ``PANEL``, ``METRICS`` and ``PRICES`` stand for what a finished run left.
 SMALLEST = {
     "compare": "PREDICTIONS PREDICTIONS",
     "evaluation": "--days 80 --listings 60",
@@ -26,6 +26,7 @@ SMALLEST = {
     "scale": "PRICES --times 1 --every 8",
     "selection": "--samples 8 --features 3 --window 4 --hidden 8 --layers 1 --repeats 1",
     "spreads": "",
+    "start": "PROJECT --repeats 1",
     "stand_in": "PANEL --features KMID* --years 2022 --epochs 1 --hidden 8",
     "training": "--listings 40 --days 30 --features 4 --window 5 --hidden 8 --batch 64 --repeats 1",
 }
@@ -44,6 +45,7 @@ def test_a_script_runs_to_its_end(
 ) -> None:
     data = finished[0] / "data"
     places = {
+        "PROJECT": finished[0],
         "PANEL": next(data.glob("05_model_input/panel.arrow/*/panel.arrow")),
         "METRICS": next(data.glob("08_reporting/metrics.json/*/metrics.json")),
         "PREDICTIONS": next(data.glob("07_model_output/predictions.parquet/*/predictions.parquet")),
