@@ -77,6 +77,7 @@ RUN = [
     "kedro lineage metrics",
     "kedro lineage model",
     "kedro registry list",
+    "kedro --version",
 ]
 # Commands that a Kedro user tries, although no page names them.
 BESIDE = ["kedro catalog describe-datasets"]
