@@ -2,6 +2,4 @@
 
 from atft_pipeline.process import prepare_process
 
-__version__ = "0.1.0"
-
 THREADS = prepare_process()
