@@ -27,6 +27,7 @@ from atft_pipeline.stats.report import number
 from atft_pipeline.stats.significance import estimate
 from atft_pipeline.training.ensemble import fit_ensemble
 from atft_pipeline.training.experiment import Experiment, MarketData
+from atft_pipeline.training.memory import release_memory
 from atft_pipeline.training.runtime.runtime import choose_runtime
 
 log = logging.getLogger(__name__)
@@ -177,6 +178,8 @@ class _Runner:
             initial=initial.folder if initial is not None else None,
         )
         scorer = Scorer.open(trained.checkpoint, self.loaded, self.experiment.runtime)
+        # The baselines' rows need the room of the training's batches, and the next fold's batches that of the rows.
+        release_memory()
         rows = Rows(self.labels, fold.split, self.experiment.batches, self.experiment.targets)
         baselines = fit_baselines(rows, self.evaluation.lightgbm)
         frame = baselines.frame(rows.parts[2], benchmark=True)
@@ -200,6 +203,8 @@ class _Runner:
             code=self.code,
         )
         store.write(record, trained.checkpoint, predictions, trained.history)
+        del rows, baselines, frame, predictions
+        release_memory()
         return record
 
 

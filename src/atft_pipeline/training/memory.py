@@ -5,6 +5,7 @@ import gc
 import torch
 
 from atft_pipeline.errors import TrainingError
+from atft_pipeline.process import return_freed_memory
 from atft_pipeline.training.experiment import Experiment
 
 HALVINGS = 3
@@ -19,8 +20,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Give back what an attempt has left; call it outside of the ``except`` block, whose error holds the tensors."""
+    """Give back what a training or a fit has left; outside of an ``except`` block, whose error holds the tensors."""
     gc.collect()
+    return_freed_memory()
     if torch.cuda.is_available():
         # Graphs that were compiled for the larger batch hold memory too.
         torch.compiler.reset()
