@@ -157,6 +157,15 @@ def test_total_is_the_weighted_sum_and_zero_weights_are_not_computed() -> None:
     torch.testing.assert_close(result.terms["huber"].weighted, 2 * result.terms["huber"].value)
 
 
+def test_a_horizon_of_few_independent_labels_weighs_less() -> None:
+    """1,400 days hold 70 labels of 20 sessions that do not overlap, 280 hold a fifth of that."""
+    horizons = (1, 5, 10, 20)
+    assert LossConfig().for_days(horizons, 1400).weights_of(horizons) == LossConfig().weights_of(horizons)
+    told = LossConfig().for_days(horizons, 280).horizon_weights
+    assert told == {1: 1.0, 5: 0.8, 10: 0.4, 20: 0.2}
+    assert LossConfig(horizon_weights={20: 2.0}).for_days(horizons, 280).horizon_weights == {**told, 20: 2.0}
+
+
 def test_horizon_weights() -> None:
     given = batch()
     parts = [

@@ -56,3 +56,15 @@ def test_memory_that_ends_is_no_crash(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_size_that_is_not_known_is_no_number() -> None:
     with pytest.raises(ConfigError, match="auto is measured by a training"):
         _ = BatchConfig(batch_size="auto").size
+
+
+def test_no_more_than_four_days_are_in_a_batch(tmp_path: Path) -> None:
+    """Thirty listings a day: 8,192 samples would be the whole market in one step."""
+    panel, graphs = market(tmp_path)
+    found = run(panel, graphs, tmp_path / "run", batches=replace(BATCHES, batch_size=8192), epochs=1)
+    data = found.run_card["data"]
+    # Of thirty listings 28 at most have the history that a sample needs.
+    assert (data["batch_size"], data["asked_batch_size"]) == (4 * 28, 8192)
+    assert data["batches_per_epoch"] >= data["training_days"] / 4
+    given = run(panel, graphs, tmp_path / "given", batches=replace(BATCHES, batch_size=4 * 28), epochs=1)
+    assert [record["loss"] for record in found.history] == [record["loss"] for record in given.history]

@@ -202,7 +202,7 @@ def test_accumulated_days_equal_one_large_batch(
     """Gradients of two accumulated batches are those of one batch of twice the days."""
 
     def in_order(batches: DayBatches, _epoch: int, _capacity: int) -> list[list[int]]:
-        most = batches.config.size // 32
+        most = batches.config.size // 28
         return [list(batches.days[first : first + most]) for first in range(0, len(batches.days), most)]
 
     monkeypatch.setattr(DayBatches, "_packed", in_order)

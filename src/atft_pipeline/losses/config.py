@@ -1,11 +1,15 @@
 """Parameters of the loss."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from atft_pipeline.config import config, require, within
 
 TERMS = ("huber", "quantile", "student_t", "rank_ic", "ic", "spearman", "sharpe")
 """Terms by name; a term of weight 0 is not computed."""
+# Independent labels of a horizon from which on it weighs in full: what the US prices of docs/results.md have at 20
+# sessions, where equal weights ranked as well as any.
+INDEPENDENT = 70
 
 
 @config
@@ -23,7 +27,8 @@ class LossConfig:
             those of the batch among them.
         turnover_cost: cost of a unit of turnover that the Sharpe term charges the portfolio, as a fraction
             (0.001 = 10 bp); counted between days of a batch that follow each other, see ``batches.consecutive``.
-        horizon_weights: weight of each horizon by its sessions; those not named weigh 1.
+        horizon_weights: weight of each horizon by its sessions; those not named weigh 1, or less where the training
+            days hold few of their labels that do not overlap, see :meth:`for_days`.
         regime_weights: by the name of a market feature, the weights of days in its low, middle and high regime (scores
             below -0.5, between, above 0.5: about a third each); several features multiply. Market features are scaled
             by their own past, so the regime of a day is known on that day.
@@ -51,6 +56,20 @@ class LossConfig:
                 len(levels) == 3 and max(levels) > 0,
                 f"regime_weights.{name}: must be three weights (low, middle, high regime), got {tuple(levels)}",
             )
+
+    def for_days(self, horizons: tuple[int, ...], days: int) -> "LossConfig":
+        """The same loss with a weight for every horizon that has none, from what so many training days tell of it.
+
+        Labels of h sessions overlap: of D days D / h are independent. A horizon with fewer of them than ``INDEPENDENT``
+        weighs proportionally less, because a network learns so few by heart.
+
+        Args:
+            horizons: sessions ahead.
+            days: of the training.
+        """
+        told = {horizon: min(1.0, days / (INDEPENDENT * horizon)) for horizon in horizons}
+        named = {int(horizon): float(weight) for horizon, weight in self.horizon_weights.items()}
+        return replace(self, horizon_weights={**told, **named})
 
     def weights_of(self, horizons: tuple[int, ...]) -> list[float]:
         """Weights of the horizons; their sum is 1.

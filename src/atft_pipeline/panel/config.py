@@ -13,7 +13,8 @@ class BatchConfig:
     Attributes:
         features: names or patterns (``K*``) of the panel's features that the model reads; baselines read all of them.
         window: steps L of a window.
-        batch_size: most samples of a batch, filled with whole days; ``auto`` measures which size trains fastest.
+        batch_size: most samples of a batch, filled with whole days; ``auto`` measures which size trains fastest. A
+            training puts no more than four days into a batch, however few listings they have.
         min_history: sessions, the day itself among them, on which a listing must be present inside the window.
         min_listings: days with fewer samples are left out; a cross-section of one ranks nothing.
         consecutive: days in a row that stay together when the days are shuffled, for terms that compare a day with the

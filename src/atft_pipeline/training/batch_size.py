@@ -74,6 +74,15 @@ class BatchSizeProbe:
             self.network.zero_grad(set_to_none=True)
         return (REPEATS - 1) * batch.real_samples / (time.perf_counter() - start)
 
+    def all_days(self, batches: BatchConfig) -> DayBatches:
+        """The training days, one a batch."""
+        return DayBatches(self.resident, None, self.days, replace(batches, batch_size=1), shuffle=False, seed=0)
+
+    def widest(self, batches: BatchConfig) -> int:
+        """Samples of the day that has the most."""
+        days = self.all_days(batches)
+        return max(len(days.samples_of(day)) for day in days.days)
+
     def _wait(self) -> None:
         if self.fabric.device.type == "cuda":
             torch.cuda.synchronize()
@@ -82,9 +91,8 @@ class BatchSizeProbe:
 def measured_batch_size(probe: BatchSizeProbe, batches: BatchConfig) -> int:
     """Measure doubled sizes until memory ends or nothing is gained; the random state is left as it was."""
     state = torch.get_rng_state()
-    days = DayBatches(probe.resident, None, probe.days, replace(batches, batch_size=1), shuffle=False, seed=0)
-    widest = max(len(days.samples_of(day)) for day in days.days)
-    size = best_size(lambda count: probe.rate(replace(batches, batch_size=count)), widest, days.samples)
+    days = probe.all_days(batches)
+    size = best_size(lambda count: probe.rate(replace(batches, batch_size=count)), probe.widest(batches), days.samples)
     torch.set_rng_state(state)
     return size
 

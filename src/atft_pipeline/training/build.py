@@ -1,6 +1,8 @@
 """Checks an experiment against its data and builds the objects of its training, before the first step."""
 
+import logging
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +40,13 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 
+log = logging.getLogger(__name__)
+
+# Most days of a batch. What a market of few listings has in days makes few steps otherwise: at 300 listings the 8,192
+# samples of the production parameters are a month, and thirty steps learn nothing (docs/log.md).
+MOST_DAYS = 4
+
+
 def build_trainer(run: TrainingRun, fabric: "Fabric | None" = None) -> Trainer:
     """Build the objects of a training; requests that cannot be met raise before the data are loaded.
 
@@ -56,12 +65,14 @@ def build_trainer(run: TrainingRun, fabric: "Fabric | None" = None) -> Trainer:
     runtime = choose_runtime(experiment.runtime)
     fabric = fabric or build_fabric(runtime.torch_device.type, experiment.runtime.devices, runtime.fabric_precision)
     panel, training = checked(experiment, data), experiment.training
+    loss = experiment.loss.for_days(panel.meta.horizons, len(split.train))
+    experiment = replace(experiment, loss=loss)
     device, processes = fabric.device, ProcessGroup(fabric.global_rank, fabric.world_size)
     network = build_network(experiment, panel.meta, runtime, device, run.initial)
     built = build_optimizer(network, training.optimizer, scaled=runtime.precision.value == "16-mixed")
     module, optimizer = fabric.setup(network, built.optimizer)
     resident = data.resident or ResidentPanel.load(panel, experiment.residency, device)
-    store = state_store(experiment, data, split, run.checkpoint_dir, run.initial)
+    store = state_store(run.experiment, data, split, run.checkpoint_dir, run.initial)
     probe = BatchSizeProbe(network, module, fabric, runtime, resident, data.aligned, split.train, experiment.loss)
     found = processes.all_gather(store.batch_shape if training.resume else None)[0]
     experiment = halved(sized(experiment, found, probe, processes), run.halvings)
@@ -119,10 +130,13 @@ def sized(
             )
             raise TrainingError(msg)
         return experiment.with_batch_size(size, batches // processes.world)
-    if experiment.batches.batch_size == "auto":
+    size, most = experiment.batches.batch_size, MOST_DAYS * probe.widest(experiment.batches)
+    if size == "auto":
         # Every process takes the first one's measurement.
-        return experiment.with_batch_size(processes.all_gather(measured_batch_size(probe, experiment.batches))[0])
-    return experiment
+        size = processes.all_gather(measured_batch_size(probe, experiment.batches))[0]
+    if size > most:
+        log.info("batches of %d samples in place of %d: a batch holds at most %d days", most, size, MOST_DAYS)
+    return experiment.with_batch_size(min(size, most))
 
 
 def first_state(experiment: Experiment, network: ATFTGATFAN, processes: ProcessGroup) -> TrainingState:

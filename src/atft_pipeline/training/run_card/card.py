@@ -68,6 +68,9 @@ def build_run_card(trainer: Trainer, seconds: float, *, probed: bool = True) -> 
         },
         "probe": probe(trainer) if probed else {},
         "loss_terms": trainer.terms_seen,
+        "horizon_weights": dict(
+            zip(map(str, trainer.horizons), trainer.experiment.loss.weights_of(trainer.horizons), strict=True)
+        ),
         "data": _data(trainer),
         "time": _time(trainer, seconds),
         "result": {
