@@ -204,7 +204,6 @@ def test_two_versions_of_scores_are_compared_as_the_page_says(
     printed = capsys.readouterr().out
     # Scores that are the returns themselves rank better.
     assert re.search(r"newer less older: \+[01]\.\d{4} ± 0\.\d{4}", printed)
-    assert "score_5" in printed
 
 
 def test_a_command_that_is_shown_with_its_error_ends_in_it(world: Path, kedro: Kedro) -> None:

@@ -31,7 +31,12 @@ def test_the_package_runs_from_an_empty_folder_with_its_configuration(tmp_path: 
 
 
 def test_the_container_file_is_linted() -> None:
-    done = subprocess.run(["hadolint", str(ROOT / "Containerfile")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("hadolint"), str(ROOT / "Containerfile")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     text = (ROOT / "Containerfile").read_text()
     assert re.findall(r"^FROM \S+ AS (\w+)$", text, re.MULTILINE) == ["build", "base", "cpu", "cuda"]

@@ -94,7 +94,7 @@ def test_blocks_spans_and_threads_change_nothing(tmp_path: Path, monkeypatch: py
     one, first = build(frame, tmp_path / "one")
     monkeypatch.setattr("atft_pipeline.features.build.BLOCK_CELLS", 200)
     monkeypatch.setattr("atft_pipeline.features.build.SPAN_ROWS", 100)
-    monkeypatch.setattr("atft_pipeline.features.build.cpu_count", lambda: 3)
+    monkeypatch.setattr("atft_pipeline.features.build.available_cores", lambda: 3)
     two, second = build(frame, tmp_path / "two")
     assert one.equals(two)
     assert first.fingerprint == second.fingerprint

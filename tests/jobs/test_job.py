@@ -1,6 +1,7 @@
 """Job files: read as their schedulers would, and checked by what checks shell scripts."""
 
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from atft_pipeline.cli import cli
 from atft_pipeline.errors import ConfigError
 from atft_pipeline.jobs.job import TrainingJob, render_job
 
+PROGRAMS = Path(sys.executable).parent
 JOB = TrainingJob(
     Path("/shared/my project"),
     nodes=3,
@@ -28,7 +30,7 @@ def check_script(text: str) -> None:
     assert not done.returncode, done.stderr
     assert not done.stderr
     done = subprocess.run(
-        ["shellcheck", "--exclude=SC1091", "-"], input=text, capture_output=True, text=True, check=False
+        [PROGRAMS / "shellcheck", "--exclude=SC1091", "-"], input=text, capture_output=True, text=True, check=False
     )
     assert not done.returncode, done.stdout
 

@@ -125,7 +125,7 @@ def test_a_model_reads_the_features_that_it_names(planted: tuple[Panel, MonthlyG
     names = panel.meta.feature_names[:2]
     result = run(panel, graphs, tmp_path, batches=replace(BATCHES, features=names))
     network, card = load_model(result.checkpoint)
-    assert network.spec.feature_names == names
+    assert network[0].spec.feature_names == names
     assert result.history[-1]["val_rank_ic"] > 0.4
     assert panel_for(card, panel).meta.feature_names == names
     with pytest.raises(ArtifactError, match=f"lacks 1 of the model's 2 features \\({names[0]}"):

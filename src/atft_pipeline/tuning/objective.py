@@ -143,8 +143,10 @@ class Objective:
 
     def _skill(self, checkpoint: Path, experiment: Experiment) -> dict[str, Any]:
         """Skill of the kept weights by validation day."""
-        market = self.data.market
-        skill = daily_skill(checkpoint, market, self.data.split.validation, experiment.runtime)
+        market, split = self.data.market, self.data.split
+        horizons = market.panel.meta.horizons
+        weights = experiment.loss.for_days(horizons, len(split.train)).weights_of(horizons)
+        skill = daily_skill(checkpoint, market, split.validation, experiment.runtime, weights)
         return {
             "daily_rank_ic": np.round(skill.rank_ic, 6).tolist(),
             "portfolio_days": [str(day) for day in market.panel.dates[skill.days]],

@@ -21,6 +21,7 @@ class Skill:
 
     Attributes:
         by_horizon: [T, Q] daily RankIC, NaN where undefined.
+        weights: of the horizons in the mean of a day [Q], with sum 1.
         summary: mean and error of each horizon.
         days: day indices [T].
         portfolio_returns: [T] return of the soft portfolio at the shortest horizon; 0 on a day without labels.
@@ -28,6 +29,7 @@ class Skill:
     """
 
     by_horizon: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
     summary: RankICSummary
     days: npt.NDArray[np.int64]
     portfolio_returns: npt.NDArray[np.float64]
@@ -35,9 +37,9 @@ class Skill:
 
     @property
     def rank_ic(self) -> npt.NDArray[np.float64]:
-        """Mean over the horizons [T]; days on which one of them is undefined are left out."""
+        """Weighted mean over the horizons [T]; days on which one of them is undefined are left out."""
         complete = np.isfinite(self.by_horizon).all(axis=1)
-        mean: npt.NDArray[np.float64] = self.by_horizon[complete].mean(axis=1)
+        mean: npt.NDArray[np.float64] = self.by_horizon[complete] @ self.weights
         return mean
 
 
@@ -46,6 +48,7 @@ def daily_skill(
     data: MarketData,
     days: Sequence[int],
     runtime: RuntimeConfig,
+    weights: Sequence[float] | None = None,
 ) -> Skill:
     """Score days with kept weights and measure each day.
 
@@ -54,6 +57,7 @@ def daily_skill(
         data: panel and graphs; a panel that is not in memory is streamed.
         days: day indices.
         runtime: device and precision.
+        weights: of the horizons, with sum 1; ``None`` for equal ones.
     """
     scorer = Scorer.open(checkpoint, data, runtime)
     scores = scorer.scores(days)
@@ -71,8 +75,10 @@ def daily_skill(
         earned.append(portfolio_returns(score[:, 0], label[:, 0], there[:, 0]))
     table = np.array(daily, dtype=np.float64)
     returns_T = torch.stack(earned).double()
+    count = len(scorer.card.horizons)
     return Skill(
         table,
+        np.array(weights if weights is not None else [1 / count] * count),
         summarise(table, scorer.card.horizons),
         measured,
         returns_T.numpy(),
