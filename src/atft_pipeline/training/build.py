@@ -122,14 +122,14 @@ def sized(
         TrainingError: the batches of a step cannot be shared evenly.
     """
     if found is not None:
-        size, batches = found
+        saved_size, batches = found
         if batches % processes.world:
             msg = (
                 f"training.resume: a step of the saved state has {batches} batches, which {processes.world} processes "
                 f"cannot share evenly; start a number of them that divides {batches}"
             )
             raise TrainingError(msg)
-        return experiment.with_batch_size(size, batches // processes.world)
+        return experiment.with_batch_size(saved_size, batches // processes.world)
     size, most = experiment.batches.batch_size, MOST_DAYS * probe.widest(experiment.batches)
     if size == "auto":
         # Every process takes the first one's measurement.
