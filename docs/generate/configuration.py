@@ -154,12 +154,16 @@ def yaml_text(value: Any) -> str:
     return shown(value)
 
 
+SOURCE = ("prices", "listings")
+
+
 def configured_values() -> dict[str, dict[str, Any]]:
     """Parameters of the committed environments, by the name that the page gives them."""
     found = {}
     for env, title in ENVIRONMENTS.items():
         loader = ProjectConfigLoader(ROOT / "conf", env, **CONFIG_LOADER_ARGS)
-        found[title] = loader["parameters"]
+        # Where the last run read its prices is remembered beside the committed values, and is none of them.
+        found[title] = {name: value for name, value in loader["parameters"].items() if name not in SOURCE}
     return found
 
 
