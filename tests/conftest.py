@@ -19,6 +19,9 @@ def _told() -> Iterator[None]:
     """What a test that configures the log leaves quiet would hide the warnings of the next ones."""
     log = logging.getLogger("atft_pipeline")
     log.setLevel(logging.NOTSET)
+    for name, known in logging.root.manager.loggerDict.items():
+        if name.startswith("atft_pipeline") and isinstance(known, logging.Logger):
+            known.disabled, known.propagate = False, True
     yield
     log.setLevel(logging.NOTSET)
 
