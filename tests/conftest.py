@@ -1,7 +1,5 @@
 """Shared test settings."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -12,18 +10,6 @@ from filelock import FileLock
 import atft_pipeline  # noqa: F401  (sets the thread limits before anything else is loaded)
 from tests import WORKER
 from tests.project import kedro_ok, make_project
-
-
-@pytest.fixture(autouse=True)
-def _told() -> Iterator[None]:
-    """What a test that configures the log leaves quiet would hide the warnings of the next ones."""
-    log = logging.getLogger("atft_pipeline")
-    log.setLevel(logging.NOTSET)
-    for name, known in logging.root.manager.loggerDict.items():
-        if name.startswith("atft_pipeline") and isinstance(known, logging.Logger):
-            known.disabled, known.propagate = False, True
-    yield
-    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

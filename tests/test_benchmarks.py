@@ -1,6 +1,7 @@
 """Every script of ``benchmarks/`` runs, at the smallest size: a figure is worth what its script is."""
 
 import importlib
+import logging
 import sys
 from pathlib import Path
 
@@ -58,4 +59,6 @@ def test_a_script_runs_to_its_end(
         importlib.import_module(f"benchmarks.{name}").main()
     finally:
         torch.set_num_threads(threads)
+        # A script may quieten the log of its process, which here is that of all tests.
+        logging.disable(logging.NOTSET)
     assert capsys.readouterr().out
